@@ -1,0 +1,41 @@
+/**
+ * The port a transport answers: one peer to which octets go, and from which octets come.
+ * The broker sees nothing else of ws or SockJS.
+ */
+
+/** What is known of a peer before it has sent a frame. */
+export interface Peer {
+  readonly transport: 'websocket' | 'sockjs' | 'memory'
+  /** The address that the limits for failed logins count. */
+  readonly address: string
+  /** Query parameters of the address it connected to; of a repeated one the first. */
+  readonly query: Readonly<Record<string, string>>
+}
+
+export interface Connection {
+  readonly peer: Peer
+  /** Octets written here and not yet taken by the network (for polling transports: not yet fetched by the peer). */
+  readonly buffered: number
+  /** Writes one or more whole frames (or a heart-beat). Never throws; after the end it does nothing. */
+  send(data: Buffer): void
+  /** Sends what is waiting, then closes with a WebSocket close code (RFC 6455 section 7.4) and a reason for people. */
+  close(code: number, reason: string): void
+  /** Ends at once, without waiting for anything. */
+  terminate(): void
+  /** Stops reading, so that the peer's TCP window closes; false where the transport cannot. */
+  pause(): boolean
+  resume(): void
+  /** Asks for a sign of life below STOMP (WebSocket ping); `alive` answers. False where the transport cannot. */
+  ping(): boolean
+  /** Set by whoever accepts the connection, before the first event. */
+  handler: ConnectionHandler
+}
+
+export interface ConnectionHandler {
+  /** Octets from the peer, of any cut. The buffer is the receiver's to keep. */
+  data(octets: Buffer): void
+  /** The peer has answered a ping. */
+  alive(): void
+  /** Called once, whoever ended it. */
+  closed(code: number, reason: string): void
+}

@@ -1,0 +1,181 @@
+/**
+ * What the broker promises its users, and what it asks of them. No calls, no tokens, no telephones in here.
+ */
+
+import type { Clock } from './clock.ts'
+import type { Connection, Peer } from './connection.ts'
+import type { ClientCommand, Version } from './frame.ts'
+
+/** Who a session belongs to. */
+export interface Principal {
+  readonly user: string
+  /** A fingerprint of the credential: equal for equal tokens, useless for logging in. */
+  readonly token: string
+  /** Milliseconds since the epoch after which the credential is no longer good. */
+  readonly expiresAt?: number | undefined
+}
+
+/** A CONNECT that asks to be let in. */
+export interface ConnectAttempt {
+  /** First of each repeated header; null prototype. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly peer: Peer
+}
+
+/** A refusal is told to the client; its further fields travel in the body of the errors message. */
+export interface Refused {
+  readonly code: number
+  readonly message: string
+  readonly [fact: string]: unknown
+}
+
+export type Admission = { readonly principal: Principal } | { readonly refused: Refused }
+
+/** A connected session, as handlers see it. */
+export interface SessionView {
+  /** `session` in CONNECTED; unique for ever. */
+  readonly id: string
+  readonly principal: Principal
+  readonly version: Version
+  readonly peer: Peer
+  readonly connectedAt: number
+  /** Whether it has at least one subscription to this destination. */
+  listensTo(destination: string): boolean
+}
+
+/** Something to be sent to subscribers. The same object may be told to many: it is encoded once. */
+export interface Message {
+  /** Octets are forwarded untouched; a string is encoded in UTF-8. */
+  readonly body: Uint8Array | string
+  /** `application/json` unless it says otherwise. */
+  readonly contentType?: string | undefined
+  /** Further headers of the MESSAGE; escaped as the session's version asks. Never destination, subscription, message-id, ack, content-length. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
+/** A SEND as a handler sees it. */
+export interface Sent {
+  readonly destination: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Octets as they came; not to be changed. */
+  readonly body: Buffer
+}
+
+/**
+ * Does what a SEND asks. Nothing returned: done (then the RECEIPT goes out). A refusal goes to the session's
+ * `/user/queue/errors` (with `destination`, and `receipt-id` as header). A throw is a bug: the client is told 500, the log the cause.
+ * One SEND of a session is handled at a time, in order.
+ */
+export type Handler = (session: SessionView, sent: Sent) => Promise<Refused | undefined> | Refused | undefined
+
+export interface BrokerLimits {
+  /** Octets of one frame, head and body. */
+  readonly frameBytes: number
+  /** The same until the session is connected. */
+  readonly frameBytesBeforeLogin: number
+  readonly headers: number
+  /** Octets of one header line. */
+  readonly headerBytes: number
+  readonly subscriptionsPerSession: number
+  readonly sessionsPerUser: number
+  /** All connections, logged in or not. */
+  readonly connections: number
+  readonly connectTimeoutMs: number
+  /** Octets received and not yet worked on, per session; beyond it reading pauses (or, where it cannot, the session ends). */
+  readonly queuedBytes: number
+  /** Octets waiting for a slow reader; beyond it that session is closed, others are untouched. */
+  readonly bufferedBytes: number
+  /** Transactions open at a time, and frames held in all of them, per session. */
+  readonly transactions: number
+  readonly transactionFrames: number
+  /** Messages sent to a session in the ack modes `client` and `client-individual` and not yet acknowledged. */
+  readonly unacknowledged: number
+  /** Messages and octets kept by one open queue while nobody listens. */
+  readonly queueMessages: number
+  readonly queueBytes: number
+  /** Open queues that hold messages or listeners at a time. */
+  readonly queues: number
+  /** SENDs to handlers: a token bucket per session and one per user. */
+  readonly sessionRate: Rate
+  readonly userRate: Rate
+}
+
+export interface Rate {
+  readonly perSecond: number
+  readonly burst: number
+}
+
+export interface Destinations {
+  /** SEND: exact destinations, each with its handler. */
+  readonly handlers: Readonly<Record<string, Handler>>
+  /** SUBSCRIBE: the `/user/queue/…` destinations that exist. */
+  readonly user: readonly string[]
+  /** SUBSCRIBE only: topics that the server alone publishes to. */
+  readonly topics: readonly string[]
+  /** SEND and SUBSCRIBE by anybody: patterns such as `/topic/news.*` and `/queue/jobs.*` (`*` stands for any characters). */
+  readonly open: readonly string[]
+}
+
+/** Told what happens, in order; must not throw. `void` results are not awaited. */
+export interface BrokerObserver {
+  connected?(session: SessionView): void
+  /** Once per session that was connected. `reason` is for people and logs. */
+  disconnected?(session: SessionView, reason: string): void
+  /** After the subscription is in effect and before its RECEIPT, which waits for the promise. */
+  subscribed?(session: SessionView, destination: string): Promise<void> | void
+  refused?(code: number): void
+  frameIn?(command: ClientCommand): void
+  /** `count` frames of the kind were written. */
+  frameOut?(command: 'CONNECTED' | 'MESSAGE' | 'RECEIPT' | 'ERROR', count: number): void
+  /** A connection was closed against its will: a broken frame, a limit, a slow reader, a missing heart-beat. */
+  expelled?(cause: Expulsion, detail: string): void
+  /** A handler or observer threw. */
+  failed?(error: unknown, where: string): void
+}
+
+export type Expulsion = 'protocol' | 'limit' | 'slow-reader' | 'heart-beat' | 'login' | 'login-timeout' | 'shutdown'
+
+export interface BrokerOptions {
+  readonly clock: Clock
+  /** `server` in CONNECTED: `name/version` (STOMP 1.2, CONNECTED frame). */
+  readonly server: string
+  readonly authenticate: (attempt: ConnectAttempt) => Promise<Admission>
+  readonly destinations: Destinations
+  readonly limits: BrokerLimits
+  /** What the server can do and would like, in milliseconds (STOMP 1.2, heart-beating). 0 turns a direction off. */
+  readonly heartbeat: { readonly sends: number; readonly wants: number }
+  readonly observer: BrokerObserver
+}
+
+export interface BrokerCounts {
+  readonly connections: number
+  readonly sessions: number
+  readonly users: number
+  readonly subscriptions: number
+  /** Octets waiting for readers, all sessions together. */
+  readonly buffered: number
+}
+
+export interface Broker {
+  /** Takes over a fresh connection of any transport. */
+  accept(connection: Connection): void
+  session(id: string): SessionView | undefined
+  /** Connected sessions of a user, the oldest first. */
+  sessions(user: string): readonly SessionView[]
+  /** Whether the user has a connected session. */
+  online(user: string): boolean
+  /** Ids of the user's sessions that subscribe to the destination, the oldest session first. */
+  listening(user: string, destination: string): readonly string[]
+  /** One session, on its (first) subscription to the destination. False when there is none: nothing was sent. */
+  tell(sessionId: string, destination: string, message: Message): boolean
+  /** Every subscriber of a topic; how many. */
+  publish(topic: string, message: Message): number
+  counts(): BrokerCounts
+  /** Cuts one session with a close code and a reason. */
+  disconnect(sessionId: string, code: number, reason: string): void
+  /**
+   * No new connections from now on; those that exist are closed with 1012 (RFC 6455 registry: service restart),
+   * `perStep` at a time with `stepMs` between; fulfilled when the last one is gone or `deadlineMs` is over (what is left is terminated).
+   */
+  stop(options: { perStep: number; stepMs: number; deadlineMs: number }): Promise<void>
+}

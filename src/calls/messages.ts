@@ -1,0 +1,103 @@
+/**
+ * The messages of a call as clients send them (contract, sections 3 and 4): one schema gives the type, the check,
+ * and the place in AsyncAPI and OpenAPI.
+ */
+
+import { z } from 'zod'
+
+const LONGEST_NAME = 256
+
+/** Text that databases and logs can hold: no NUL. */
+const text = (longest: number) =>
+  z
+    .string({ error: (issue) => (issue.input === undefined ? 'is required' : 'must be a string') })
+    .max(longest, `must have at most ${longest} characters`)
+    .refine((value) => !value.includes('\0'), 'must not contain NUL')
+
+const notBlank = (longest: number) => text(longest).refine((value) => value.trim() !== '', 'must not be blank')
+
+export const callId = text(100)
+  .min(1, 'must not be empty')
+  .describe('Made by the client, unique for ever: a random UUID.')
+
+export const userId = notBlank(128)
+
+const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values, {
+    error: (issue) => (issue.input === undefined ? 'is required' : `must be one of ${values.join(', ')}`),
+  })
+
+/** Clients in Java write `null` for what is absent. */
+const orElse = <T extends z.ZodType, D>(schema: T, fallback: D) =>
+  schema.nullish().transform((value) => (value ?? fallback) as Exclude<z.output<T>, null | undefined> | D)
+
+const message = <T extends z.core.$ZodLooseShape>(shape: T) =>
+  z.looseObject(shape, {
+    error: (issue) => (issue.code === 'invalid_type' ? 'body: must be a JSON object' : undefined),
+  })
+
+/** `/app/call/request`. Unknown fields are carried to the callee as they are. */
+export const CallRequest = message({
+  callId,
+  type: orElse(oneOf(['VIDEO', 'AUDIO']), 'VIDEO' as const),
+  callee: userId.describe('The user to ring.'),
+  callerUserName: notBlank(LONGEST_NAME).describe('Shown on the devices that ring.'),
+  calleeUserName: notBlank(LONGEST_NAME).nullish(),
+  timeout: z
+    .int('must be a whole number of seconds from 5 to 120')
+    .min(5, 'must be at least 5 seconds')
+    .max(120, 'must be at most 120 seconds')
+    .nullish()
+    .describe('Seconds to ring; the server has a default (30).'),
+  glare: oneOf(['accept'])
+    .nullish()
+    .describe('When the callee is calling the caller just now: answer that call instead.'),
+})
+export type CallRequest = z.output<typeof CallRequest>
+
+/** `/app/call/response` */
+export const CallResponse = message({
+  callId,
+  type: oneOf(['ACCEPT', 'REJECT']),
+  reason: orElse(oneOf(['DECLINED', 'BUSY']), 'DECLINED' as const).describe(
+    'With REJECT. BUSY ends the ringing on this device only.',
+  ),
+})
+export type CallResponse = z.output<typeof CallResponse>
+
+/** `/app/call/hangup`; an empty body means the user's current call. */
+export const CallHangup = message({ callId: callId.nullish() })
+export type CallHangup = z.output<typeof CallHangup>
+
+/** `/app/call/ringing` */
+export const CallRinging = message({ callId })
+export type CallRinging = z.output<typeof CallRinging>
+
+const Sdp = text(Number.MAX_SAFE_INTEGER).min(1, 'must not be empty').describe('SDP')
+
+const IceCandidate = z.looseObject(
+  {
+    candidate: z.string('must be a string').describe('Empty: the end of the candidates.'),
+    sdpMid: z.string('must be a string').nullish(),
+    sdpMLineIndex: z.int('must be a whole number').nonnegative('must not be negative').nullish(),
+  },
+  {
+    error: (issue) =>
+      issue.input === undefined ? 'is required' : 'must be an object {candidate, sdpMid, sdpMLineIndex}',
+  },
+)
+
+/** `/app/rtc/signaling`. Only checked, never rewritten: the other side gets the very bytes. */
+export const Signal = z.discriminatedUnion(
+  'type',
+  [
+    message({ callId, type: z.literal('OFFER'), payload: Sdp }),
+    message({ callId, type: z.literal('ANSWER'), payload: Sdp }),
+    message({ callId, type: z.literal('ICE_CANDIDATE'), payload: IceCandidate }),
+  ],
+  {
+    error: (issue) =>
+      issue.code === 'invalid_union' ? 'must be one of OFFER, ANSWER, ICE_CANDIDATE' : 'body: must be a JSON object',
+  },
+)
+export type Signal = z.output<typeof Signal>

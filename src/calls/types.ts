@@ -1,0 +1,111 @@
+/**
+ * A call as data. Nothing here decides; see `transition.ts`.
+ */
+
+import type { DeviceId, UserId } from '../ports.ts'
+
+export type CallId = string
+
+export type CallType = 'VIDEO' | 'AUDIO'
+
+export type LiveStatus = 'CALLING' | 'RINGING' | 'CONNECTED'
+export type EndStatus = 'COMPLETED' | 'REJECTED' | 'MISSED' | 'CANCELLED'
+export type CallStatus = LiveStatus | EndStatus
+
+export type EndReason =
+  | 'HANGUP'
+  | 'PEER_LOST'
+  | 'REPLACED'
+  | 'TRANSFERRED'
+  | 'MAX_DURATION'
+  | 'ADMIN'
+  | 'NODE_FAILURE'
+  | 'DECLINED'
+  | 'BUSY'
+  | 'NO_ANSWER'
+  | 'CANCELLED'
+  | 'CALLER_LOST'
+  | 'GLARE'
+
+/** Who gives a command: a user on one device, or (without a device) the user as a whole, over HTTP. */
+export interface Actor {
+  readonly user: UserId
+  readonly device?: DeviceId | undefined
+  /** Fingerprint of the token: the same token on a new session tells that a lost device came back. */
+  readonly token: string
+}
+
+/** One party's end of a call: the device that is bound to it, or (no device yet) the user as a whole. */
+export interface Leg {
+  readonly user: UserId
+  readonly device?: DeviceId | undefined
+  readonly token: string
+  /** When the bound device went away; it may come back within the grace. */
+  readonly lostAt?: number | undefined
+  /** A leg without a device: when the user last asked something over HTTP. */
+  readonly heardAt: number
+}
+
+/** A signalling frame of the caller, kept until a device answers. */
+export interface KeptSignal {
+  readonly body: Uint8Array
+  readonly contentType: string
+}
+
+/** What the caller was answered: repeated when the request is. */
+export interface FirstAnswer {
+  readonly busy?: 'BUSY' | 'GLARE'
+  readonly activeCallId?: CallId
+}
+
+export interface Call {
+  readonly callId: CallId
+  readonly type: CallType
+  readonly caller: UserId
+  readonly callee: UserId
+  /** The request's fields as they came: what rings is this, with `caller` and `remainingMs` added. */
+  readonly request: Readonly<Record<string, unknown>>
+  readonly answer: FirstAnswer
+  readonly origin: Leg
+  readonly winner?: Leg
+  readonly status: CallStatus
+  readonly reason?: EndReason
+  /** Devices of the callee that were shown the call and not yet told that it is over. */
+  readonly rung: readonly DeviceId[]
+  /** Devices of the callee that said BUSY for themselves: they are not rung again. */
+  readonly declined: readonly DeviceId[]
+  readonly kept: readonly KeptSignal[]
+  readonly createdAt: number
+  readonly ringingAt?: number
+  readonly connectedAt?: number
+  readonly endedAt?: number
+  /** When the ringing ends. */
+  readonly ringUntil: number
+  /** When a timer must next look at this call, the earliest of all that apply. */
+  readonly due: number
+  readonly version: number
+}
+
+/** Everything that happens to a call. */
+export type CallCommand =
+  | {
+      readonly verb: 'request'
+      readonly actor: Actor
+      readonly callId: CallId
+      readonly type: CallType
+      readonly callee: UserId
+      readonly ringMs: number
+      readonly acceptGlare: boolean
+      readonly request: Readonly<Record<string, unknown>>
+    }
+  | { readonly verb: 'accept'; readonly actor: Actor }
+  | { readonly verb: 'reject'; readonly actor: Actor; readonly reason: 'DECLINED' | 'BUSY' }
+  | { readonly verb: 'hangup'; readonly actor: Actor }
+  | { readonly verb: 'signal'; readonly actor: Actor; readonly signal: KeptSignal }
+  /** Devices of the callee can show the call: they subscribe to `call/request`, or say `ringing` themselves. */
+  | { readonly verb: 'appear'; readonly user: UserId; readonly devices: readonly DeviceId[] }
+  | { readonly verb: 'lose'; readonly user: UserId; readonly device: DeviceId }
+  /** The user asked something over HTTP. */
+  | { readonly verb: 'hear'; readonly user: UserId }
+  /** A deadline may have passed. */
+  | { readonly verb: 'tick' }

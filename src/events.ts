@@ -1,0 +1,50 @@
+/**
+ * Typed news of the domain for whoever keeps count: metrics and logs today, history and webhooks later.
+ * Listeners run at once and in order; one that throws is a bug and is reported, never passed on to the call.
+ */
+
+import type { Call } from './calls/types.ts'
+import type { UserId } from './ports.ts'
+
+export interface News {
+  /** A call begins to ring (or is at once busy: then `call.ended` follows without it). */
+  'call.requested': { readonly call: Call }
+  /** The first device of the callee shows the call. */
+  'call.ringing': { readonly call: Call }
+  'call.connected': { readonly call: Call }
+  /** Terminal: status and reason never change any more. */
+  'call.ended': { readonly call: Call }
+  'user.online': { readonly user: UserId; readonly at: number }
+  'user.offline': { readonly user: UserId; readonly at: number }
+  /** A client was refused something, over any face. */
+  refused: { readonly code: number; readonly face: 'stomp' | 'http' }
+}
+
+export type Listener<K extends keyof News> = (news: News[K]) => void
+
+export class Events {
+  readonly #listeners = new Map<keyof News, Set<Listener<never>>>()
+  readonly #report: (error: unknown) => void
+
+  /** `report` is told when a listener throws. */
+  constructor(report: (error: unknown) => void) {
+    this.#report = report
+  }
+
+  /** Returns what takes the listener off again. */
+  on<K extends keyof News>(kind: K, listener: Listener<K>): () => void {
+    const listeners = this.#listeners.get(kind) ?? new Set()
+    this.#listeners.set(kind, listeners.add(listener as Listener<never>))
+    return () => void listeners.delete(listener as Listener<never>)
+  }
+
+  emit<K extends keyof News>(kind: K, news: News[K]): void {
+    for (const listener of this.#listeners.get(kind) ?? []) {
+      try {
+        ;(listener as Listener<K>)(news)
+      } catch (error) {
+        this.#report(error)
+      }
+    }
+  }
+}

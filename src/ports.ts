@@ -1,0 +1,71 @@
+/**
+ * What the domain asks of the world. Adapters answer these ports; `main.ts` joins the two.
+ */
+
+import type { Call, CallId } from './calls/types.ts'
+
+export type { Cancel, Clock } from '../broker/index.ts'
+
+/** Who somebody is: the user of the token. */
+export type UserId = string
+
+/** One session of a user (`session` in CONNECTED). What a session resumes keeps its id. */
+export type DeviceId = string
+
+/** Something to be sent: encoded once, however many devices get it. */
+export interface Message {
+  /** Forwarded octet for octet. */
+  readonly body: Uint8Array | string
+  /** `application/json` unless it says otherwise. */
+  readonly contentType?: string
+  /** Further STOMP headers of the MESSAGE. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** The devices that are connected now, and the way to them. */
+export interface Devices {
+  /** The user's devices that subscribe to this user destination (`/user/queue/…`), the oldest session first. */
+  listening(user: UserId, destination: string): readonly DeviceId[]
+  /**
+   * Queues a message for one device. Messages of one caller arrive in the order of the calls.
+   * False when the device is gone or does not subscribe to the destination: nothing was sent.
+   */
+  tell(device: DeviceId, destination: string, message: Message): boolean
+  /** All devices of the user that are connected, the oldest session first. */
+  connected(user: UserId): readonly DeviceId[]
+}
+
+/** One call as it shall be, and the version that it must still have in the store (0: not there yet). */
+export interface CallWrite {
+  readonly call: Call
+  readonly expected: number
+}
+
+/**
+ * Where calls live. A call that has not ended holds the `current call` slot of its caller and its callee;
+ * the store derives the slots from the calls, so that they cannot disagree.
+ */
+export interface CallStore {
+  /** A copy nobody else changes; `version` is what {@link commit} compares. */
+  load(callId: CallId): Promise<Call | undefined>
+  /** The call that holds this user's slot. */
+  current(user: UserId): Promise<Call | undefined>
+  /**
+   * All writes or none: false when a call has another version than expected, or when a live call would take a slot
+   * that another live call holds (one that ends in the same commit lets go of it). Each call is stored with
+   * version `expected + 1`.
+   */
+  commit(writes: readonly CallWrite[]): Promise<boolean>
+  /** Ended calls are forgotten with this; false when the version has changed meanwhile. */
+  forget(callId: CallId, expected: number): Promise<boolean>
+  /** Calls whose `due` is not later than `now`, the earliest first. */
+  due(now: number, atMost: number): Promise<readonly CallId[]>
+  /** The earliest `due` of all calls. */
+  nextDue(): Promise<number | undefined>
+}
+
+/** How the relay that credentials name is doing. */
+export interface RelayHealth {
+  /** `external`: an operator's own relay, not watched by us. */
+  state(): 'off' | 'external' | 'starting' | 'up' | 'down'
+}
