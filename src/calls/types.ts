@@ -63,8 +63,10 @@ export interface Call {
   readonly type: CallType
   readonly caller: UserId
   readonly callee: UserId
-  /** The request's fields as they came: what rings is this, with `caller` and `remainingMs` added. */
+  /** The request's fields as they came: what rings is this, with `caller` and `remainingMs` added. Empty once the call is over. */
   readonly request: Readonly<Record<string, unknown>>
+  /** Tells a repeat of the request from another one with the same callId. */
+  readonly fingerprint: string
   readonly answer: FirstAnswer
   readonly origin: Leg
   readonly winner?: Leg
@@ -97,15 +99,55 @@ export type CallCommand =
       readonly ringMs: number
       readonly acceptGlare: boolean
       readonly request: Readonly<Record<string, unknown>>
+      readonly fingerprint: string
     }
+  | { readonly verb: 'ringing'; readonly actor: Actor }
   | { readonly verb: 'accept'; readonly actor: Actor }
   | { readonly verb: 'reject'; readonly actor: Actor; readonly reason: 'DECLINED' | 'BUSY' }
   | { readonly verb: 'hangup'; readonly actor: Actor }
   | { readonly verb: 'signal'; readonly actor: Actor; readonly signal: KeptSignal }
-  /** Devices of the callee can show the call: they subscribe to `call/request`, or say `ringing` themselves. */
+  /** Devices of the callee can show the call: they subscribe to `call/request`. */
   | { readonly verb: 'appear'; readonly user: UserId; readonly devices: readonly DeviceId[] }
   | { readonly verb: 'lose'; readonly user: UserId; readonly device: DeviceId }
   /** The user asked something over HTTP. */
   | { readonly verb: 'hear'; readonly user: UserId }
   /** A deadline may have passed. */
   | { readonly verb: 'tick' }
+
+/** The `/user/queue/…` on which devices hear of calls (contract, section 3). */
+export type CallQueue = 'call/request' | 'call/response' | 'call/down' | 'call/hangup' | 'call/timeout' | 'call/ringing'
+
+/** One device, or every device of a user but one. */
+export type Target = { readonly device: DeviceId } | { readonly user: UserId; readonly except?: DeviceId | undefined }
+
+/** What is done once the decision is committed. */
+export type Effect =
+  | {
+      readonly kind: 'tell'
+      readonly to: Target
+      readonly queue: CallQueue
+      readonly body: Readonly<Record<string, unknown>>
+    }
+  /** Show the call to the callee's devices: each that listens then `appear`s. */
+  | { readonly kind: 'ring'; readonly call: Call }
+  | { readonly kind: 'relay'; readonly to: Target; readonly from: UserId; readonly signal: KeptSignal }
+  | {
+      readonly kind: 'news'
+      readonly news: 'call.requested' | 'call.ringing' | 'call.connected' | 'call.ended'
+      readonly call: Call
+    }
+
+/** Durations in milliseconds. */
+export interface CallTimers {
+  /** The caller's device is lost while it rings. */
+  readonly callerGraceMs: number
+  /** A bound device is lost while connected. */
+  readonly graceMs: number
+  /** A leg without a device asks nothing over HTTP. */
+  readonly httpLegMs: number
+  readonly longestCallMs: number
+  /** How long an ended call is remembered. */
+  readonly tombstoneMs: number
+  /** How long after the end signalling is dropped without a word. */
+  readonly lateSignalMs: number
+}

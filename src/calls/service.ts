@@ -1,0 +1,249 @@
+/**
+ * Carries out what the rules decide: load, decide, commit by compare-and-set, and only then tell (design: "decide →
+ * compare-and-set → act"). Every face calls this one service; a refusal is a value, a throw is a bug.
+ *
+ * In this process the commands of one call go one after the other, so that what is told keeps the order of the
+ * commits. Between processes the store alone decides.
+ */
+
+import { createHash } from 'node:crypto'
+import { accepted, type Outcome, refuse } from '../errors.ts'
+import type { Events } from '../events.ts'
+import type { CallStore, Cancel, Clock, DeviceId, Devices, Message, UserId } from '../ports.ts'
+import type { CallHangup, CallRequest, CallResponse, CallRinging, Signal } from './messages.ts'
+import { type Decision, decide, type Situation } from './transition.ts'
+import type { Actor, Call, CallCommand, CallId, CallQueue, CallTimers, Effect, KeptSignal, Target } from './types.ts'
+
+/** Lost compare-and-sets before giving up; each means that somebody else's command went through. */
+const MOST_TRIES = 64
+
+/** Calls whose deadlines are looked at in one go. */
+const DUE_AT_ONCE = 256
+
+/** The longest time between two looks at the store for deadlines. */
+const LONGEST_LOOK_MS = 60_000
+
+export interface CallOptions {
+  readonly store: CallStore
+  readonly devices: Devices
+  readonly clock: Clock
+  readonly events: Events
+  readonly timers: CallTimers
+  /** How long a call rings unless its request says otherwise. */
+  readonly ringMs: number
+  /** What happens to a request for a user without any connected device: it waits for one, or is refused with 1003. */
+  readonly offline: 'wait' | 'fail'
+  /** Told of bugs found outside any command, where nobody waits for an answer. */
+  readonly report: (error: unknown) => void
+}
+
+export class CallService {
+  readonly #options: CallOptions
+  /** The last command of each call that is being worked on. */
+  readonly #lines = new Map<CallId, Promise<unknown>>()
+  #timer: { readonly at: number; readonly cancel: Cancel } | undefined
+  #stopped = false
+
+  constructor(options: CallOptions) {
+    this.#options = options
+  }
+
+  /** Rings the callee. Fulfilled when the call is committed and every listening device of the callee was told. */
+  request(actor: Actor, message: CallRequest): Promise<Outcome> {
+    const { devices, offline, ringMs } = this.#options
+    if (offline === 'fail' && devices.connected(message.callee).length === 0) {
+      const facts = { callId: message.callId }
+      return Promise.resolve(refuse('unreachable', 'no device of the callee is connected', facts))
+    }
+    return this.#perform(message.callId, {
+      verb: 'request',
+      actor,
+      callId: message.callId,
+      type: message.type,
+      callee: message.callee,
+      ringMs: message.timeout == null ? ringMs : message.timeout * 1000,
+      acceptGlare: message.glare === 'accept',
+      request: message,
+      fingerprint: createHash('sha256').update(JSON.stringify(message)).digest('base64url'),
+    })
+  }
+
+  respond(actor: Actor, { callId, type, reason }: CallResponse): Promise<Outcome> {
+    return this.#perform(callId, type === 'ACCEPT' ? { verb: 'accept', actor } : { verb: 'reject', actor, reason })
+  }
+
+  /** Without a callId: the user's one live call; when there is none that is fine, a repeat must be harmless. */
+  async hangup(actor: Actor, message: CallHangup): Promise<Outcome> {
+    const callId = message.callId ?? (await this.#options.store.current(actor.user))?.callId
+    return callId === undefined ? accepted : this.#perform(callId, { verb: 'hangup', actor })
+  }
+
+  /** This device shows the call now. */
+  ringing(actor: Actor, { callId }: CallRinging): Promise<Outcome> {
+    return this.#perform(callId, { verb: 'ringing', actor })
+  }
+
+  /** Carries a signalling frame to the other party's bound device, its octets untouched. */
+  signal(actor: Actor, { callId }: Pick<Signal, 'callId'>, frame: KeptSignal): Promise<Outcome> {
+    return this.#perform(callId, { verb: 'signal', actor, signal: frame })
+  }
+
+  /** A device of the user subscribes to `call/request`: a call that waits for the user rings there too. */
+  async appeared(user: UserId, device: DeviceId): Promise<void> {
+    const call = await this.#options.store.current(user)
+    if (call?.callee === user) await this.#perform(call.callId, { verb: 'appear', user, devices: [device] })
+  }
+
+  /** A session of the user has ended. */
+  async lost(user: UserId, device: DeviceId): Promise<void> {
+    const call = await this.#options.store.current(user)
+    if (call) await this.#perform(call.callId, { verb: 'lose', user, device })
+  }
+
+  /** The user asked something over HTTP: that keeps a leg without a device alive. */
+  async heard(user: UserId): Promise<void> {
+    const call = await this.#options.store.current(user)
+    if (call && [call.origin, call.winner].some((leg) => leg?.user === user && leg.device === undefined)) {
+      await this.#perform(call.callId, { verb: 'hear', user })
+    }
+  }
+
+  /** Takes up the deadlines that the store holds. Call it once, at the start. */
+  async start(): Promise<void> {
+    await this.#look()
+  }
+
+  /** No deadline fires any more. */
+  stop(): void {
+    this.#stopped = true
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+
+  /** One command of a call after the other. */
+  #perform(callId: CallId, command: CallCommand): Promise<Outcome> {
+    const before = this.#lines.get(callId)
+    const work = before ? before.then(() => this.#attempt(callId, command)) : this.#attempt(callId, command)
+    const line = work
+      .catch(() => undefined)
+      .finally(() => {
+        if (this.#lines.get(callId) === line) this.#lines.delete(callId)
+      })
+    this.#lines.set(callId, line)
+    return work
+  }
+
+  async #attempt(callId: CallId, command: CallCommand): Promise<Outcome> {
+    const { store, clock, timers } = this.#options
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      const situation = await this.#situation(callId, command)
+      const decision = decide(situation, command, clock.now(), timers)
+      if (await this.#commit(decision)) {
+        await this.#act(decision.effects)
+        await this.#lostMeanwhile(command, decision)
+        if (decision.forget && situation.call) await store.forget(callId, situation.call.version)
+        return decision.outcome
+      }
+    }
+    return refuse('unavailable', 'too many commands for this call at the same time; try again', {
+      callId,
+      retryAfter: 1,
+    })
+  }
+
+  async #situation(callId: CallId, command: CallCommand): Promise<Situation> {
+    const { store } = this.#options
+    if (command.verb !== 'request') return { call: await store.load(callId) }
+    const [call, mine, theirs] = await Promise.all([
+      store.load(callId),
+      store.current(command.actor.user),
+      store.current(command.callee),
+    ])
+    return { call, mine, theirs }
+  }
+
+  async #commit({ writes }: Decision): Promise<boolean> {
+    if (writes.length === 0) return true
+    const done = await this.#options.store.commit(writes.map((call) => ({ call, expected: call.version })))
+    if (done) for (const call of writes) this.#wake(call.due)
+    return done
+  }
+
+  /** The device may have died between its command and the commit: then its loss found no call to be noted in. */
+  async #lostMeanwhile(command: CallCommand, { writes }: Decision): Promise<void> {
+    if (!('actor' in command) || command.actor.device === undefined || writes.length === 0) return
+    const { user, device } = command.actor
+    if (this.#options.devices.connected(user).includes(device)) return
+    for (const call of writes) await this.#attempt(call.callId, { verb: 'lose', user, device })
+  }
+
+  async #act(effects: readonly Effect[]): Promise<void> {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case 'tell':
+          this.#tell(effect.to, effect.queue, effect.body)
+          break
+        case 'relay':
+          this.#relay(effect.to, effect.from, effect.signal)
+          break
+        case 'news':
+          this.#options.events.emit(effect.news, { call: effect.call })
+          break
+        case 'ring':
+          await this.#ring(effect.call)
+          break
+      }
+    }
+  }
+
+  /** After the commit, so that a device that subscribes just now is either found here or finds the call itself. */
+  async #ring({ callId, callee }: Call): Promise<void> {
+    const devices = this.#options.devices.listening(callee, queue('call/request'))
+    if (devices.length > 0) await this.#attempt(callId, { verb: 'appear', user: callee, devices })
+  }
+
+  #tell(to: Target, name: CallQueue, body: Readonly<Record<string, unknown>>): void {
+    this.#send(to, queue(name), { body: JSON.stringify(body) })
+  }
+
+  #relay(to: Target, from: UserId, { body, contentType }: KeptSignal): void {
+    this.#send(to, SIGNALING, { body, contentType, headers: { from } })
+  }
+
+  #send(to: Target, destination: string, message: Message): void {
+    const { devices } = this.#options
+    if ('device' in to) {
+      devices.tell(to.device, destination, message)
+      return
+    }
+    for (const device of devices.listening(to.user, destination)) {
+      if (device !== to.except) devices.tell(device, destination, message)
+    }
+  }
+
+  /** Makes sure that somebody looks at the store at `at`. */
+  #wake(at: number): void {
+    const { clock } = this.#options
+    const wanted = Math.min(at, clock.now() + LONGEST_LOOK_MS)
+    if (this.#stopped || (this.#timer && this.#timer.at <= wanted)) return
+    this.#timer?.cancel()
+    const cancel = clock.after(wanted - clock.now(), () => {
+      this.#timer = undefined
+      this.#look().catch(this.#options.report)
+    })
+    this.#timer = { at: wanted, cancel }
+  }
+
+  /** Fires what is due, then sleeps until the next deadline. */
+  async #look(): Promise<void> {
+    const { store, clock } = this.#options
+    const due = await store.due(clock.now(), DUE_AT_ONCE)
+    await Promise.all(due.map((callId) => this.#perform(callId, { verb: 'tick' })))
+    const next = await store.nextDue()
+    if (next !== undefined) this.#wake(next)
+  }
+}
+
+const queue = (name: CallQueue): string => `/user/queue/${name}`
+
+const SIGNALING = '/user/queue/rtc/signaling'

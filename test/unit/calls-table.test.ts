@@ -1,0 +1,565 @@
+import { beforeEach, describe, expect, test } from '@jest/globals'
+import { actor, engine, requestOf, TIMERS } from '../support/engine.ts'
+
+let world: ReturnType<typeof engine>
+const live = async (callId = 'c1') => (await world.store.load(callId))?.status
+const reason = async (callId = 'c1') => (await world.store.load(callId))?.reason
+
+const requests = (who: string, callee: string, callId = 'c1', more = {}) =>
+  world.calls.request(actor(who), requestOf(callee, callId, more))
+const responds = (who: string, type: 'ACCEPT' | 'REJECT', callId = 'c1', why: 'DECLINED' | 'BUSY' = 'DECLINED') =>
+  world.calls.respond(actor(who), { callId, type, reason: why })
+const hangs = (who: string, callId?: string) => world.calls.hangup(actor(who), callId === undefined ? {} : { callId })
+const signals = (who: string, text = 'sdp', callId = 'c1') =>
+  world.calls.signal(
+    actor(who),
+    { callId },
+    { body: Buffer.from(JSON.stringify({ text })), contentType: 'application/json' },
+  )
+const leaves = async (device: string) => {
+  world.devices.disconnect(device)
+  await world.calls.lost(device.split('/')[0] ?? '', device)
+}
+const hears = (device: string) => world.devices.of(device)
+
+beforeEach(() => {
+  world = engine()
+  for (const device of ['alice/phone', 'alice/laptop', 'bob/phone', 'bob/laptop', 'carol/phone']) {
+    world.devices.connect(device.split('/')[0] ?? '', device)
+  }
+})
+
+describe('REQUEST', () => {
+  test('rings every listening device of the callee and tells the caller once that it rings', async () => {
+    expect(await requests('alice/phone', 'bob', 'c1', { extra: 1 })).toMatchObject({ ok: true })
+    expect(hears('bob/phone')).toEqual(['call/request VIDEO'])
+    expect(hears('bob/laptop')).toEqual(['call/request VIDEO'])
+    expect(hears('alice/phone')).toEqual(['call/ringing'])
+    expect(hears('alice/laptop')).toEqual([])
+    expect(world.devices.heard[0]?.body).toEqual({
+      callId: 'c1',
+      type: 'VIDEO',
+      callee: 'bob',
+      callerUserName: 'Somebody',
+      extra: 1,
+      caller: 'alice',
+      remainingMs: 30_000,
+    })
+  })
+
+  test('a caller field in the request cannot pretend to be somebody else', async () => {
+    await requests('alice/phone', 'bob', 'c1', { caller: 'mallory', remainingMs: 5 })
+    expect(world.devices.heard[0]?.body).toMatchObject({ caller: 'alice', remainingMs: 30_000 })
+  })
+
+  test('stays CALLING while no device of the callee listens, and rings the one that comes', async () => {
+    await requests('alice/phone', 'dave')
+    expect(await live()).toBe('CALLING')
+    expect(hears('alice/phone')).toEqual([])
+    world.devices.connect('dave', 'dave/phone')
+    await world.clock.advance(12_000)
+    await world.calls.appeared('dave', 'dave/phone')
+    expect(world.devices.heard.map((frame) => [frame.device, frame.body.remainingMs])).toEqual([
+      ['dave/phone', 18_000],
+      ['alice/phone', undefined],
+    ])
+    expect(await live()).toBe('RINGING')
+  })
+
+  test('with the policy to fail fast is refused with 1003 when no device of the callee is connected', async () => {
+    world = engine({ offline: 'fail' })
+    expect(await requests('alice/phone', 'dave')).toMatchObject({ code: 1003, callId: 'c1' })
+    expect(await live()).toBeUndefined()
+  })
+
+  test('to oneself is 400', async () => {
+    expect(await requests('alice/phone', 'alice')).toMatchObject({
+      code: 400,
+      message: expect.stringContaining('callee'),
+    })
+  })
+
+  test('to a user with a live call is 1001 BUSY for the caller alone', async () => {
+    await requests('alice/phone', 'bob')
+    world.devices.forgetHeard()
+    expect(await requests('carol/phone', 'bob', 'c2')).toMatchObject({ code: 1001, reason: 'BUSY', callId: 'c2' })
+    expect(world.devices.heard).toEqual([])
+    expect([await live('c2'), await reason('c2')]).toEqual(['REJECTED', 'BUSY'])
+  })
+
+  test('to a user who is calling somebody is 1001 as well', async () => {
+    await requests('alice/phone', 'bob')
+    expect(await requests('carol/phone', 'alice', 'c2')).toMatchObject({ code: 1001 })
+  })
+
+  test('from a user with a live call is 1006', async () => {
+    await requests('alice/phone', 'bob')
+    expect(await requests('alice/laptop', 'carol', 'c2')).toMatchObject({ code: 1006, activeCallId: 'c1' })
+    expect(await live('c2')).toBeUndefined()
+  })
+
+  test('to somebody who is calling the requester just now is 1001 GLARE and names the call that lives', async () => {
+    await requests('alice/phone', 'bob')
+    expect(await requests('bob/phone', 'alice', 'c2')).toMatchObject({
+      code: 1001,
+      reason: 'GLARE',
+      activeCallId: 'c1',
+    })
+    expect([await live('c1'), await live('c2'), await reason('c2')]).toEqual(['RINGING', 'CANCELLED', 'GLARE'])
+  })
+
+  test('with glare: accept answers the call that rings instead', async () => {
+    await requests('alice/phone', 'bob')
+    expect(await requests('bob/phone', 'alice', 'c2', { glare: 'accept' })).toMatchObject({ ok: true })
+    expect([await live('c1'), await live('c2')]).toEqual(['CONNECTED', undefined])
+    expect(hears('alice/phone')).toContain('call/response ACCEPT')
+    expect(world.devices.heard.at(-1)).toMatchObject({
+      device: 'bob/phone',
+      body: { callId: 'c2', activeCallId: 'c1' },
+    })
+  })
+
+  test('of the same device for the same peer ends its old call: the app had died', async () => {
+    await requests('alice/phone', 'bob')
+    world.devices.forgetHeard()
+    expect(await requests('alice/phone', 'bob', 'c2')).toMatchObject({ ok: true })
+    expect(await live('c1')).toBe('CANCELLED')
+    expect(hears('bob/phone')).toEqual(['call/hangup CANCELLED', 'call/request VIDEO'])
+  })
+
+  test('of the same device for the same peer replaces a connected call', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    world.devices.forgetHeard()
+    expect(await requests('alice/phone', 'bob', 'c2')).toMatchObject({ ok: true })
+    expect([await live('c1'), await reason('c1')]).toEqual(['COMPLETED', 'REPLACED'])
+    expect(hears('bob/phone')).toEqual(['call/hangup REPLACED', 'call/request VIDEO'])
+    expect(hears('bob/laptop')).toEqual(['call/request VIDEO'])
+  })
+
+  test('of a restarted app, whose old session is lost, replaces its old call too', async () => {
+    await requests('alice/phone', 'bob')
+    await leaves('alice/phone')
+    world.devices.connect('alice', 'alice/phone2')
+    expect(await requests('alice/phone2', 'bob', 'c2')).toMatchObject({ ok: true })
+    expect([await live('c1'), await live('c2')]).toEqual(['CANCELLED', 'RINGING'])
+  })
+
+  test('of another device of the caller for the same peer is 1001', async () => {
+    await requests('alice/phone', 'bob')
+    expect(await requests('alice/laptop', 'bob', 'c2')).toMatchObject({ code: 1001, reason: 'BUSY' })
+  })
+
+  test('repeated by the same device is answered as the first one was and rings nobody', async () => {
+    await requests('alice/phone', 'bob')
+    world.devices.forgetHeard()
+    expect(await requests('alice/phone', 'bob')).toMatchObject({ ok: true })
+    expect(world.devices.heard).toEqual([])
+    expect(await requests('carol/phone', 'bob', 'c2')).toMatchObject({ code: 1001, reason: 'BUSY' })
+    await hangs('alice/phone')
+    expect(await requests('carol/phone', 'bob', 'c2')).toMatchObject({ code: 1001, reason: 'BUSY' })
+  })
+
+  test.each([
+    ['other fields', 'alice/phone', { callerUserName: 'Other' }],
+    ['another device', 'alice/laptop', {}],
+    ['another user', 'carol/phone', {}],
+  ])('with a known callId but %s is 1002', async (_, who, more) => {
+    await requests('alice/phone', 'bob')
+    expect(await requests(who, 'bob', 'c1', more)).toMatchObject({ code: 1002 })
+    expect(await live()).toBe('RINGING')
+  })
+
+  test('repeated with the same token by the new session of a lost device binds the call to that session', async () => {
+    const token = 'one token'
+    await world.calls.request(actor('alice/phone', token), requestOf('bob', 'c1'))
+    await leaves('alice/phone')
+    world.devices.connect('alice', 'alice/phone2')
+    expect(await world.calls.request(actor('alice/phone2', token), requestOf('bob', 'c1'))).toMatchObject({ ok: true })
+    await world.clock.advance(TIMERS.callerGraceMs)
+    expect(await live()).toBe('RINGING')
+    await responds('bob/phone', 'ACCEPT')
+    expect(hears('alice/phone2')).toEqual(['call/response ACCEPT'])
+  })
+
+  test('frees slots whose call has run out although no timer has said so', async () => {
+    await requests('alice/phone', 'bob', 'c1', { timeout: 5 })
+    world.calls.stop()
+    await world.clock.advance(5_000)
+    expect(await live('c1')).toBe('RINGING')
+    expect(await requests('carol/phone', 'bob', 'c2')).toMatchObject({ ok: true })
+    expect([await live('c1'), await live('c2')]).toEqual(['MISSED', 'RINGING'])
+  })
+})
+
+describe('while it rings', () => {
+  beforeEach(async () => {
+    await requests('alice/phone', 'bob')
+    world.devices.forgetHeard()
+  })
+
+  test('ACCEPT connects: the caller hears it, the other devices stop', async () => {
+    expect(await responds('bob/phone', 'ACCEPT')).toMatchObject({ ok: true })
+    expect(hears('alice/phone')).toEqual(['call/response ACCEPT'])
+    expect(hears('bob/phone')).toEqual([])
+    expect(hears('bob/laptop')).toEqual(['call/down ACCEPT ANSWERED_ELSEWHERE'])
+  })
+
+  test('REJECT ends it for all devices of the callee', async () => {
+    expect(await responds('bob/phone', 'REJECT')).toMatchObject({ ok: true })
+    expect(hears('alice/phone')).toEqual(['call/response REJECT DECLINED'])
+    expect(hears('bob/laptop')).toEqual(['call/down REJECT DECLINED_ELSEWHERE'])
+    expect([await live(), await reason()]).toEqual(['REJECTED', 'DECLINED'])
+  })
+
+  test('HANGUP of the callee, without a callId, is a REJECT', async () => {
+    await hangs('bob/phone')
+    expect(hears('alice/phone')).toEqual(['call/response REJECT DECLINED'])
+    expect(hears('bob/laptop')).toEqual(['call/down REJECT DECLINED_ELSEWHERE'])
+  })
+
+  test('REJECT with BUSY ends one leg; the last leg ends the call', async () => {
+    await responds('bob/phone', 'REJECT', 'c1', 'BUSY')
+    expect([await live(), world.devices.heard]).toEqual(['RINGING', []])
+    await world.calls.appeared('bob', 'bob/phone')
+    expect(hears('bob/phone')).toEqual([])
+    await responds('bob/laptop', 'REJECT', 'c1', 'BUSY')
+    expect([await live(), await reason()]).toEqual(['REJECTED', 'BUSY'])
+    expect(hears('alice/phone')).toEqual(['call/response REJECT BUSY'])
+  })
+
+  test('HANGUP of the caller stops every device that rang', async () => {
+    expect(await hangs('alice/phone')).toMatchObject({ ok: true })
+    expect(hears('bob/phone')).toEqual(['call/hangup CANCELLED'])
+    expect(hears('bob/laptop')).toEqual(['call/hangup CANCELLED'])
+    expect(hears('alice/phone')).toEqual([])
+  })
+
+  test('HANGUP of the caller over HTTP cancels it and stops the calling device', async () => {
+    expect(await hangs('alice')).toMatchObject({ ok: true })
+    expect(hears('bob/phone')).toEqual(['call/hangup CANCELLED'])
+    expect(hears('alice/phone')).toEqual(['call/hangup CANCELLED'])
+  })
+
+  test('HANGUP from another device of the caller is 1004', async () => {
+    expect(await hangs('alice/laptop')).toMatchObject({ code: 1004 })
+    expect(await live()).toBe('RINGING')
+  })
+
+  test('the ring timer ends it as MISSED for every device of the callee and the calling device', async () => {
+    await world.clock.advance(29_999)
+    expect(world.devices.heard).toEqual([])
+    await world.clock.advance(1)
+    for (const device of ['bob/phone', 'bob/laptop', 'alice/phone']) expect(hears(device)).toEqual(['call/timeout'])
+    expect([await live(), await reason()]).toEqual(['MISSED', 'NO_ANSWER'])
+  })
+
+  test.each([
+    ['one millisecond before', 29_999, { ok: true }, 'CONNECTED'],
+    ['at', 30_000, { code: 1005, status: 'MISSED' }, 'MISSED'],
+    ['one millisecond after', 30_001, { code: 1005, status: 'MISSED' }, 'MISSED'],
+  ])('ACCEPT %s the deadline, before any timer has fired', async (_, at, answer, status) => {
+    world.calls.stop()
+    await world.clock.advance(at)
+    expect(await responds('bob/phone', 'ACCEPT')).toMatchObject(answer)
+    expect(await live()).toBe(status)
+    if (status === 'MISSED') expect(hears('bob/phone')).toEqual(['call/timeout'])
+  })
+
+  test('a caller who is gone for longer than the grace cancels it', async () => {
+    await leaves('alice/phone')
+    await world.clock.advance(9_999)
+    expect(await live()).toBe('RINGING')
+    await world.clock.advance(1)
+    expect([await live(), await reason()]).toEqual(['CANCELLED', 'CALLER_LOST'])
+    expect(hears('bob/phone')).toEqual(['call/hangup CALLER_LOST'])
+  })
+
+  test('the grace of the caller never outlasts the ringing', async () => {
+    await world.clock.advance(25_000)
+    await leaves('alice/phone')
+    await world.clock.advance(5_000)
+    expect(await live()).toBe('MISSED')
+  })
+
+  test('a device of the callee that reloads its page rings again; the lost one is told nothing', async () => {
+    await leaves('bob/phone')
+    world.devices.connect('bob', 'bob/phone2')
+    await world.calls.appeared('bob', 'bob/phone2')
+    expect(hears('bob/phone2')).toEqual(['call/request VIDEO'])
+    await responds('bob/phone2', 'ACCEPT')
+    expect(hears('bob/laptop')).toEqual(['call/down ACCEPT ANSWERED_ELSEWHERE'])
+    expect(hears('bob/phone')).toEqual([])
+  })
+
+  test('a device that subscribes again is not rung again', async () => {
+    await world.calls.appeared('bob', 'bob/phone')
+    expect(hears('bob/phone')).toEqual([])
+  })
+
+  test('a device that did not subscribe but says ringing counts as rung', async () => {
+    world.devices.connect('bob', 'bob/watch')
+    expect(await world.calls.ringing(actor('bob/watch'), { callId: 'c1' })).toMatchObject({ ok: true })
+    await responds('bob/phone', 'ACCEPT')
+    expect(hears('bob/watch')).toEqual(['call/request VIDEO', 'call/down ACCEPT ANSWERED_ELSEWHERE'])
+  })
+
+  test('the caller cannot answer its own call, a stranger not even see it', async () => {
+    expect(await responds('alice/phone', 'ACCEPT')).toMatchObject({ code: 403 })
+    expect(await responds('alice/phone', 'REJECT')).toMatchObject({ code: 403 })
+    for (const answer of [responds('carol/phone', 'ACCEPT'), hangs('carol/phone', 'c1'), signals('carol/phone')]) {
+      expect(await answer).toMatchObject({ code: 403 })
+    }
+    expect(await live()).toBe('RINGING')
+  })
+})
+
+describe('while connected', () => {
+  beforeEach(async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    world.devices.forgetHeard()
+  })
+
+  test('ACCEPT again from the winner is fine, from another device 1004 and call/down', async () => {
+    expect(await responds('bob/phone', 'ACCEPT')).toMatchObject({ ok: true })
+    expect(world.devices.heard).toEqual([])
+    for (const answer of [responds('bob/laptop', 'ACCEPT'), responds('bob/laptop', 'REJECT'), hangs('bob/laptop')]) {
+      expect(await answer).toMatchObject({ code: 1004 })
+    }
+    expect(hears('bob/laptop')).toEqual(Array(3).fill('call/down ACCEPT ANSWERED_ELSEWHERE'))
+    expect(await live()).toBe('CONNECTED')
+  })
+
+  test.each([
+    ['alice/phone', 'bob/phone'],
+    ['bob/phone', 'alice/phone'],
+  ])('HANGUP from %s is told to %s alone', async (who, peer) => {
+    expect(await hangs(who)).toMatchObject({ ok: true })
+    expect(world.devices.heard.map((frame) => frame.device)).toEqual([peer])
+    expect(hears(peer)).toEqual(['call/hangup HANGUP'])
+    expect([await live(), await reason()]).toEqual(['COMPLETED', 'HANGUP'])
+  })
+
+  test('HANGUP over HTTP, twice and with an empty body, is harmless', async () => {
+    expect(await hangs('bob')).toMatchObject({ ok: true })
+    expect(await hangs('bob')).toMatchObject({ ok: true })
+    expect(hears('alice/phone')).toEqual(['call/hangup HANGUP'])
+  })
+
+  test('signalling goes to the other bound device, octets untouched, with who it is from', async () => {
+    const body = Buffer.from('{ "text" :\t"a\\u00e4"}')
+    await world.calls.signal(actor('alice/phone'), { callId: 'c1' }, { body, contentType: 'application/json' })
+    expect(world.devices.heard).toMatchObject([
+      { device: 'bob/phone', queue: 'rtc/signaling', headers: { from: 'alice' } },
+    ])
+    expect(world.devices.heard[0]?.raw.equals(body)).toBe(true)
+  })
+
+  test('signalling from a device that is not bound is 1004', async () => {
+    expect(await signals('bob/laptop')).toMatchObject({ code: 1004 })
+    expect(world.devices.heard).toEqual([])
+  })
+
+  test('a bound device that is gone for longer than the grace ends it', async () => {
+    await leaves('bob/phone')
+    await world.clock.advance(TIMERS.graceMs - 1)
+    expect(await live()).toBe('CONNECTED')
+    await world.clock.advance(1)
+    expect([await live(), await reason()]).toEqual(['COMPLETED', 'PEER_LOST'])
+    expect(hears('alice/phone')).toEqual(['call/hangup PEER_LOST'])
+  })
+
+  test('a lost device that signals from a new session with its token is bound again', async () => {
+    await leaves('bob/phone')
+    world.devices.connect('bob', 'bob/phone2')
+    const back = actor('bob/phone2', 'token of bob/phone')
+    const frame = { body: Buffer.from('{}'), contentType: 'application/json' }
+    expect(await world.calls.signal(back, { callId: 'c1' }, frame)).toMatchObject({ ok: true })
+    await world.clock.advance(TIMERS.graceMs)
+    expect(await live()).toBe('CONNECTED')
+    await signals('alice/phone')
+    expect(hears('bob/phone2')).toEqual(['rtc/signaling'])
+  })
+
+  test('any device of a user whose bound device is lost may hang up', async () => {
+    await leaves('bob/phone')
+    expect(await hangs('bob/laptop')).toMatchObject({ ok: true })
+    expect(await live()).toBe('COMPLETED')
+  })
+
+  test('the longest call ends for both', async () => {
+    await world.clock.advance(TIMERS.longestCallMs)
+    expect([hears('alice/phone'), hears('bob/phone')]).toEqual([
+      ['call/hangup MAX_DURATION'],
+      ['call/hangup MAX_DURATION'],
+    ])
+  })
+})
+
+describe('signalling before the answer', () => {
+  beforeEach(async () => {
+    await requests('alice/phone', 'bob')
+  })
+
+  test("is kept in order for the device that answers; the callee's own is refused", async () => {
+    for (const text of ['offer', 'ice 1', 'ice 2'])
+      expect(await signals('alice/phone', text)).toMatchObject({ ok: true })
+    expect(await signals('bob/phone')).toMatchObject({ code: 403 })
+    expect(await signals('alice/laptop')).toMatchObject({ code: 1004 })
+    world.devices.forgetHeard()
+    await responds('bob/phone', 'ACCEPT')
+    await signals('alice/phone', 'ice 3')
+    const got = world.devices.heard.filter((frame) => frame.queue === 'rtc/signaling')
+    expect(got.map((frame) => [frame.device, frame.body.text])).toEqual(
+      ['offer', 'ice 1', 'ice 2', 'ice 3'].map((text) => ['bob/phone', text]),
+    )
+  })
+
+  test('is bounded by 64 frames', async () => {
+    for (let n = 0; n < 64; n++) expect(await signals('alice/phone')).toMatchObject({ ok: true })
+    expect(await signals('alice/phone')).toMatchObject({ code: 429, message: expect.stringContaining('64 frames') })
+  })
+
+  test('is bounded by 256 KiB', async () => {
+    const large = 'x'.repeat(100 * 1024)
+    for (let n = 0; n < 2; n++) expect(await signals('alice/phone', large)).toMatchObject({ ok: true })
+    expect(await signals('alice/phone', large)).toMatchObject({ code: 429 })
+  })
+})
+
+describe('after the end', () => {
+  const ends: [string, () => Promise<unknown>, Record<string, string>][] = [
+    [
+      'COMPLETED',
+      async () => {
+        await responds('bob/phone', 'ACCEPT')
+        await hangs('alice/phone')
+      },
+      {
+        'alice/phone': 'call/hangup HANGUP',
+        'bob/phone': 'call/hangup HANGUP',
+        'bob/laptop': 'call/down ACCEPT ANSWERED_ELSEWHERE',
+      },
+    ],
+    [
+      'REJECTED',
+      () => responds('bob/phone', 'REJECT'),
+      { 'alice/phone': 'call/response REJECT DECLINED', 'bob/laptop': 'call/down REJECT DECLINED_ELSEWHERE' },
+    ],
+    [
+      'CANCELLED',
+      () => hangs('alice/phone'),
+      { 'alice/phone': 'call/hangup CANCELLED', 'bob/phone': 'call/hangup CANCELLED' },
+    ],
+    ['MISSED', () => world.clock.advance(30_000), { 'alice/phone': 'call/timeout', 'bob/phone': 'call/timeout' }],
+  ]
+
+  test.each(ends)('%s: HANGUP and REJECT get 200 and the closing frame again', async (status, finish, closing) => {
+    await requests('alice/phone', 'bob')
+    await finish()
+    world.devices.forgetHeard()
+    for (const [device, frame] of Object.entries(closing)) {
+      expect(await hangs(device, 'c1')).toMatchObject({ ok: true })
+      expect(await responds(device, 'REJECT')).toMatchObject({ ok: true })
+      expect(hears(device)).toEqual([frame, frame])
+    }
+    expect(await live()).toBe(status)
+  })
+
+  test('ACCEPT is 1005 with the status, 1004 when another device had answered', async () => {
+    await requests('alice/phone', 'bob')
+    await hangs('alice/phone')
+    expect(await responds('bob/phone', 'ACCEPT')).toMatchObject({ code: 1005, status: 'CANCELLED' })
+    await requests('alice/phone', 'bob', 'c2')
+    await responds('bob/phone', 'ACCEPT', 'c2')
+    await hangs('bob/phone')
+    expect(await responds('bob/laptop', 'ACCEPT', 'c2')).toMatchObject({ code: 1004 })
+    expect(await responds('bob/phone', 'ACCEPT', 'c2')).toMatchObject({ code: 1005, status: 'COMPLETED' })
+  })
+
+  test('signalling is dropped without a word for 10 s, then 404', async () => {
+    await requests('alice/phone', 'bob')
+    await hangs('alice/phone')
+    world.devices.forgetHeard()
+    await world.clock.advance(9_999)
+    expect(await signals('alice/phone')).toMatchObject({ ok: true })
+    await world.clock.advance(1)
+    expect(await signals('alice/phone')).toMatchObject({ code: 404 })
+    expect(world.devices.heard).toEqual([])
+  })
+
+  test('a stranger is 403, and after 10 minutes the call is forgotten', async () => {
+    await requests('alice/phone', 'bob')
+    await hangs('alice/phone')
+    expect(await responds('carol/phone', 'ACCEPT')).toMatchObject({ code: 403 })
+    await world.clock.advance(TIMERS.tombstoneMs - 1)
+    expect(await requests('alice/phone', 'carol')).toMatchObject({ code: 1002 })
+    await world.clock.advance(1)
+    expect(await responds('bob/phone', 'ACCEPT')).toMatchObject({ code: 404 })
+  })
+})
+
+describe('over HTTP, the user as a whole', () => {
+  test('an answer keeps every device ringing until one signals: that one is bound, the others stop', async () => {
+    await requests('alice/phone', 'bob')
+    world.devices.forgetHeard()
+    expect(await responds('bob', 'ACCEPT')).toMatchObject({ ok: true })
+    expect(hears('alice/phone')).toEqual(['call/response ACCEPT'])
+    expect([...hears('bob/phone'), ...hears('bob/laptop')]).toEqual([])
+    await signals('bob/laptop')
+    expect(hears('alice/phone')).toEqual(['call/response ACCEPT', 'rtc/signaling'])
+    expect(hears('bob/phone')).toEqual(['call/down ACCEPT ANSWERED_ELSEWHERE'])
+    expect(hears('bob/laptop')).toEqual([])
+    expect(await signals('bob/phone')).toMatchObject({ code: 1004 })
+  })
+
+  test('a caller hears the answer on all devices; the first that signals is bound', async () => {
+    await requests('alice', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    expect(hears('alice/phone')).toEqual(['call/ringing', 'call/response ACCEPT'])
+    expect(hears('alice/laptop')).toEqual(['call/ringing', 'call/response ACCEPT'])
+    await signals('alice/phone')
+    expect(hears('alice/laptop').at(-1)).toBe('call/down ACCEPT ANSWERED_ELSEWHERE')
+    expect(await hangs('alice/laptop')).toMatchObject({ code: 1004 })
+  })
+
+  test('devices that still show the call hear once that the peer hung up', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob', 'ACCEPT')
+    world.devices.forgetHeard()
+    await hangs('alice/phone')
+    expect([hears('bob/phone'), hears('bob/laptop')]).toEqual([['call/hangup HANGUP'], ['call/hangup HANGUP']])
+  })
+
+  test('a leg without a device ends after 120 s without a request', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob', 'ACCEPT')
+    await world.clock.advance(100_000)
+    await world.calls.heard('bob')
+    await world.clock.advance(119_999)
+    expect(await live()).toBe('CONNECTED')
+    await world.clock.advance(1)
+    expect([await live(), await reason()]).toEqual(['COMPLETED', 'PEER_LOST'])
+    expect(hears('alice/phone').at(-1)).toBe('call/hangup PEER_LOST')
+    expect(hears('bob/phone').at(-1)).toBe('call/hangup PEER_LOST')
+  })
+
+  test('once a socket is bound the silence over HTTP does not matter', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob', 'ACCEPT')
+    await signals('bob/phone')
+    await world.clock.advance(1_000_000)
+    expect(await live()).toBe('CONNECTED')
+  })
+
+  test('HANGUP without any live call is fine', async () => {
+    expect(await hangs('alice')).toMatchObject({ ok: true })
+  })
+})
+
+test('a command for a callId that nobody has used is 404', async () => {
+  for (const answer of [responds('bob/phone', 'ACCEPT'), hangs('bob/phone', 'c1'), signals('bob/phone')]) {
+    expect(await answer).toMatchObject({ code: 404 })
+  }
+})
