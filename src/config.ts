@@ -1,0 +1,346 @@
+/**
+ * Environment → typed configuration, once, at the start. Knows how the variables depend on each other; their forms
+ * and defaults are in variables.ts. Everything wrong is told in one message.
+ */
+
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { isIP, isIPv6 } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import type { BrokerLimits, Rate } from '../broker/index.ts'
+import { type AuthKey, readPublicKey } from './auth.ts'
+import { type Complaint, readVariables, type Settings, strangers, VARIABLES, type VariableName } from './variables.ts'
+
+/** The bundled relay. */
+export interface RelayConfig {
+  readonly port: number
+  readonly listenIp: string
+  readonly publicIp: string
+  readonly minPort: number
+  readonly maxPort: number
+  readonly allocationLifetimeSeconds: number
+  /** Address ranges (CIDR) that are not denied although they are private. */
+  readonly allowPeers: readonly string[]
+}
+
+export interface Config {
+  /** No key is configured: a secret made for this run, 127.0.0.1 only, `POST /demo/token`. */
+  readonly demo: boolean
+  readonly http: {
+    readonly host: string
+    /** 0: any free port. */
+    readonly port: number
+    /** Addresses and ranges of reverse proxies. */
+    readonly trustedProxies: readonly string[]
+    /** As http/origin.ts reads them. */
+    readonly allowedOrigins: readonly string[]
+    readonly bodyBytes: number
+    readonly userRate: Rate
+    readonly failedLoginsPerMinute: number
+  }
+  readonly auth: {
+    readonly key: AuthKey
+    readonly issuers: readonly string[]
+    readonly audiences: readonly string[]
+    readonly userClaim: string
+  }
+  readonly calls: {
+    readonly ringMs: number
+    readonly callerGraceMs: number
+    readonly graceMs: number
+    readonly httpLegMs: number
+    readonly longestMs: number
+    readonly tombstoneMs: number
+  }
+  readonly turn: {
+    readonly secret: string
+    readonly ttlSeconds: number
+    /** What clients are told, in this order: first these, then those. */
+    readonly stunUrls: readonly string[]
+    readonly turnUrls: readonly string[]
+    /** Only where the bundled relay shall run; `turnUrls` name it then. */
+    readonly relay?: RelayConfig
+  }
+  readonly presence: { readonly scope: 'all' | 'watched'; readonly batchMs: number; readonly offlineMs: number }
+  readonly broker: {
+    readonly limits: BrokerLimits
+    readonly heartbeat: { readonly sends: number; readonly wants: number }
+    /** Patterns of OPEN_DESTINATIONS. */
+    readonly open: readonly string[]
+  }
+  readonly log: { readonly level: Settings['LOG_LEVEL']; readonly production: boolean }
+  /** For the operator: not wrong, but worth a look. Logged at the start. */
+  readonly warnings: readonly string[]
+}
+
+/** The start is not possible; the message names every wrong variable, what is wrong, and an example. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly complaints: readonly Complaint[]
+
+  constructor(complaints: readonly Complaint[]) {
+    super(`The configuration is wrong:\n${complaints.map((one) => `  ${lineOf(one)}`).join('\n')}`)
+    this.complaints = complaints
+  }
+}
+
+function lineOf({ name, wrong, example = VARIABLES[name].example }: Complaint): string {
+  return `${name}: ${wrong} (for example ${name}=${example})`
+}
+
+/** What the configuration asks of the machine; tests bring their own. */
+export interface Machine {
+  readFile(path: string): string
+  /** Addresses of this machine that others can reach, IPv4 first. */
+  addresses(): readonly string[]
+  /** A new secret text. */
+  secret(): string
+}
+
+const thisMachine: Machine = {
+  readFile: (path) => readFileSync(path, 'utf8'),
+  addresses: () =>
+    Object.values(networkInterfaces())
+      .flatMap((faces) => faces ?? [])
+      .filter((face) => !face.internal && !/^fe80:/i.test(face.address))
+      .sort((a, b) => a.family.localeCompare(b.family))
+      .map((face) => face.address),
+  secret: () => randomBytes(32).toString('base64url'),
+}
+
+type Env = Readonly<Record<string, string | undefined>>
+
+/** Reads the whole configuration. Throws a {@link ConfigError} when anything is wrong. */
+export function readConfig(env: Env, machine: Machine = thisMachine): Config {
+  const { settings, complaints } = readVariables(env)
+  const warnings = strangers(env)
+  const notes = {
+    wrong: (name: VariableName, wrong: string, example?: string) =>
+      void complaints.push({ name, wrong, ...(example !== undefined && { example }) }),
+    warn: (text: string) => void warnings.push(text),
+  }
+  const malformed = new Set(complaints.map(({ name }) => name))
+  const demo = !KEYS.some((name) => settings[name] !== undefined || malformed.has(name))
+  const auth = authOf(settings, demo, machine, notes)
+  const host = hostOf(settings, demo, notes)
+  const turn = turnOf(settings, { demo, host }, machine, notes)
+  checkLimits(settings, malformed, notes)
+  if (complaints.length > 0) throw new ConfigError(complaints)
+
+  return {
+    demo,
+    http: {
+      host,
+      port: settings.PORT,
+      trustedProxies: settings.TRUSTED_PROXIES,
+      allowedOrigins: settings.ALLOWED_ORIGINS,
+      bodyBytes: settings.LIMIT_HTTP_BODY_BYTES,
+      userRate: { perSecond: settings.LIMIT_HTTP_RATE, burst: settings.LIMIT_HTTP_BURST },
+      failedLoginsPerMinute: settings.LIMIT_FAILED_LOGINS_PER_MINUTE,
+    },
+    auth,
+    calls: {
+      ringMs: settings.RING_TIMEOUT_MS,
+      callerGraceMs: settings.CALLER_GRACE_MS,
+      graceMs: settings.CALL_GRACE_MS,
+      httpLegMs: settings.HTTP_LEG_TIMEOUT_MS,
+      longestMs: settings.LONGEST_CALL_MS,
+      tombstoneMs: settings.CALL_TOMBSTONE_MS,
+    },
+    turn,
+    presence: {
+      scope: settings.PRESENCE_SCOPE,
+      batchMs: settings.PRESENCE_BATCH_MS,
+      offlineMs: settings.PRESENCE_OFFLINE_DELAY_MS,
+    },
+    broker: {
+      limits: limitsOf(settings),
+      heartbeat: { sends: settings.HEARTBEAT_SEND_MS, wants: settings.HEARTBEAT_WANT_MS },
+      open: settings.OPEN_DESTINATIONS,
+    },
+    log: { level: settings.LOG_LEVEL, production: settings.NODE_ENV === 'production' },
+    warnings,
+  }
+}
+
+interface Notes {
+  wrong(name: VariableName, wrong: string, example?: string): void
+  warn(text: string): void
+}
+
+const KEYS = ['AUTH_JWT_SECRET', 'AUTH_PUBLIC_KEY', 'AUTH_JWKS_URL'] as const
+
+/** RFC 7518 section 3.2: a key of the size of the hash output or larger. */
+const HS256_KEY_BYTES = 32
+
+function authOf(settings: Settings, demo: boolean, machine: Machine, notes: Notes): Config['auth'] {
+  const given = KEYS.filter((name) => settings[name] !== undefined)
+  for (const name of given.slice(1)) notes.wrong(name, `cannot stand beside ${given[0]}: set one of the two`)
+  if (demo && settings.NODE_ENV === 'production') {
+    notes.wrong(
+      'AUTH_JWT_SECRET',
+      'no key is configured, and with NODE_ENV=production there is no demo mode: set AUTH_JWT_SECRET, AUTH_PUBLIC_KEY or AUTH_JWKS_URL',
+    )
+  }
+  const key = keyOf(settings, machine, notes)
+  if (demo) {
+    if (settings.AUTH_ISSUER.length + settings.AUTH_AUDIENCE.length > 0 || settings.AUTH_USER_CLAIM !== 'sub') {
+      notes.warn('AUTH_ISSUER, AUTH_AUDIENCE and AUTH_USER_CLAIM have no effect in demo mode, without a key')
+    }
+    return { key, issuers: [], audiences: [], userClaim: 'sub' }
+  }
+  return {
+    key,
+    issuers: settings.AUTH_ISSUER,
+    audiences: settings.AUTH_AUDIENCE,
+    userClaim: settings.AUTH_USER_CLAIM,
+  }
+}
+
+function keyOf(settings: Settings, machine: Machine, notes: Notes): AuthKey {
+  const { AUTH_JWT_SECRET: secret, AUTH_PUBLIC_KEY: pem, AUTH_JWKS_URL: url } = settings
+  if (pem !== undefined) {
+    try {
+      return readPublicKey(pemOf(pem, machine))
+    } catch (error) {
+      notes.wrong('AUTH_PUBLIC_KEY', (error as Error).message)
+    }
+  }
+  if (url !== undefined) {
+    if (url.startsWith('http:') && !isLoopback(new URL(url).hostname)) {
+      notes.warn('AUTH_JWKS_URL is fetched without TLS: whoever is on the way can put in keys of his own')
+    }
+    return { kind: 'jwks', url }
+  }
+  if (secret !== undefined && Buffer.byteLength(secret) < HS256_KEY_BYTES) {
+    notes.warn(
+      `AUTH_JWT_SECRET has less than ${HS256_KEY_BYTES} bytes (RFC 7518 section 3.2): it can be guessed offline`,
+    )
+  }
+  return { kind: 'secret', secret: secret ?? machine.secret() }
+}
+
+/** A variable cannot hold line ends everywhere: `\n` stands for them, or the variable names a file. */
+function pemOf(text: string, machine: Machine): string {
+  if (text.includes('-----BEGIN')) return text.replaceAll('\\r', '').replaceAll('\\n', '\n')
+  const path = text.replace(/^file:(\/\/(?=\/))?/, '')
+  try {
+    return machine.readFile(path)
+  } catch (error) {
+    throw new Error(`is neither a key in PEM nor a file that can be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+}
+
+function hostOf(settings: Settings, demo: boolean, notes: Notes): string {
+  if (!demo) return settings.HOST ?? '0.0.0.0'
+  if (settings.HOST !== undefined && settings.HOST !== '127.0.0.1' && settings.HOST !== 'localhost') {
+    notes.wrong(
+      'HOST',
+      'in demo mode (no AUTH_… key is set) anybody gets a token, so the server listens on 127.0.0.1 only: leave HOST out, or configure a key',
+      '127.0.0.1',
+    )
+  }
+  return '127.0.0.1'
+}
+
+function turnOf(
+  settings: Settings,
+  { demo, host }: { demo: boolean; host: string },
+  machine: Machine,
+  notes: Notes,
+): Config['turn'] {
+  const external = settings.TURN_URLS.length > 0
+  if (external && settings.TURN_ENABLED === true) {
+    notes.wrong(
+      'TURN_ENABLED',
+      'the bundled relay cannot run beside TURN_URLS, which replace it: leave one of them out',
+    )
+  }
+  if (external && settings.TURN_SECRET === undefined) {
+    notes.wrong('TURN_SECRET', 'is needed with TURN_URLS: the secret that the external relay checks credentials with')
+  }
+  const relay = external || settings.TURN_ENABLED === false ? undefined : relayOf(settings, demo, host, machine, notes)
+  const at = relay && `${isIPv6(relay.publicIp) ? `[${relay.publicIp}]` : relay.publicIp}:${relay.port}`
+  return {
+    secret: settings.TURN_SECRET ?? machine.secret(),
+    ttlSeconds: settings.TURN_TTL_S,
+    stunUrls: settings.STUN_URLS.length > 0 || at === undefined ? settings.STUN_URLS : [`stun:${at}`],
+    turnUrls: at === undefined ? settings.TURN_URLS : [`turn:${at}?transport=udp`],
+    ...(relay && { relay }),
+  }
+}
+
+function relayOf(settings: Settings, demo: boolean, host: string, machine: Machine, notes: Notes): RelayConfig {
+  const listenIp = settings.TURN_LISTEN_IP ?? (isLoopback(host) ? '127.0.0.1' : '0.0.0.0')
+  return {
+    port: settings.TURN_PORT,
+    listenIp,
+    publicIp: settings.TURN_PUBLIC_IP ?? publicIpOf(listenIp, machine, notes),
+    minPort: settings.TURN_MIN_PORT,
+    maxPort: settings.TURN_MAX_PORT,
+    allocationLifetimeSeconds: settings.TURN_ALLOCATION_LIFETIME_S,
+    allowPeers: settings.TURN_ALLOW_PEERS ?? demoPeers(demo, notes),
+  }
+}
+
+function demoPeers(demo: boolean, notes: Notes): readonly string[] {
+  if (!demo) return []
+  notes.warn('demo mode: the relay may reach 127.0.0.0/8, so that calls work on this machine alone')
+  return ['127.0.0.0/8']
+}
+
+/** `0.0.0.0` and `::` are no addresses that a client could use. */
+function publicIpOf(listenIp: string, machine: Machine, notes: Notes): string {
+  if (listenIp !== '0.0.0.0' && listenIp !== '::') return listenIp
+  const found = machine.addresses().find((one) => isIP(one) !== 0 && (listenIp === '::' || !isIPv6(one)))
+  const taken = found ?? '127.0.0.1'
+  notes.warn(`TURN_PUBLIC_IP is not set; clients are told ${taken}, which is right only where they can reach it`)
+  return taken
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || /^\[?::1\]?$/.test(host) || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+/** Bounds that must fit into others. A malformed variable gets no second complaint. */
+function checkLimits(settings: Settings, malformed: ReadonlySet<VariableName>, notes: Notes): void {
+  const fits = [
+    ['LIMIT_FRAME_BYTES_BEFORE_LOGIN', 'LIMIT_FRAME_BYTES'],
+    ['LIMIT_FRAME_BYTES', 'LIMIT_QUEUED_BYTES'],
+    ['LIMIT_FRAME_BYTES', 'LIMIT_BUFFERED_BYTES'],
+    ['LIMIT_FRAME_BYTES', 'LIMIT_QUEUE_BYTES'],
+    ['LIMIT_SESSION_RATE', 'LIMIT_SESSION_BURST'],
+    ['LIMIT_USER_RATE', 'LIMIT_USER_BURST'],
+    ['LIMIT_HTTP_RATE', 'LIMIT_HTTP_BURST'],
+    ['TURN_MIN_PORT', 'TURN_MAX_PORT'],
+  ] as const
+  for (const [small, large] of fits) {
+    if (malformed.has(small) || malformed.has(large)) continue
+    if (settings[small] > settings[large]) {
+      notes.wrong(large, `must not be less than ${small}`, String(settings[small]))
+    }
+  }
+}
+
+function limitsOf(settings: Settings): BrokerLimits {
+  return {
+    frameBytes: settings.LIMIT_FRAME_BYTES,
+    frameBytesBeforeLogin: settings.LIMIT_FRAME_BYTES_BEFORE_LOGIN,
+    headers: settings.LIMIT_HEADERS,
+    headerBytes: settings.LIMIT_HEADER_BYTES,
+    subscriptionsPerSession: settings.LIMIT_SUBSCRIPTIONS_PER_SESSION,
+    sessionsPerUser: settings.LIMIT_SESSIONS_PER_USER,
+    connections: settings.LIMIT_CONNECTIONS,
+    connectTimeoutMs: settings.LIMIT_CONNECT_TIMEOUT_MS,
+    queuedBytes: settings.LIMIT_QUEUED_BYTES,
+    bufferedBytes: settings.LIMIT_BUFFERED_BYTES,
+    transactions: settings.LIMIT_TRANSACTIONS,
+    transactionFrames: settings.LIMIT_TRANSACTION_FRAMES,
+    unacknowledged: settings.LIMIT_UNACKNOWLEDGED,
+    queueMessages: settings.LIMIT_QUEUE_MESSAGES,
+    queueBytes: settings.LIMIT_QUEUE_BYTES,
+    queues: settings.LIMIT_QUEUES,
+    sessionRate: { perSecond: settings.LIMIT_SESSION_RATE, burst: settings.LIMIT_SESSION_BURST },
+    userRate: { perSecond: settings.LIMIT_USER_RATE, burst: settings.LIMIT_USER_BURST },
+  }
+}

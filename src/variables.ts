@@ -1,0 +1,340 @@
+/**
+ * Every environment variable: its form, its default, one line for `.env.example`. What the values mean together
+ * (which key, demo or not, which relay) is settled in config.ts.
+ */
+
+import { isIP } from 'node:net'
+import { z } from 'zod'
+
+/** How one variable is read. */
+interface Variable<T> {
+  /** Text from the environment (trimmed, not empty) → value. */
+  readonly form: z.ZodType<T, string>
+  /** Used when the variable is unset or empty; undefined: config.ts decides from the others. */
+  readonly fallback: string | undefined
+  /** Shown in the message about a wrong value. */
+  readonly example: string
+  readonly explanation: string
+  /** A wrong value is not repeated in messages. */
+  readonly secret: boolean
+}
+
+type Fixed<T> = Variable<T> & { readonly fallback: string }
+type Open<T> = Variable<T> & { readonly fallback: undefined }
+
+function fixed<T>(form: z.ZodType<T, string>, fallback: string, explanation: string, example = fallback): Fixed<T> {
+  return { form, fallback, example, explanation, secret: false }
+}
+
+function open<T>(form: z.ZodType<T, string>, example: string, explanation: string): Open<T> {
+  return { form, fallback: undefined, example, explanation, secret: false }
+}
+
+function secret(example: string, explanation: string): Open<string> {
+  return { form: z.string(), fallback: undefined, example, explanation, secret: true }
+}
+
+function whole(from: number, to: number): z.ZodType<number, string> {
+  const complaint = `must be a whole number from ${from} to ${to}`
+  return z
+    .string()
+    .regex(/^\d{1,16}$/, complaint)
+    .transform(Number)
+    .refine((value) => value >= from && value <= to, complaint)
+}
+
+const flag: z.ZodType<boolean, string> = z
+  .string()
+  .toLowerCase()
+  .refine((value) => value === 'true' || value === 'false', 'must be true or false')
+  .transform((value) => value === 'true')
+
+const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values, `must be one of ${values.join(', ')}`) as unknown as z.ZodType<T[number], string>
+
+/** Comma-separated; blanks around the parts and empty parts do not count. */
+function list(part: z.ZodType<string, string> = z.string()): z.ZodType<readonly string[], string> {
+  return z
+    .string()
+    .transform((text) =>
+      text
+        .split(',')
+        .map((one) => one.trim())
+        .filter((one) => one !== ''),
+    )
+    .pipe(z.array(part))
+}
+
+const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'must be an address or a host name, without a port')
+
+const address = z.string().refine((text) => isIP(text) !== 0, 'must be an IPv4 or IPv6 address')
+
+/** `10.0.0.0/8`, `fd00::/8`, or one address. */
+const cidr = z.string().refine((text) => {
+  const [ip = '', bits, more] = text.split('/')
+  const family = isIP(ip)
+  if (family === 0 || more !== undefined) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+}, 'must be addresses or address ranges')
+
+const url = z.string().refine((text) => {
+  const parsed = URL.canParse(text) ? new URL(text) : undefined
+  return parsed !== undefined && /^https?:$/.test(parsed.protocol) && parsed.username === ''
+}, 'must be an http or https address')
+
+/** An origin as browsers send it (RFC 6454 section 6.2), `https://*.example.org` for every subdomain, or `*`. */
+const origin = z.string().refine((text) => {
+  if (text === '*') return true
+  const plain = text.replace('://*.', '://')
+  return URL.canParse(plain) && new URL(plain).origin === plain.toLowerCase()
+}, 'must be origins: scheme://host or scheme://host:port, no path')
+
+/** RFC 7064 section 3.1 and RFC 7065 section 3.1. Browsers refuse `stun:` with a query. */
+const stunUrl = z
+  .string()
+  .regex(/^stuns?:(\[[\da-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?$/, 'must be stun: or stuns: addresses, without "?"')
+const turnUrl = z
+  .string()
+  .regex(/^turns?:(\[[\da-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(\?transport=(udp|tcp))?$/, 'must be turn: or turns: addresses')
+
+const openPattern = z
+  .string()
+  .regex(/^\/(topic|queue)\/[^\s,]{1,200}$/, 'must be patterns that begin with /topic/ or /queue/')
+  .refine((text) => text !== '/topic/user/status', '/topic/user/status is the server’s own')
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const DAY_MS = 24 * 60 * 60 * 1000
+
+const bytes = (to = 64 * MIB) => whole(KIB, to)
+const count = (to = 1_000_000) => whole(1, to)
+const milliseconds = (from: number, to: number) => whole(from, to)
+
+export const VARIABLES = {
+  NODE_ENV: open(z.string(), 'production', 'With "production" the server refuses to start in demo mode.'),
+  HOST: open(host, '0.0.0.0', 'Address to listen on: 0.0.0.0, in demo mode 127.0.0.1 and nothing else.'),
+  PORT: fixed(whole(0, 65_535), '8080', 'TCP port of HTTP, WebSocket and SockJS; 0 takes any free one.'),
+  TRUSTED_PROXIES: fixed(list(cidr), '', 'Reverse proxies whose X-Forwarded-For is believed.', '10.0.0.0/8'),
+  ALLOWED_ORIGINS: fixed(
+    list(origin),
+    '',
+    'Origins of other sites whose pages may use this server (HTTP and WebSocket); its own is always allowed; * for all.',
+    'https://im.example.org,https://*.example.com',
+  ),
+
+  AUTH_JWT_SECRET: secret('a random text of 32 or more characters', 'Tokens are HS256, checked with this secret.'),
+  AUTH_PUBLIC_KEY: secret(
+    'file:/etc/carillon/issuer.pem',
+    'Tokens are RS256, ES256 or EdDSA, checked with this public key: PEM (line ends may be written \\n), or the path of a PEM file.',
+  ),
+  AUTH_JWKS_URL: open(
+    url,
+    'https://id.example.org/.well-known/jwks.json',
+    'Tokens are checked with the public keys at this address. At most one of the three; none of them: demo mode.',
+  ),
+  AUTH_ISSUER: fixed(list(), '', 'Accepted values of the claim iss; empty: not checked.', 'https://id.example.org'),
+  AUTH_AUDIENCE: fixed(list(), '', 'Accepted values of the claim aud; empty: not checked.', 'im'),
+  AUTH_USER_CLAIM: fixed(z.string().max(200, 'is too long'), 'sub', 'The claim that holds the user id.', 'user_id'),
+
+  RING_TIMEOUT_MS: fixed(milliseconds(500, 600_000), '30000', 'How long a call rings when its request does not say.'),
+  CALLER_GRACE_MS: fixed(
+    milliseconds(0, 600_000),
+    '10000',
+    'How long a call goes on ringing when the caller’s device is lost.',
+  ),
+  CALL_GRACE_MS: fixed(
+    milliseconds(0, 3_600_000),
+    '30000',
+    'How long an answered call waits for a device that is lost.',
+  ),
+  HTTP_LEG_TIMEOUT_MS: fixed(
+    milliseconds(1000, DAY_MS),
+    '120000',
+    'How long an answered call waits for the next request of a party that uses HTTP only.',
+  ),
+  LONGEST_CALL_MS: fixed(milliseconds(1000, 7 * DAY_MS), '43200000', 'After this an answered call is ended.'),
+  CALL_TOMBSTONE_MS: fixed(
+    milliseconds(10_000, DAY_MS),
+    '600000',
+    'How long an ended call is remembered, so that repeats get the right answer.',
+  ),
+
+  TURN_ENABLED: open(flag, 'true', 'The bundled relay: true, unless TURN_URLS names another.'),
+  TURN_SECRET: secret(
+    'a random text',
+    'Secret of the time-limited TURN credentials; coturn’s static-auth-secret. Needed with TURN_URLS; else made at each start.',
+  ),
+  TURN_TTL_S: fixed(whole(60, 7 * 86_400), '3600', 'Seconds for which TURN credentials are good.'),
+  TURN_URLS: fixed(
+    list(turnUrl),
+    '',
+    'An external relay instead of the bundled one.',
+    'turn:turn.example.org:3478?transport=udp,turns:turn.example.org:5349?transport=tcp',
+  ),
+  STUN_URLS: fixed(
+    list(stunUrl),
+    '',
+    'STUN servers named to clients; empty: the bundled relay.',
+    'stun:stun.example.org:3478',
+  ),
+  TURN_PORT: fixed(whole(1, 65_535), '3478', 'UDP port of the bundled relay.'),
+  TURN_LISTEN_IP: open(address, '0.0.0.0', 'Address the bundled relay listens on: 127.0.0.1 when HOST is, else all.'),
+  TURN_PUBLIC_IP: open(
+    address,
+    '192.0.2.10',
+    'Address at which clients reach the bundled relay; unset: TURN_LISTEN_IP, or this machine’s first address.',
+  ),
+  TURN_MIN_PORT: fixed(whole(1024, 65_535), '49152', 'First UDP port for relayed media.'),
+  TURN_MAX_PORT: fixed(whole(1024, 65_535), '65535', 'Last UDP port for relayed media.'),
+  TURN_ALLOW_PEERS: open(
+    list(cidr),
+    '10.1.0.0/16,fd00::/8',
+    'Private address ranges that media may be relayed to; all are denied otherwise (demo mode allows 127.0.0.0/8).',
+  ),
+  TURN_ALLOCATION_LIFETIME_S: fixed(whole(10, 3600), '600', 'Seconds an unrefreshed allocation of the relay lives.'),
+
+  PRESENCE_SCOPE: fixed(
+    oneOf(['all', 'watched']),
+    'all',
+    'Whose changes a session is told: of all users, or of those it asked for (watched).',
+  ),
+  PRESENCE_BATCH_MS: fixed(milliseconds(0, 60_000), '250', 'Changes of presence are collected for this long.'),
+  PRESENCE_OFFLINE_DELAY_MS: fixed(
+    milliseconds(0, 600_000),
+    '5000',
+    'A user without a session counts as online for this long.',
+  ),
+
+  OPEN_DESTINATIONS: fixed(
+    list(openPattern),
+    '',
+    'Destinations beside calls to which every user may SEND and SUBSCRIBE; * stands for any characters.',
+    '/topic/news.*,/queue/jobs.*',
+  ),
+  HEARTBEAT_SEND_MS: fixed(milliseconds(0, 3_600_000), '10000', 'STOMP heart-beats that the server can send; 0: none.'),
+  HEARTBEAT_WANT_MS: fixed(
+    milliseconds(0, 3_600_000),
+    '10000',
+    'STOMP heart-beats that the server would like to get; 0: none.',
+  ),
+
+  LIMIT_FRAME_BYTES: fixed(bytes(), '65536', 'Largest STOMP frame.'),
+  LIMIT_FRAME_BYTES_BEFORE_LOGIN: fixed(bytes(), '16384', 'Largest STOMP frame before CONNECTED.'),
+  LIMIT_HEADERS: fixed(count(1000), '64', 'Headers of a frame.'),
+  LIMIT_HEADER_BYTES: fixed(whole(64, MIB), '8192', 'Longest header line.'),
+  LIMIT_SUBSCRIPTIONS_PER_SESSION: fixed(count(100_000), '100', 'Subscriptions of a session.'),
+  LIMIT_SESSIONS_PER_USER: fixed(count(100_000), '20', 'Sessions of a user.'),
+  LIMIT_CONNECTIONS: fixed(count(), '20000', 'Connections in all.'),
+  LIMIT_CONNECT_TIMEOUT_MS: fixed(
+    milliseconds(100, 600_000),
+    '10000',
+    'A connection that is not logged in by then is closed.',
+  ),
+  LIMIT_QUEUED_BYTES: fixed(bytes(), '262144', 'Received and not yet worked on, per session.'),
+  LIMIT_BUFFERED_BYTES: fixed(
+    bytes(1024 * MIB),
+    '524288',
+    'Waiting for a slow reader; beyond it the session is closed.',
+  ),
+  LIMIT_TRANSACTIONS: fixed(count(10_000), '16', 'Open STOMP transactions of a session.'),
+  LIMIT_TRANSACTION_FRAMES: fixed(count(100_000), '256', 'Frames held in the open transactions of a session.'),
+  LIMIT_UNACKNOWLEDGED: fixed(count(), '1000', 'Messages of a session that wait for its ACK.'),
+  LIMIT_QUEUE_MESSAGES: fixed(count(), '1000', 'Messages kept in an open queue while nobody listens.'),
+  LIMIT_QUEUE_BYTES: fixed(bytes(1024 * MIB), '16777216', 'The same in bytes.'),
+  LIMIT_QUEUES: fixed(count(), '1000', 'Open queues with messages or listeners.'),
+  LIMIT_SESSION_RATE: fixed(count(), '500', 'SENDs of a session to /app, per second.'),
+  LIMIT_SESSION_BURST: fixed(count(), '2000', 'How many of them at once.'),
+  LIMIT_USER_RATE: fixed(count(), '1000', 'SENDs of a user to /app, per second.'),
+  LIMIT_USER_BURST: fixed(count(), '4000', 'How many of them at once.'),
+  LIMIT_HTTP_BODY_BYTES: fixed(bytes(), '65536', 'Largest body of an HTTP request.'),
+  LIMIT_HTTP_RATE: fixed(count(), '50', 'HTTP requests of a user, per second.'),
+  LIMIT_HTTP_BURST: fixed(count(), '200', 'How many of them at once.'),
+  LIMIT_FAILED_LOGINS_PER_MINUTE: fixed(
+    count(),
+    '120',
+    'HTTP requests with a bad token from one address, per minute; then the address has to wait.',
+  ),
+
+  LOG_LEVEL: fixed(
+    oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    'info',
+    'How much is logged: trace, debug, info, warn, error, fatal, silent.',
+  ),
+} as const
+
+export type VariableName = keyof typeof VARIABLES
+
+/** The value of each variable, defaults filled in. */
+export type Settings = {
+  readonly [K in VariableName]: (typeof VARIABLES)[K] extends Fixed<infer T>
+    ? T
+    : (typeof VARIABLES)[K] extends Open<infer T>
+      ? T | undefined
+      : never
+}
+
+/** One complaint about one variable, for a person. */
+export interface Complaint {
+  readonly name: VariableName
+  readonly wrong: string
+  /** Instead of the variable's own example. */
+  readonly example?: string
+}
+
+/**
+ * Reads every variable on its own; empty text counts as unset. Never throws: a malformed variable is complained of,
+ * and takes its default, so that the others can still be looked at together.
+ */
+export function readVariables(env: Readonly<Record<string, string | undefined>>): {
+  settings: Settings
+  complaints: Complaint[]
+} {
+  const settings: Record<string, unknown> = {}
+  const complaints: Complaint[] = []
+  for (const name of Object.keys(VARIABLES) as VariableName[]) {
+    const variable: Variable<unknown> = VARIABLES[name]
+    const given = env[name]?.trim()
+    if (variable.fallback !== undefined) settings[name] = variable.form.parse(variable.fallback)
+    if (given === undefined || given === '') continue
+    const read = variable.form.safeParse(given)
+    if (read.success) settings[name] = read.data
+    else complaints.push({ name, wrong: wrongness(variable, given, read.error) })
+  }
+  return { settings: settings as Settings, complaints }
+}
+
+function wrongness(variable: Variable<unknown>, given: string, error: z.ZodError): string {
+  const wrong = error.issues[0]?.message ?? 'is wrong'
+  return variable.secret ? wrong : `${wrong}, not ${JSON.stringify(given.slice(0, 60))}`
+}
+
+const PREFIX = /^(AUTH|TURN|STUN|PRESENCE|LIMIT|HEARTBEAT|RING|CALLER|ALLOWED|OPEN_DEST)_?/
+
+/** Warnings about variables that look like ours and are not: most often a slip of the pen. */
+export function strangers(env: Readonly<Record<string, string | undefined>>): string[] {
+  const known = Object.keys(VARIABLES)
+  return Object.keys(env)
+    .filter((name) => PREFIX.test(name) && !Object.hasOwn(VARIABLES, name) && env[name] !== '')
+    .sort()
+    .map((name) => {
+      const [nearest] = known
+        .map((candidate) => ({ candidate, far: distance(name, candidate) }))
+        .sort((a, b) => a.far - b.far)
+      const hint = nearest && nearest.far <= 3 ? `; do you mean ${nearest.candidate}?` : ''
+      return `${name} is not a variable of this server and is ignored${hint}`
+    })
+}
+
+/** Levenshtein distance. */
+function distance(a: string, b: string): number {
+  let above = Array.from({ length: b.length + 1 }, (_, column) => column)
+  for (let row = 1; row <= a.length; row++) {
+    const line = [row]
+    for (let column = 1; column <= b.length; column++) {
+      const replaced = above[column - 1]! + (a[row - 1] === b[column - 1] ? 0 : 1)
+      line.push(Math.min(replaced, above[column]! + 1, line[column - 1]! + 1))
+    }
+    above = line
+  }
+  return above[b.length]!
+}

@@ -1,0 +1,259 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from '@jest/globals'
+import { envExample } from '../../docs/env-example.ts'
+import { ConfigError, type Machine, readConfig } from '../../src/config.ts'
+import { VARIABLES, type VariableName } from '../../src/variables.ts'
+
+const SECRET = 'a secret of more than thirty-two bytes'
+
+const machine: Machine = {
+  readFile(path) {
+    if (path === '/keys/issuer.pem') return pem
+    throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
+  },
+  addresses: () => ['192.0.2.7', '2001:db8::7'],
+  secret: () => 'made for this run',
+}
+
+const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+
+type Env = Record<string, string>
+const read = (env: Env = {}) => readConfig(env, machine)
+
+function refusal(env: Env): ConfigError {
+  try {
+    read(env)
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+  throw new Error('the configuration was accepted')
+}
+
+const names = (env: Env) => refusal(env).complaints.map(({ name }) => name)
+
+describe('demo mode', () => {
+  test('is what an empty environment gives: a secret made for this run, on 127.0.0.1 only', () => {
+    const { demo, http, auth, turn } = read()
+    expect({ demo, host: http.host, port: http.port, key: auth.key }).toEqual({
+      demo: true,
+      host: '127.0.0.1',
+      port: 8080,
+      key: { kind: 'secret', secret: 'made for this run' },
+    })
+    expect(turn.relay).toMatchObject({ listenIp: '127.0.0.1', publicIp: '127.0.0.1', allowPeers: ['127.0.0.0/8'] })
+  })
+
+  test('makes another secret at every start', () => {
+    const secretOf = () => JSON.stringify(readConfig({}).auth.key)
+    expect(secretOf()).not.toBe(secretOf())
+  })
+
+  test.each(['0.0.0.0', '192.168.1.2', '::'])('refuses HOST=%s, because anybody gets a token', (HOST) => {
+    expect(refusal({ HOST }).message).toMatch(/HOST: in demo mode .* 127\.0\.0\.1 only/)
+  })
+
+  test('takes HOST=localhost for 127.0.0.1', () => {
+    expect(read({ HOST: 'localhost' }).http.host).toBe('127.0.0.1')
+  })
+
+  test('does not exist with NODE_ENV=production, and the message says what to set', () => {
+    expect(refusal({ NODE_ENV: 'production' }).message).toMatch(/set AUTH_JWT_SECRET, AUTH_PUBLIC_KEY or AUTH_JWKS_URL/)
+    expect(read({ NODE_ENV: 'production', AUTH_JWT_SECRET: SECRET }).demo).toBe(false)
+  })
+
+  test('never checks an issuer that nobody issues for', () => {
+    const { auth, warnings } = read({ AUTH_ISSUER: 'https://id.example.org' })
+    expect(auth.issuers).toEqual([])
+    expect(warnings.join()).toMatch(/no effect in demo mode/)
+  })
+})
+
+describe('the key', () => {
+  test('may be a secret; then the server listens on all addresses', () => {
+    const { demo, auth, http, turn } = read({ AUTH_JWT_SECRET: SECRET })
+    expect({ demo, key: auth.key, host: http.host }).toEqual({
+      demo: false,
+      key: { kind: 'secret', secret: SECRET },
+      host: '0.0.0.0',
+    })
+    expect(turn.relay).toMatchObject({ listenIp: '0.0.0.0', publicIp: '192.0.2.7', allowPeers: [] })
+  })
+
+  test.each([
+    ['PEM', pem],
+    ['PEM with \\n for line ends', pem.replaceAll('\n', '\\n')],
+    ['a path', '/keys/issuer.pem'],
+    ['a file: path', 'file:/keys/issuer.pem'],
+    ['a file: URL', 'file:///keys/issuer.pem'],
+  ])('may be a public key as %s', (_, AUTH_PUBLIC_KEY) => {
+    const { key } = read({ AUTH_PUBLIC_KEY }).auth
+    expect(key).toMatchObject({ kind: 'public-key', algorithms: ['EdDSA', 'Ed25519'] })
+  })
+
+  test.each([
+    ['a private key', privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), /private key; .* public one/],
+    ['no PEM', '-----BEGIN PUBLIC KEY-----\nxyz', /is not a public key in PEM/],
+    ['a file that is not there', '/keys/none.pem', /file that can be read \(ENOENT\)/],
+  ])('is refused as %s, without repeating it', (_, AUTH_PUBLIC_KEY, complaint) => {
+    const { message } = refusal({ AUTH_PUBLIC_KEY })
+    expect(message).toMatch(complaint)
+    expect(message).not.toContain(AUTH_PUBLIC_KEY)
+  })
+
+  test('may be a JWKS address', () => {
+    const url = 'https://id.example.org/jwks.json'
+    expect(read({ AUTH_JWKS_URL: url }).auth.key).toEqual({ kind: 'jwks', url })
+    expect(names({ AUTH_JWKS_URL: 'ftp://id.example.org/' })).toEqual(['AUTH_JWKS_URL'])
+  })
+
+  test('must be the only one', () => {
+    const url = 'https://id.example.org/jwks.json'
+    expect(names({ AUTH_JWT_SECRET: SECRET, AUTH_JWKS_URL: url })).toEqual(['AUTH_JWKS_URL'])
+    expect(refusal({ AUTH_JWT_SECRET: SECRET, AUTH_PUBLIC_KEY: pem }).message).toMatch(/beside AUTH_JWT_SECRET/)
+  })
+
+  test('gets a warning when it is a short secret', () => {
+    expect(read({ AUTH_JWT_SECRET: 'short' }).warnings.join()).toMatch(/less than 32 bytes \(RFC 7518/)
+    expect(read({ AUTH_JWT_SECRET: SECRET }).warnings.join()).not.toMatch(/RFC 7518/)
+  })
+})
+
+describe('the relay', () => {
+  test('is named to clients, an IPv6 address in brackets', () => {
+    const { turn } = read({ AUTH_JWT_SECRET: SECRET, TURN_PUBLIC_IP: '2001:db8::1', TURN_PORT: '3479' })
+    expect(turn.stunUrls).toEqual(['stun:[2001:db8::1]:3479'])
+    expect(turn.turnUrls).toEqual(['turn:[2001:db8::1]:3479?transport=udp'])
+  })
+
+  test('gets this machine’s first address, with a warning, when none is configured', () => {
+    const { turn, warnings } = read({ AUTH_JWT_SECRET: SECRET })
+    expect(turn.relay?.publicIp).toBe('192.0.2.7')
+    expect(warnings.join()).toMatch(/TURN_PUBLIC_IP is not set; clients are told 192\.0\.2\.7/)
+  })
+
+  test('gives way to TURN_URLS, which need the secret of that relay', () => {
+    const TURN_URLS = 'turn:turn.example.org:3478?transport=udp, turns:turn.example.org:5349'
+    expect(names({ TURN_URLS })).toEqual(['TURN_SECRET'])
+    const { turn } = read({ TURN_URLS, TURN_SECRET: 's' })
+    expect(turn).toMatchObject({
+      secret: 's',
+      stunUrls: [],
+      turnUrls: ['turn:turn.example.org:3478?transport=udp', 'turns:turn.example.org:5349'],
+    })
+    expect(turn.relay).toBeUndefined()
+    expect(names({ TURN_URLS, TURN_SECRET: 's', TURN_ENABLED: 'true' })).toEqual(['TURN_ENABLED'])
+  })
+
+  test('is off with TURN_ENABLED=false', () => {
+    const { turn } = read({ TURN_ENABLED: 'false', STUN_URLS: 'stun:stun.example.org' })
+    expect(turn).toMatchObject({ stunUrls: ['stun:stun.example.org'], turnUrls: [] })
+    expect(turn.relay).toBeUndefined()
+  })
+
+  test('is refused a stun: address that browsers would throw at', () => {
+    expect(names({ STUN_URLS: 'stun:stun.example.org:3478?transport=udp' })).toEqual(['STUN_URLS'])
+  })
+})
+
+describe('a wrong value', () => {
+  const wrong: readonly (readonly [VariableName, string])[] = [
+    ['PORT', '65536'],
+    ['PORT', '80a'],
+    ['PORT', '-1'],
+    ['HOST', 'http://x'],
+    ['TRUSTED_PROXIES', '10.0.0.0/33'],
+    ['ALLOWED_ORIGINS', 'im.example.org'],
+    ['ALLOWED_ORIGINS', 'https://im.example.org/'],
+    ['RING_TIMEOUT_MS', '30s'],
+    ['TURN_ENABLED', 'yes'],
+    ['TURN_PORT', '0'],
+    ['TURN_LISTEN_IP', 'localhost'],
+    ['TURN_PUBLIC_IP', '1.2.3'],
+    ['TURN_TTL_S', '1'],
+    ['TURN_URLS', 'http://turn'],
+    ['TURN_ALLOW_PEERS', '10.0.0.0/8/8'],
+    ['PRESENCE_SCOPE', 'some'],
+    ['OPEN_DESTINATIONS', '/app/x'],
+    ['OPEN_DESTINATIONS', '/topic/user/status'],
+    ['LIMIT_FRAME_BYTES', '1e9'],
+    ['LIMIT_CONNECTIONS', '0'],
+    ['LOG_LEVEL', 'loud'],
+  ]
+  test.each(wrong)('%s=%s is named with what is wrong and an example', (name, value) => {
+    const { message } = refusal({ AUTH_JWT_SECRET: SECRET, TURN_SECRET: SECRET, [name]: value })
+    expect(message).toMatch(new RegExp(`^ {2}${name}: .+ \\(for example ${name}=.+\\)$`, 'm'))
+  })
+
+  test('is told together with all other wrong values', () => {
+    expect(names({ PORT: 'x', LOG_LEVEL: 'loud', TURN_TTL_S: '0' })).toEqual(['PORT', 'TURN_TTL_S', 'LOG_LEVEL'])
+  })
+
+  test('may be wrong only beside another one', () => {
+    expect(names({ TURN_MIN_PORT: '50000', TURN_MAX_PORT: '49999' })).toEqual(['TURN_MAX_PORT'])
+    expect(refusal({ LIMIT_FRAME_BYTES: '16777216' }).message).toMatch(/LIMIT_BUFFERED_BYTES=16777216/)
+    expect(names({ LIMIT_FRAME_BYTES: 'x', LIMIT_BUFFERED_BYTES: '1024' })).toEqual(['LIMIT_FRAME_BYTES'])
+  })
+})
+
+test('empty text counts as unset, and blanks around a value do not count', () => {
+  expect(read({ PORT: '', ALLOWED_ORIGINS: ' ', AUTH_JWT_SECRET: '' })).toEqual(read())
+  expect(read({ PORT: ' 0 ' }).http.port).toBe(0)
+})
+
+test('lists are split at commas', () => {
+  const { http, broker } = read({
+    ALLOWED_ORIGINS: 'https://im.example.org, https://*.example.com,*',
+    OPEN_DESTINATIONS: '/topic/news.*,/queue/jobs.*',
+  })
+  expect(http.allowedOrigins).toEqual(['https://im.example.org', 'https://*.example.com', '*'])
+  expect(broker.open).toEqual(['/topic/news.*', '/queue/jobs.*'])
+})
+
+test('a variable that looks like ours and is not gets a warning with the name that may be meant', () => {
+  expect(read({ AUTH_JWT_SECERT: SECRET, TURN_COLOUR: 'red', HOME: '/' }).warnings).toEqual(
+    expect.arrayContaining([
+      'AUTH_JWT_SECERT is not a variable of this server and is ignored; do you mean AUTH_JWT_SECRET?',
+      'TURN_COLOUR is not a variable of this server and is ignored',
+    ]),
+  )
+})
+
+describe('.env.example', () => {
+  const text = readFileSync('.env.example', 'utf8')
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  const env = Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  )
+
+  test('names every variable, and no other, with its default', () => {
+    const defaults = Object.entries(VARIABLES).map(([name, { fallback }]) => [name, fallback ?? ''])
+    expect(env).toEqual(Object.fromEntries(defaults))
+  })
+
+  test('explains each in the line above', () => {
+    for (const [name, { explanation }] of Object.entries(VARIABLES)) {
+      expect(text).toMatch(new RegExp(`# ${escaped(explanation)}\n(# Example: .*\n)?${name}=`))
+    }
+  })
+
+  test('changes nothing when it is copied to .env', () => {
+    expect(read(env)).toEqual(read())
+  })
+
+  test('is what `npm run docs` prints', () => {
+    expect(text).toBe(envExample())
+  })
+
+  test('shows examples that are accepted', () => {
+    for (const [name, { form, example, secret }] of Object.entries(VARIABLES)) {
+      if (!secret) expect([name, form.safeParse(example).success]).toEqual([name, true])
+    }
+  })
+})
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+}
