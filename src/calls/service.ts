@@ -120,17 +120,21 @@ export class CallService {
     this.#timer = undefined
   }
 
-  /** One command of a call after the other. */
   #perform(callId: CallId, command: CallCommand): Promise<Outcome> {
+    return this.#inLine(callId, () => this.#attempt(callId, command))
+  }
+
+  /** What concerns one call happens one after the other. */
+  #inLine<T>(callId: CallId, work: () => Promise<T>): Promise<T> {
     const before = this.#lines.get(callId)
-    const work = before ? before.then(() => this.#attempt(callId, command)) : this.#attempt(callId, command)
-    const line = work
+    const done = before ? before.then(work) : work()
+    const line: Promise<unknown> = done
       .catch(() => undefined)
       .finally(() => {
         if (this.#lines.get(callId) === line) this.#lines.delete(callId)
       })
     this.#lines.set(callId, line)
-    return work
+    return done
   }
 
   async #attempt(callId: CallId, command: CallCommand): Promise<Outcome> {
@@ -139,6 +143,9 @@ export class CallService {
       const situation = await this.#situation(callId, command)
       const decision = decide(situation, command, clock.now(), timers)
       if (await this.#commit(decision)) {
+        // Other calls are told of in their own lines: after whatever was committed about them before. That cannot
+        // deadlock: their lines wait for this one only if they were begun by ending this call, which is just beginning.
+        for (const other of decision.others ?? []) await this.#inLine(other.call.callId, () => this.#act(other.effects))
         await this.#act(decision.effects)
         await this.#lostMeanwhile(command, decision)
         if (decision.forget && situation.call) await store.forget(callId, situation.call.version)
@@ -162,7 +169,8 @@ export class CallService {
     return { call, mine, theirs }
   }
 
-  async #commit({ writes }: Decision): Promise<boolean> {
+  async #commit(decision: Decision): Promise<boolean> {
+    const writes = writesOf(decision)
     if (writes.length === 0) return true
     const done = await this.#options.store.commit(writes.map((call) => ({ call, expected: call.version })))
     if (done) for (const call of writes) this.#wake(call.due)
@@ -170,10 +178,11 @@ export class CallService {
   }
 
   /** The device may have died between its command and the commit: then its loss found no call to be noted in. */
-  async #lostMeanwhile(command: CallCommand, { writes }: Decision): Promise<void> {
-    if (!('actor' in command) || command.actor.device === undefined || writes.length === 0) return
+  async #lostMeanwhile(command: CallCommand, decision: Decision): Promise<void> {
+    if (!('actor' in command) || command.actor.device === undefined) return
     const { user, device } = command.actor
-    if (this.#options.devices.connected(user).includes(device)) return
+    const writes = writesOf(decision).filter((call) => call.endedAt === undefined)
+    if (writes.length === 0 || this.#options.devices.connected(user).includes(device)) return
     for (const call of writes) await this.#attempt(call.callId, { verb: 'lose', user, device })
   }
 
@@ -243,6 +252,11 @@ export class CallService {
     if (next !== undefined) this.#wake(next)
   }
 }
+
+const writesOf = ({ write, others = [] }: Decision): readonly Call[] => [
+  ...others.map(({ call }) => call),
+  ...(write ? [write] : []),
+]
 
 const queue = (name: CallQueue): string => `/user/queue/${name}`
 

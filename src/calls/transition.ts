@@ -37,12 +37,20 @@ export interface Situation {
 export interface Decision {
   /** What the one who gave the command is answered. A refusal may still write: a busy callee leaves a record. */
   readonly outcome: Outcome
-  /** Calls as they shall be; each keeps the version it was loaded with (0: new). All are committed, or none. */
-  readonly writes: readonly Call[]
+  /** The command's own call as it shall be; it keeps the version it was loaded with (0: new). */
+  readonly write?: Call | undefined
   /** Done in order, after the commit. */
   readonly effects: readonly Effect[]
+  /** What a request does to other calls that hold its slots. All of it is committed together with `write`, or none. */
+  readonly others?: readonly Change[]
   /** The call is past its tombstone. */
   readonly forget?: boolean
+}
+
+/** A call as it shall be, and what is done about it after the commit. */
+export interface Change {
+  readonly call: Call
+  readonly effects: readonly Effect[]
 }
 
 export function decide(situation: Situation, command: CallCommand, now: number, timers: CallTimers): Decision {
@@ -51,7 +59,7 @@ export function decide(situation: Situation, command: CallCommand, now: number, 
   if (!call) return refused(refuse('notFound', 'callId: no such call'))
   if (isOver(call)) return afterTheEnd(call, command, now, timers)
   const expired = expire(call, now, timers)
-  if (expired) return { ...expired, outcome: answerAfterTheEnd(expired.call, command, now, timers).outcome }
+  if (expired) return { ...written(expired), outcome: answerAfterTheEnd(expired.call, command, now, timers).outcome }
   return whileLive(call, command, now, timers)
 }
 
@@ -83,8 +91,7 @@ function request(situation: Situation, command: RequestCommand, now: number, tim
   return {
     ...decision,
     outcome: withCallId(decision.outcome, callId),
-    writes: [...overdue.map((expired) => expired.call), ...decision.writes],
-    effects: [...overdue.flatMap((expired) => expired.effects), ...decision.effects],
+    others: [...overdue, ...(decision.others ?? [])],
   }
 }
 
@@ -103,9 +110,7 @@ function requestBetween(
   const old = mine && peerOf(mine, actor.user) === callee ? mine : undefined
   const died = old && (speaksFor(legOf(old, actor.user), actor) || legOf(old, actor.user)?.lostAt !== undefined)
   if (old && died) {
-    const ended = replace(old, actor, now, timers)
-    const begun = begin(command, now, timers)
-    return { outcome: accepted, writes: [ended.call, ...begun.writes], effects: [...ended.effects, ...begun.effects] }
+    return { ...begin(command, now, timers), others: [replace(old, actor, now, timers)] }
   }
   if (theirs) return busy(command, 'REJECTED', 'BUSY', { busy: 'BUSY' }, now, timers)
   if (mine) return refused(refuse('callerInCall', 'you are already in a call', { activeCallId: mine.callId }))
@@ -124,7 +129,7 @@ function requestAgain(call: Call, command: RequestCommand, now: number, timers: 
   }
   const expired = isOver(call) ? undefined : expire(call, now, timers)
   const repeat = firstAnswer(call)
-  if (expired) return { outcome: repeat, writes: [expired.call], effects: expired.effects }
+  if (expired) return { ...written(expired), outcome: repeat }
   return { outcome: repeat, ...cameBack(call, command.actor, now, timers) }
 }
 
@@ -142,7 +147,7 @@ function begin(command: RequestCommand, now: number, timers: CallTimers): Decisi
   const call = scheduled(newCall(command, now), timers)
   return {
     outcome: accepted,
-    writes: [call],
+    write: call,
     effects: [
       { kind: 'news', news: 'call.requested', call },
       { kind: 'ring', call },
@@ -160,21 +165,23 @@ function busy(
   timers: CallTimers,
 ): Decision {
   const { call, effects } = end({ ...newCall(command, now), answer }, status, reason, now, timers, [])
-  return { outcome: firstAnswer(call), writes: [call], effects }
+  return { outcome: firstAnswer(call), write: call, effects }
 }
 
 /** `glare: "accept"`: the request answers the call that rings here. The asking device learns which one from `activeCallId`. */
 function acceptInstead(theirs: Call, command: RequestCommand, now: number, timers: CallTimers): Decision {
-  const decision = accept(theirs, command.actor, now, timers)
-  const body = { callId: command.callId, type: 'ACCEPT', activeCallId: theirs.callId }
+  const { write = theirs, effects } = accept(theirs, command.actor, now, timers)
   const { device } = command.actor
-  return device === undefined
-    ? decision
-    : { ...decision, effects: [...decision.effects, tell({ device }, 'call/response', body)] }
+  const body = { callId: command.callId, type: 'ACCEPT', activeCallId: theirs.callId }
+  return {
+    outcome: accepted,
+    effects: device === undefined ? [] : [tell({ device }, 'call/response', body)],
+    others: [{ call: write, effects }],
+  }
 }
 
 /** The same device calls the same peer anew: its app has died and knows nothing of the old call. */
-function replace(old: Call, actor: Actor, now: number, timers: CallTimers): Ended {
+function replace(old: Call, actor: Actor, now: number, timers: CallTimers): Change {
   if (old.status !== 'CONNECTED') return end(old, 'CANCELLED', 'CANCELLED', now, timers, hangUpRung(old, 'CANCELLED'))
   const told = tellLeg(otherLeg(old, actor.user), 'call/hangup', { callId: old.callId, reason: 'REPLACED' })
   return end(old, 'COMPLETED', 'REPLACED', now, timers, told)
@@ -269,7 +276,7 @@ function appear(call: Call, devices: readonly string[], now: number, timers: Cal
         { kind: 'news', news: 'call.ringing', call: next },
       ]
     : []
-  return { outcome: accepted, writes: [next], effects: [...shown, ...told] }
+  return { outcome: accepted, write: next, effects: [...shown, ...told] }
 }
 
 function accept(call: Call, actor: Actor, now: number, timers: CallTimers): Decision {
@@ -296,7 +303,7 @@ function accept(call: Call, actor: Actor, now: number, timers: CallTimers): Deci
   )
   return {
     outcome: accepted,
-    writes: [next],
+    write: next,
     effects: [
       ...tellLeg(call.origin, 'call/response', { callId: call.callId, type: 'ACCEPT' }),
       ...others.map((device) => answeredElsewhere(call, device)),
@@ -313,13 +320,13 @@ function reject(call: Call, actor: Actor, reason: 'DECLINED' | 'BUSY', now: numb
   const others = call.rung.filter((device) => device !== actor.device)
   if (reason === 'BUSY' && actor.device !== undefined && others.length > 0) {
     const declined = [...call.declined.filter((device) => device !== actor.device), actor.device]
-    return { outcome: accepted, writes: [scheduled({ ...call, rung: others, declined }, timers)], effects: [] }
+    return { outcome: accepted, write: scheduled({ ...call, rung: others, declined }, timers), effects: [] }
   }
   const ended = end(call, 'REJECTED', reason, now, timers, [
     ...tellLeg(call.origin, 'call/response', { callId: call.callId, type: 'REJECT', reason }),
     ...others.map((device) => declinedElsewhere(call, device)),
   ])
-  return { outcome: accepted, writes: [ended.call], effects: ended.effects }
+  return { outcome: accepted, write: ended.call, effects: ended.effects }
 }
 
 function hangUp(call: Call, actor: Actor, now: number, timers: CallTimers): Decision {
@@ -339,7 +346,7 @@ function hangUp(call: Call, actor: Actor, now: number, timers: CallTimers): Deci
     // Who hangs up elsewhere (over HTTP) wants the devices in the call to stop as well.
     ...(own ? [] : tellLeg(leg, 'call/hangup', body, actor.device)),
   ])
-  return { outcome: accepted, writes: [ended.call], effects: ended.effects }
+  return { outcome: accepted, write: ended.call, effects: ended.effects }
 }
 
 function signal(call: Call, actor: Actor, frame: KeptSignal, now: number, timers: CallTimers): Decision {
@@ -353,10 +360,10 @@ function signal(call: Call, actor: Actor, frame: KeptSignal, now: number, timers
     !asTheUser && leg.device === undefined
       ? bind(call, actor.user, actor, now, timers)
       : cameBack(call, actor, now, timers)
-  if (isUnanswered(call)) return keep(bound.writes[0] ?? call, frame, bound.effects, timers)
+  if (isUnanswered(call)) return keep(bound.write ?? call, frame, bound.effects, timers)
   const other = otherLeg(call, actor.user)
   const relayed = other ? [relay(targetOf(other), actor.user, frame)] : []
-  return { outcome: accepted, writes: bound.writes, effects: [...bound.effects, ...relayed] }
+  return { outcome: accepted, write: bound.write, effects: [...bound.effects, ...relayed] }
 }
 
 function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], timers: CallTimers): Decision {
@@ -365,7 +372,7 @@ function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], timers:
     const limit = `at most ${KEPT_FRAMES} frames and ${KEPT_BYTES} octets are kept before the answer`
     return refused(refuse('tooMany', `signalling: ${limit}`, { callId: call.callId }))
   }
-  return { outcome: accepted, writes: [scheduled({ ...call, kept: [...call.kept, frame] }, timers)], effects }
+  return { outcome: accepted, write: scheduled({ ...call, kept: [...call.kept, frame] }, timers), effects }
 }
 
 function lose(call: Call, user: string, device: string, now: number, timers: CallTimers): Decision {
@@ -376,21 +383,16 @@ function lose(call: Call, user: string, device: string, now: number, timers: Cal
   const rung = user === call.callee ? call.rung.filter((other) => other !== device) : call.rung
   if (origin === call.origin && winner === call.winner && rung.length === call.rung.length) return unchanged
   const next = scheduled({ ...call, origin, ...(winner ? { winner } : {}), rung }, timers)
-  return { outcome: accepted, writes: [next], effects: [] }
+  return { outcome: accepted, write: next, effects: [] }
 }
 
 function hear(call: Call, user: string, now: number, timers: CallTimers): Decision {
   const leg = legOf(call, user)
   if (!leg || leg.device !== undefined || leg.heardAt === now) return unchanged
-  return { outcome: accepted, writes: [withLeg(call, { ...leg, heardAt: now }, timers)], effects: [] }
+  return { outcome: accepted, write: withLeg(call, { ...leg, heardAt: now }, timers), effects: [] }
 }
 
 // --------------------------------------------------------------------------------------------------------- the end
-
-interface Ended {
-  readonly call: Call
-  readonly effects: readonly Effect[]
-}
 
 function end(
   call: Call,
@@ -399,7 +401,7 @@ function end(
   now: number,
   timers: CallTimers,
   effects: readonly Effect[],
-): Ended {
+): Change {
   const ended: Call = {
     ...call,
     status,
@@ -417,18 +419,16 @@ function end(
 
 interface Deadline {
   readonly at: number
-  readonly ends: (now: number) => Ended
+  readonly ends: (now: number) => Change
 }
 
 /** What the earliest deadline that has passed makes of a live call. */
-function expire(call: Call, now: number, timers: CallTimers): (Decision & Ended) | undefined {
+function expire(call: Call, now: number, timers: CallTimers): Change | undefined {
   if (now < call.due) return undefined
   const passed = deadlines(call, timers)
     .filter((deadline) => deadline.at <= now)
     .sort((a, b) => a.at - b.at)[0]
-  if (!passed) return undefined
-  const ended = passed.ends(now)
-  return { ...ended, outcome: accepted, writes: [ended.call] }
+  return passed?.ends(now)
 }
 
 /** All deadlines of a live call; with equal times the first listed wins. */
@@ -520,14 +520,14 @@ function answerAfterTheEnd(
   }
   const closing = closingFrame(call, actor)
   if (command.verb === 'reject' || command.verb === 'hangup') {
-    return { outcome: accepted, writes: [], effects: closing }
+    return { outcome: accepted, effects: closing }
   }
   const wentOn = actor.user === call.callee && call.winner && !speaksFor(call.winner, actor)
   const facts = { callId: call.callId, status: call.status, ...(call.reason ? { reason: call.reason } : {}) }
   const refusal = wentOn
     ? refuse('handledElsewhere', 'answered on another device', facts)
     : refuse('alreadyOver', `the call is over (${call.status})`, facts)
-  return { outcome: refusal, writes: [], effects: closing }
+  return { outcome: refusal, effects: closing }
 }
 
 /** The frame with which this device was, or would have been, told that the call is over. */
@@ -553,9 +553,11 @@ function closingFrame(call: Call, actor: Actor): readonly Effect[] {
 
 // ---------------------------------------------------------------------------------------------------- legs and words
 
-const unchanged: Decision = { outcome: accepted, writes: [], effects: [] }
+const unchanged: Decision = { outcome: accepted, effects: [] }
 
-const refused = (outcome: Refusal): Decision => ({ outcome, writes: [], effects: [] })
+const refused = (outcome: Refusal): Decision => ({ outcome, effects: [] })
+
+const written = ({ call, effects }: Change): Rebound => ({ write: call, effects })
 
 const withCallId = (outcome: Outcome, callId: string): Outcome => (outcome.ok ? outcome : { callId, ...outcome })
 
@@ -586,20 +588,20 @@ function withLeg(call: Call, leg: Leg, timers: CallTimers): Call {
   return scheduled(leg.user === call.caller ? { ...call, origin: leg } : { ...call, winner: leg }, timers)
 }
 
-type Change = Pick<Decision, 'writes' | 'effects'>
+type Rebound = Pick<Decision, 'write' | 'effects'>
 
 /** A lost device that speaks again is bound again, under its new session. */
-function cameBack(call: Call, actor: Actor, now: number, timers: CallTimers): Change {
+function cameBack(call: Call, actor: Actor, now: number, timers: CallTimers): Rebound {
   const leg = legOf(call, actor.user)
-  if (isOver(call) || !leg || leg.lostAt === undefined || actor.device === undefined) return { writes: [], effects: [] }
-  return { writes: [withLeg(call, legFor(actor, now), timers)], effects: [] }
+  if (isOver(call) || !leg || leg.lostAt === undefined || actor.device === undefined) return { effects: [] }
+  return { write: withLeg(call, legFor(actor, now), timers), effects: [] }
 }
 
 /** The first device that signals for a user who acted as a whole becomes the bound one; the others stop. */
-function bind(call: Call, user: string, actor: Actor, now: number, timers: CallTimers): Change {
+function bind(call: Call, user: string, actor: Actor, now: number, timers: CallTimers): Rebound {
   const next = withLeg({ ...call, rung: user === call.callee ? [] : call.rung }, legFor(actor, now), timers)
   const body = { callId: call.callId, type: 'ACCEPT', reason: 'ANSWERED_ELSEWHERE' }
-  return { writes: [next], effects: [tell({ user, except: actor.device }, 'call/down', body)] }
+  return { write: next, effects: [tell({ user, except: actor.device }, 'call/down', body)] }
 }
 
 /** Sets `due` to the earliest deadline of a live call. */
@@ -650,7 +652,7 @@ const handledElsewhere = (call: Call): Refusal =>
 /** 1004, and the window on this device closes. */
 function elsewhere(call: Call, actor: Actor): Decision {
   const closing = actor.device === undefined ? [] : [answeredElsewhere(call, actor.device)]
-  return { outcome: handledElsewhere(call), writes: [], effects: closing }
+  return { outcome: handledElsewhere(call), effects: closing }
 }
 
 const elsewhereQuietly = (call: Call): Decision => refused(handledElsewhere(call))
