@@ -1,0 +1,358 @@
+/**
+ * One call as this device sees it: its state, what the server says about it, and the media leg that belongs to it.
+ * Knows the contract's call messages; sends them by a {@link Line}.
+ */
+
+import type { Clock } from './clock.ts'
+import { Emitter } from './emitter.ts'
+import { asCallError, CallError } from './errors.ts'
+import { MediaLeg, type MediaSources } from './media-leg.ts'
+import type { Candidate, Description } from './negotiation.ts'
+import type { CallEvents, CallState, EndReason, IncomingCall, MediaPath } from './types.ts'
+import {
+  APP,
+  type CallDown,
+  type CallHungUp,
+  type CallRequest,
+  type CallResponse,
+  type CallType,
+  type CandidatePayload,
+  CODE,
+  type ServerRefusal,
+  type Signal,
+  type SignalType,
+} from './wire.ts'
+
+/** What a call needs of the client it belongs to. */
+export interface Line {
+  readonly clock: Clock
+  /** Nothing: signalling only. */
+  readonly media: MediaSources | undefined
+  send(destination: string, body: unknown): Promise<void>
+  post(destination: string, body: unknown): void
+  /** Told once. */
+  ended(call: LiveCall): void
+}
+
+export interface CallFacts {
+  readonly id: string
+  readonly direction: 'outgoing' | 'incoming'
+  readonly type: CallType
+  readonly peer: { readonly userId: string; readonly name: string }
+  /** How long it rings at most, as far as this side knows. */
+  readonly ringMs: number
+}
+
+/** The server keeps 64 frames of a caller until a device answers; what is beyond waits here. */
+const MOST_SIGNALS_BEFORE_ANSWER = 60
+/** From the answer to the first media. */
+const CONNECTING_MS = 30_000
+/** The server says when ringing is over; only when it cannot be heard this side decides by itself. */
+const RING_SLACK_MS = 5_000
+
+export class LiveCall implements IncomingCall {
+  readonly id: string
+  readonly direction: 'outgoing' | 'incoming'
+  readonly type: CallType
+  readonly peer: { readonly userId: string; readonly name: string }
+  readonly #line: Line
+  readonly #events = new Emitter<CallEvents>()
+  readonly #held: (Description | Candidate)[] = []
+  #state: CallState
+  #endReason: EndReason | undefined
+  #endedBy: 'me' | 'peer' | 'server' | undefined
+  #error: CallError | undefined
+  #leg: MediaLeg | undefined
+  #answered = false
+  #signalsSent = 0
+  #interrupted = false
+  #connectedAt: number | undefined
+  #endedAt: number | undefined
+  #cancelTimer: () => void
+
+  constructor(line: Line, facts: CallFacts) {
+    this.#line = line
+    this.id = facts.id
+    this.direction = facts.direction
+    this.type = facts.type
+    this.peer = facts.peer
+    this.#state = facts.direction === 'outgoing' ? 'calling' : 'ringing'
+    this.#cancelTimer = line.clock.after(facts.ringMs + RING_SLACK_MS, () => this.#unheard())
+  }
+
+  on<K extends keyof CallEvents>(kind: K, listener: (event: CallEvents[K]) => void): () => void {
+    return this.#events.on(kind, listener)
+  }
+
+  get state(): CallState {
+    return this.#state
+  }
+
+  get endReason(): EndReason | undefined {
+    return this.#endReason
+  }
+
+  get endedBy(): 'me' | 'peer' | 'server' | undefined {
+    return this.#endedBy
+  }
+
+  get error(): CallError | undefined {
+    return this.#error
+  }
+
+  get elapsed(): number {
+    if (this.#connectedAt === undefined) return 0
+    return (this.#endedAt ?? this.#line.clock.now()) - this.#connectedAt
+  }
+
+  get interrupted(): boolean {
+    return this.#interrupted
+  }
+
+  get localStream(): MediaStream | undefined {
+    return this.#leg?.localStream
+  }
+
+  get remoteStream(): MediaStream | undefined {
+    return this.#leg?.remoteStream
+  }
+
+  get hasMicrophone(): boolean {
+    return this.#leg?.hasMicrophone ?? false
+  }
+
+  get muted(): boolean {
+    return this.#leg?.muted ?? false
+  }
+
+  get localVideo(): boolean {
+    return this.#leg?.localVideo ?? false
+  }
+
+  get remoteVideo(): boolean {
+    return this.#leg?.remoteVideo ?? false
+  }
+
+  get peerConnection(): RTCPeerConnection | undefined {
+    return this.#leg?.connection
+  }
+
+  mute(on: boolean): void {
+    this.#leg?.mute(on)
+  }
+
+  async camera(on: boolean): Promise<void> {
+    await this.#leg?.camera(on)
+  }
+
+  async path(): Promise<MediaPath | undefined> {
+    return this.#leg?.path()
+  }
+
+  /**
+   * Asks for camera and microphone first: nobody's phone shall ring for a person who then refuses them. The offer goes
+   * out while the callee still rings (the server keeps it), so that an answer is all that is missing when it is taken.
+   * Fails with the server's refusal.
+   */
+  async place(request: CallRequest): Promise<void> {
+    this.#leg = this.#openLeg(this.type)
+    await this.#leg?.media
+    if (this.#over) return
+    await this.#line.send(APP.request, request)
+    if (this.#over) return
+    await this.#leg?.start()
+  }
+
+  async accept(options: { type?: CallType } = {}): Promise<void> {
+    if (!this.#ringsHere) {
+      throw new CallError('wrong-state', `cannot answer: the call is ${this.#state}`)
+    }
+    this.#leg = this.#openLeg(options.type ?? this.type)
+    this.#connecting()
+    try {
+      await this.#line.send(APP.response, { callId: this.id, type: 'ACCEPT' } satisfies CallResponse)
+    } catch (error) {
+      throw this.#notAnswered(asCallError(error, 'timeout'))
+    }
+    if (this.#over) return
+    this.#answered = true
+    if (this.#leg) await this.#leg.start()
+    else this.#connected()
+  }
+
+  decline(reason: 'DECLINED' | 'BUSY' = 'DECLINED'): void {
+    if (!this.#ringsHere) {
+      this.hangUp()
+      return
+    }
+    this.#line.post(APP.response, { callId: this.id, type: 'REJECT', reason } satisfies CallResponse)
+    this.end('declined', 'me')
+  }
+
+  hangUp(): void {
+    if (this.#over) return
+    if (this.#ringsHere) {
+      this.decline()
+      return
+    }
+    this.#line.post(APP.hangup, { callId: this.id })
+    this.end(this.#state === 'calling' || this.#state === 'ringing' ? 'cancelled' : 'hung-up', 'me')
+  }
+
+  signal(type: 'OFFER' | 'ANSWER', payload: string): void
+  signal(type: 'ICE_CANDIDATE', payload: CandidatePayload): void
+  signal(type: SignalType, payload: string | CandidatePayload): void {
+    this.#signal({ type, payload } as Description | Candidate)
+  }
+
+  // What the client tells it.
+
+  heardRinging(): void {
+    if (this.#state === 'calling') this.#change('ringing')
+  }
+
+  heardResponse({ type, reason }: CallResponse): void {
+    if (type === 'REJECT') this.end(reason === 'BUSY' ? 'busy' : 'declined', 'peer')
+    if (this.#answered || this.#over || this.direction === 'incoming') return
+    this.#answered = true
+    for (const signal of this.#held.splice(0)) this.#post(signal)
+    if (!this.#leg) this.#connected()
+    else if (this.#state !== 'connected') this.#connecting()
+  }
+
+  heardDown({ reason }: CallDown): void {
+    this.end(reason === 'DECLINED_ELSEWHERE' ? 'declined-elsewhere' : 'answered-elsewhere', 'server')
+  }
+
+  heardTimeout(): void {
+    this.end('no-answer', 'server')
+  }
+
+  heardHangup({ reason }: CallHungUp): void {
+    if (reason === 'PEER_LOST' || reason === 'NODE_FAILURE') this.end('lost', 'server')
+    const talking = this.#state === 'connecting' || this.#state === 'connected'
+    this.end(talking && reason !== 'CANCELLED' && reason !== 'CALLER_LOST' ? 'hung-up' : 'cancelled', 'peer')
+  }
+
+  heardSignal({ type, payload }: Signal): void {
+    if (this.#over) return
+    this.#events.emit('signal', { type, payload })
+    this.#leg?.receive({ type, payload } as Description | Candidate)
+  }
+
+  /** A refusal that names this call and that nobody waits for. */
+  heardRefusal(refusal: ServerRefusal): void {
+    const error = CallError.of(refusal)
+    switch (refusal.code) {
+      case CODE.notFound:
+      case CODE.forbidden:
+      case CODE.alreadyOver:
+        this.end('lost', 'server', error)
+        break
+      case CODE.handledElsewhere:
+        this.end('answered-elsewhere', 'server')
+        break
+      default:
+        this.#events.emit('problem', error)
+    }
+  }
+
+  /** Terminal; later words change nothing. */
+  end(reason: EndReason, by: 'me' | 'peer' | 'server', error?: CallError): void {
+    if (this.#over) return
+    this.#cancelTimer()
+    this.#endReason = reason
+    this.#endedBy = by
+    this.#error = error
+    this.#endedAt = this.#line.clock.now()
+    this.#leg?.close()
+    this.#line.ended(this)
+    this.#change('ended')
+  }
+
+  get #ringsHere(): boolean {
+    return this.direction === 'incoming' && this.#state === 'ringing'
+  }
+
+  get #over(): boolean {
+    return this.#state === 'ended'
+  }
+
+  #change(state: CallState): void {
+    const previous = this.#state
+    this.#state = state
+    this.#events.emit('state', { state, previous, ...(this.#endReason ? { reason: this.#endReason } : {}) })
+  }
+
+  #connecting(): void {
+    this.#cancelTimer()
+    this.#cancelTimer = this.#line.clock.after(CONNECTING_MS, () =>
+      this.#fail(new CallError('negotiation', 'no media path was found within 30 seconds')),
+    )
+    this.#change('connecting')
+  }
+
+  #connected(): void {
+    if (this.#over || this.#state === 'connected') return
+    this.#cancelTimer()
+    this.#connectedAt = this.#line.clock.now()
+    this.#change('connected')
+  }
+
+  /** Ends it for the other side too. */
+  #fail(error: CallError, reason: EndReason = 'failed'): void {
+    if (this.#over) return
+    this.#line.post(APP.hangup, { callId: this.id })
+    this.end(reason, 'me', error)
+  }
+
+  #unheard(): void {
+    if (this.direction === 'outgoing') this.#line.post(APP.hangup, { callId: this.id })
+    this.end('no-answer', 'server')
+  }
+
+  #notAnswered(error: CallError): CallError {
+    if (error.code === CODE.handledElsewhere) this.end('answered-elsewhere', 'server')
+    else if (error.code === CODE.alreadyOver || error.code === CODE.notFound) this.end('cancelled', 'peer')
+    else this.#fail(error)
+    return error
+  }
+
+  #openLeg(type: CallType): MediaLeg | undefined {
+    const { media } = this.#line
+    if (!media) return undefined
+    return new MediaLeg({
+      ...media,
+      type,
+      caller: this.direction === 'outgoing',
+      send: (signal) => this.#signal(signal),
+      connected: () => this.#connected(),
+      changed: () => {
+        if (!this.#over) this.#events.emit('media', undefined)
+      },
+      interrupted: (on) => {
+        this.#interrupted = on
+        this.#events.emit('interrupted', on)
+      },
+      problem: (error) => {
+        if (!this.#over) this.#events.emit('problem', error)
+      },
+      lost: () => {
+        const error = new CallError('negotiation', 'the media path broke and could not be repaired')
+        this.#fail(error, this.#connectedAt === undefined ? 'failed' : 'lost')
+      },
+    })
+  }
+
+  #signal(signal: Description | Candidate): void {
+    if (this.#over) return
+    const early = !this.#answered && this.direction === 'outgoing'
+    if (early && this.#signalsSent >= MOST_SIGNALS_BEFORE_ANSWER) this.#held.push(signal)
+    else this.#post(signal)
+  }
+
+  #post(signal: Description | Candidate): void {
+    this.#signalsSent++
+    this.#line.post(APP.signaling, { callId: this.id, ...signal })
+  }
+}

@@ -1,0 +1,386 @@
+/**
+ * The client an application uses: one user on one device. Joins the connection with calls and presence, and passes
+ * every message of the server to the call it names.
+ */
+
+import { type Line, LiveCall } from './call.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { Connection } from './connection.ts'
+import { Emitter } from './emitter.ts'
+import { asCallError, CallError } from './errors.ts'
+import type { MediaSources } from './media-leg.ts'
+import { Presence } from './presence.ts'
+import type { Call, ClientEvents, ClientOptions, ConnectionState, SocketLike } from './types.ts'
+import {
+  APP,
+  type CallDown,
+  type CallHungUp,
+  type CallOffered,
+  type CallRequest,
+  type CallResponse,
+  type CallType,
+  CODE,
+  HEARS,
+  type Heard,
+  type ServerRefusal,
+  type Signal,
+  type TurnCredentials,
+  type UserStatus,
+} from './wire.ts'
+
+export interface PlaceOptions {
+  /** Default `VIDEO`. */
+  readonly type?: CallType
+  /** Shown on the devices that ring. Default: the own user id. */
+  readonly name?: string
+  readonly calleeName?: string
+  /** Seconds to ring, 5 to 120; default: the server's. */
+  readonly timeout?: number
+}
+
+/** No answer of the server to a request for credentials: then without. */
+const CREDENTIALS_MS = 5_000
+/** On glare the other's call rings here, or will in a moment. */
+const GLARE_MS = 3_000
+const LONGEST_RING_MS = 120_000
+
+export class CallClient {
+  readonly #events = new Emitter<ClientEvents>()
+  readonly #clock: Clock
+  readonly #connection: Connection
+  readonly #presence: Presence
+  readonly #line: Line
+  readonly #calls = new Map<string, LiveCall>()
+  /** Incoming calls of somebody whom we are calling at this moment: not shown until it is known which call lives. */
+  readonly #shy = new Set<LiveCall>()
+  /** Who waits for an incoming call that a refusal has named. */
+  readonly #awaited = new Map<string, (call: LiveCall) => void>()
+  /** The answer names no question: whoever asks meanwhile gets the same. */
+  #asking: Promise<TurnCredentials> | undefined
+  #tellCredentials: (credentials: TurnCredentials) => void = () => {}
+
+  constructor(options: ClientOptions) {
+    this.#clock = options.clock ?? systemClock
+    this.#connection = new Connection({
+      url: socketUrl(options.url, options.userId),
+      token: options.token,
+      openSocket: options.webSocketFactory ?? openWebSocket,
+      heartbeatMs: options.heartbeatMs ?? 10_000,
+      clock: this.#clock,
+      random: Math.random,
+    })
+    this.#presence = new Presence((users) => this.#connection.send(APP.status, users))
+    this.#line = {
+      clock: this.#clock,
+      media: this.#mediaSources(options),
+      send: (destination, body) => this.#connection.send(destination, body),
+      post: (destination, body) => this.#connection.post(destination, body),
+      ended: (call) => {
+        this.#calls.delete(call.id)
+        this.#shy.delete(call)
+      },
+    }
+    this.#connection.on('message', ({ destination, body }) => this.#heard(destination, body))
+    this.#connection.on('refused', (refusal) => this.#refused(refusal))
+    this.#connection.on('error', (error) => this.#events.emit('error', error))
+    this.#connection.on('state', (change) => {
+      if (change.state === 'online') this.#reportFailure(this.#presence.askAll())
+      if (change.state === 'offline') this.#endAll(change.cause)
+      this.#events.emit('state', change)
+    })
+    if ('window' in globalThis) globalThis.addEventListener('online', () => this.#connection.hurry())
+  }
+
+  /** Typed events; returns what takes the listener off again. Listen to `incoming` before {@link connect}. */
+  on<K extends keyof ClientEvents>(kind: K, listener: (event: ClientEvents[K]) => void): () => void {
+    if (kind !== 'frame') return this.#events.on(kind, listener)
+    return this.#connection.on('frame', listener as (event: ClientEvents['frame']) => void)
+  }
+
+  get state(): ConnectionState {
+    return this.#connection.state
+  }
+
+  /** Who the server says we are; nothing before the first connection. */
+  get userId(): string | undefined {
+    return this.#connection.user
+  }
+
+  /** The server's name for this device; over HTTP `X-Session-Id`. */
+  get session(): string | undefined {
+    return this.#connection.session
+  }
+
+  /** Calls that have not ended. */
+  get calls(): readonly Call[] {
+    return [...this.#calls.values()]
+  }
+
+  /** The last known status of everybody who was watched or whose change was pushed. */
+  get presence(): ReadonlyMap<string, UserStatus['status']> {
+    return this.#presence.known
+  }
+
+  /**
+   * Fulfilled when connected and reachable for calls. When the server cannot be reached it goes on trying, told by
+   * `state`; fails with {@link TokenRefusedError} when the token is refused, and when {@link disconnect} comes first.
+   */
+  connect(): Promise<void> {
+    return this.#connection.open()
+  }
+
+  /** Hangs up and leaves. */
+  async disconnect(): Promise<void> {
+    for (const call of this.#calls.values()) call.hangUp()
+    await this.#connection.close()
+  }
+
+  /** Asks for statuses, now and after every reconnect; fulfilled when they are in {@link presence}. */
+  async watch(users: readonly string[]): Promise<void> {
+    const asked = this.#presence.watch(users)
+    if (this.state === 'online') await asked()
+  }
+
+  unwatch(users: readonly string[]): void {
+    this.#presence.unwatch(users)
+  }
+
+  /**
+   * Rings every device of the callee. Fulfilled when the server has taken the request. A busy or unreachable callee is
+   * an outcome: the call is then `ended`. When the callee is calling us at this very moment, theirs is answered and
+   * returned (`direction` tells). Fails with {@link CallError} on everything else (1006: already in a call).
+   */
+  async call(callee: string, options: PlaceOptions = {}): Promise<Call> {
+    if (this.state !== 'online') throw new CallError('offline', 'not connected to the server')
+    const request: CallRequest = {
+      callId: newCallId(),
+      type: options.type ?? 'VIDEO',
+      callee,
+      callerUserName: options.name ?? this.userId ?? callee,
+      ...(options.calleeName === undefined ? {} : { calleeUserName: options.calleeName }),
+      ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+    }
+    const call = new LiveCall(this.#line, {
+      id: request.callId,
+      direction: 'outgoing',
+      type: request.type,
+      peer: { userId: callee, name: options.calleeName ?? callee },
+      ringMs: options.timeout === undefined ? LONGEST_RING_MS : options.timeout * 1000,
+    })
+    this.#calls.set(call.id, call)
+    this.#events.emit('outgoing', call)
+    try {
+      await call.place(request)
+      return call
+    } catch (cause) {
+      return await this.#notPlaced(call, asCallError(cause, 'negotiation'))
+    } finally {
+      this.#showShy()
+    }
+  }
+
+  /** Fresh credentials for the relay (contract, section 6). */
+  turnCredentials(): Promise<TurnCredentials> {
+    this.#asking ??= this.#askCredentials().finally(() => {
+      this.#asking = undefined
+    })
+    return this.#asking
+  }
+
+  async #askCredentials(): Promise<TurnCredentials> {
+    let tooLate = () => {}
+    const answer = new Promise<TurnCredentials>((fulfil, reject) => {
+      this.#tellCredentials = fulfil
+      const late = new CallError('timeout', 'the server gave no credentials for the relay')
+      tooLate = this.#clock.after(CREDENTIALS_MS, () => reject(late))
+    })
+    try {
+      const [credentials] = await Promise.all([answer, this.#connection.send(APP.turn, {})])
+      return credentials
+    } finally {
+      tooLate()
+    }
+  }
+
+  async #notPlaced(call: LiveCall, error: CallError): Promise<Call> {
+    const { code, refusal } = error
+    if (code === CODE.busy && refusal?.reason === 'GLARE' && refusal.activeCallId) {
+      const theirs = await this.#rings(refusal.activeCallId)
+      call.end('cancelled', 'me')
+      if (theirs) {
+        this.#shy.delete(theirs)
+        await theirs.accept({ type: call.type })
+        return theirs
+      }
+    }
+    if (code === CODE.busy || code === CODE.unreachable) {
+      call.end(code === CODE.busy ? 'busy' : 'unreachable', 'server', error)
+      return call
+    }
+    // Whether the server has taken it is not known when no answer came: take it back.
+    if (typeof code !== 'number') this.#connection.post(APP.hangup, { callId: call.id })
+    call.end('failed', 'server', error)
+    throw error
+  }
+
+  /** The incoming call with this id, if it rings within a moment. */
+  #rings(callId: string): Promise<LiveCall | undefined> {
+    const found = this.#calls.get(callId)
+    if (found) return Promise.resolve(found)
+    return new Promise((answer) => {
+      const tooLong = this.#clock.after(GLARE_MS, () => {
+        this.#awaited.delete(callId)
+        answer(undefined)
+      })
+      this.#awaited.set(callId, (call) => {
+        tooLong()
+        this.#awaited.delete(callId)
+        answer(call)
+      })
+    })
+  }
+
+  #showShy(): void {
+    for (const call of [...this.#shy]) {
+      if (this.#isBeingCalled(call.peer.userId)) continue
+      this.#shy.delete(call)
+      if (call.state === 'ringing') this.#events.emit('incoming', call)
+    }
+  }
+
+  #isBeingCalled(user: string): boolean {
+    return [...this.#calls.values()].some(
+      ({ direction, state, peer }) => direction === 'outgoing' && state === 'calling' && peer.userId === user,
+    )
+  }
+
+  #heard(destination: Heard, body: unknown): void {
+    if (destination === HEARS.status) this.#statuses(body)
+    else if (destination === HEARS.turn) this.#tellCredentials(body as TurnCredentials)
+    else if (destination === HEARS.request) this.#offered(body as CallOffered)
+    else {
+      // What names no call, or one that is over here, crossed our own word on its way.
+      const call = this.#calls.get((body as { callId: string }).callId)
+      if (call) tell(call, destination, body)
+    }
+  }
+
+  #offered(offered: CallOffered): void {
+    if (typeof offered.callId !== 'string' || typeof offered.caller !== 'string') {
+      this.#events.emit('error', new CallError('bad-message', 'a call request without callId or caller'))
+      return
+    }
+    // Rings again after a reconnect: the same call.
+    if (this.#calls.has(offered.callId)) return
+    const call = new LiveCall(this.#line, {
+      id: offered.callId,
+      direction: 'incoming',
+      type: offered.type === 'AUDIO' ? 'AUDIO' : 'VIDEO',
+      peer: { userId: offered.caller, name: offered.callerUserName || offered.caller },
+      ringMs: offered.remainingMs ?? LONGEST_RING_MS,
+    })
+    this.#calls.set(call.id, call)
+    const awaited = this.#awaited.get(call.id)
+    if (awaited) awaited(call)
+    else if (this.#isBeingCalled(call.peer.userId)) this.#shy.add(call)
+    else this.#events.emit('incoming', call)
+  }
+
+  #statuses(body: unknown): void {
+    const changes = this.#presence.heard(body)
+    if (changes.length > 0) this.#events.emit('presence', changes)
+  }
+
+  #refused(refusal: ServerRefusal): void {
+    const call = this.#calls.get(refusal.callId ?? '')
+    if (call) call.heardRefusal(refusal)
+    else this.#events.emit('error', CallError.of(refusal))
+  }
+
+  #endAll(cause: CallError | undefined): void {
+    for (const call of [...this.#calls.values()]) call.end('lost', 'server', cause)
+  }
+
+  #reportFailure(promise: Promise<void>): void {
+    promise.catch((error: unknown) => this.#events.emit('error', asCallError(error, 'timeout')))
+  }
+
+  #mediaSources(options: ClientOptions): MediaSources | undefined {
+    const rtc = options.rtc === undefined ? defaultRtc() : options.rtc
+    if (!rtc) return undefined
+    const devices = (globalThis.navigator as Navigator | undefined)?.mediaDevices
+    return {
+      rtc,
+      rtcConfiguration: options.rtcConfiguration ?? {},
+      getUserMedia: options.getUserMedia ?? devices?.getUserMedia?.bind(devices),
+      video: options.video ?? { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: 'user' },
+      audio: options.audio ?? { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+      iceServers: async () => iceServersOf(await this.turnCredentials()),
+      clock: this.#clock,
+    }
+  }
+}
+
+function tell(call: LiveCall, destination: Heard, body: unknown): void {
+  switch (destination) {
+    case HEARS.ringing:
+      call.heardRinging()
+      break
+    case HEARS.response:
+      call.heardResponse(body as CallResponse)
+      break
+    case HEARS.down:
+      call.heardDown(body as CallDown)
+      break
+    case HEARS.hangup:
+      call.heardHangup(body as CallHungUp)
+      break
+    case HEARS.timeout:
+      call.heardTimeout()
+      break
+    case HEARS.signaling:
+      call.heardSignal(body as Signal)
+      break
+    case HEARS.request:
+    case HEARS.turn:
+    case HEARS.status:
+    case HEARS.errors:
+      break
+  }
+}
+
+/** The address as a WebSocket wants it, with the user in its query as the contract has it. */
+export function socketUrl(url: string, userId: string | undefined): string {
+  const page = (globalThis as { location?: { href: string } }).location?.href
+  const full = new URL(url, page)
+  full.protocol = full.protocol.replace(/^http/, 'ws')
+  if (userId !== undefined) full.searchParams.set('userId', userId)
+  return full.href
+}
+
+function openWebSocket(url: string, protocols: string[]): SocketLike {
+  if (!('WebSocket' in globalThis)) throw new TypeError('no WebSocket here: give CallClient a webSocketFactory')
+  return new WebSocket(url, protocols)
+}
+
+function defaultRtc(): ((configuration: RTCConfiguration) => RTCPeerConnection) | null {
+  if (!('RTCPeerConnection' in globalThis)) return null
+  return (configuration) => new RTCPeerConnection(configuration)
+}
+
+/** As browsers want it: STUN entries have no credentials, not null ones. */
+function iceServersOf({ iceServers }: TurnCredentials): RTCIceServer[] {
+  return iceServers.map(({ url, urls, username, credential }) => ({
+    urls: typeof urls === 'string' || urls === undefined ? (urls ?? url) : [...urls],
+    ...(username === null || credential === null ? {} : { username, credential }),
+  }))
+}
+
+/** A random UUID; `crypto.randomUUID` exists on pages over https only. */
+function newCallId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+}

@@ -1,0 +1,172 @@
+/**
+ * What an application sees: options, events, calls. The classes behind it are in client.ts and call.ts.
+ */
+
+import type { Clock } from './clock.ts'
+import type { CallError } from './errors.ts'
+import type { CallType, CandidatePayload, SignalType, UserStatus } from './wire.ts'
+
+/** `offline`: not trying. `connecting`: the first time. `reconnecting`: was online, tries again by itself. */
+export type ConnectionState = 'offline' | 'connecting' | 'online' | 'reconnecting'
+
+export interface StateChange {
+  readonly state: ConnectionState
+  /** Why it is not online. */
+  readonly cause?: CallError
+  /** Milliseconds until the next attempt. */
+  readonly retryInMs?: number
+}
+
+/** A STOMP frame that went by, for debuggers. Tokens and credentials are masked. */
+export interface FrameSeen {
+  readonly at: number
+  readonly direction: 'sent' | 'received'
+  readonly command: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+export interface ClientEvents {
+  state: StateChange
+  /** Statuses that were asked for or have changed. */
+  presence: readonly UserStatus[]
+  /** A call rings here. */
+  incoming: IncomingCall
+  /** {@link CallClient.call} has made a call object, before it rings anywhere: an interface can show and cancel it. */
+  outgoing: OutgoingCall
+  /** What belongs to no call and no promise. */
+  error: CallError
+  frame: FrameSeen
+}
+
+/** What is needed of a WebSocket: the browser's own, or `ws` in Node. */
+export interface SocketLike {
+  onopen: ((event: never) => unknown) | null
+  onclose: ((event: never) => unknown) | null
+  onerror: ((event: never) => unknown) | null
+  onmessage: ((event: never) => unknown) | null
+  readonly readyState: number
+  readonly url: string
+  binaryType?: unknown
+  send(data: string): void
+  close(): void
+}
+
+export interface ClientOptions {
+  /** `http(s)://` or `ws(s)://`, or a path on the page's own host: `/imserver/ws`. */
+  readonly url: string
+  /** Asked before every connection attempt, so that a reconnect never uses a stale token. */
+  readonly token: () => string | Promise<string>
+  /** When given, the server checks that the token is this user's. */
+  readonly userId?: string
+  /** Default: `new WebSocket(url, protocols)`; Node 20 has none: give `(url, protocols) => new WebSocket(url, protocols)` of `ws`. */
+  readonly webSocketFactory?: (url: string, protocols: string[]) => SocketLike
+  /** Default: `RTCPeerConnection` where there is one. `null`: signalling only, see {@link Call.signal}. */
+  readonly rtc?: ((configuration: RTCConfiguration) => RTCPeerConnection) | null
+  /** Goes into every RTCPeerConnection beside the server's iceServers, for example `{ iceTransportPolicy: 'relay' }`. */
+  readonly rtcConfiguration?: RTCConfiguration
+  readonly getUserMedia?: (constraints: MediaStreamConstraints) => Promise<MediaStream>
+  /** How the camera is asked for. */
+  readonly video?: MediaTrackConstraints
+  readonly audio?: MediaTrackConstraints
+  /** Milliseconds; default 10 000. */
+  readonly heartbeatMs?: number
+  readonly clock?: Clock
+}
+
+/**
+ * `calling`: the request is on its way; `ringing`: a device of the callee rings; `connecting`: answered, media are being
+ * joined; `connected`: one can talk; `ended`: for ever.
+ */
+export type CallState = 'calling' | 'ringing' | 'connecting' | 'connected' | 'ended'
+
+export type EndReason =
+  | 'declined'
+  | 'busy'
+  | 'no-answer'
+  | 'unreachable'
+  | 'cancelled'
+  | 'answered-elsewhere'
+  | 'declined-elsewhere'
+  | 'hung-up'
+  /** One side is gone: network, crash. */
+  | 'lost'
+  /** The server refused it, or no media path was found; see {@link Call.error}. */
+  | 'failed'
+
+export interface CallStateChange {
+  readonly state: CallState
+  readonly previous: CallState
+  readonly reason?: EndReason
+}
+
+export interface CallEvents {
+  state: CallStateChange
+  /** A stream, a track, the microphone or a camera (of either side) has changed. */
+  media: undefined
+  /** The media path broke (true: it is being repaired) or is back (false). */
+  interrupted: boolean
+  /** Every signal of the other side; with `rtc: null` the application's to handle. */
+  signal: { readonly type: SignalType; readonly payload: string | CandidatePayload }
+  /** Something to tell the person; the call goes on. */
+  problem: CallError
+}
+
+/** How the media travel, from getStats. */
+export interface MediaPath {
+  readonly local: RTCIceCandidateType
+  readonly remote: RTCIceCandidateType
+  /** Either side goes through a relay. */
+  readonly relayed: boolean
+  readonly protocol: string
+  readonly roundTripMs: number | undefined
+}
+
+export interface Call {
+  readonly id: string
+  readonly direction: 'outgoing' | 'incoming'
+  readonly type: CallType
+  readonly peer: { readonly userId: string; readonly name: string }
+  readonly state: CallState
+  readonly endReason: EndReason | undefined
+  /** Who ended it. */
+  readonly endedBy: 'me' | 'peer' | 'server' | undefined
+  /** Why it failed. */
+  readonly error: CallError | undefined
+  /** Milliseconds of talk: from `connected` to now, or to the end. */
+  readonly elapsed: number
+  readonly localStream: MediaStream | undefined
+  readonly remoteStream: MediaStream | undefined
+  /** A microphone is open (muted or not). */
+  readonly hasMicrophone: boolean
+  readonly muted: boolean
+  /** Our camera is on. */
+  readonly localVideo: boolean
+  /** A picture comes from the other side. */
+  readonly remoteVideo: boolean
+  readonly interrupted: boolean
+  /** For getStats and the curious. */
+  readonly peerConnection: RTCPeerConnection | undefined
+  on<K extends keyof CallEvents>(kind: K, listener: (event: CallEvents[K]) => void): () => void
+  /** Ends the call from this side in any state: cancels, declines, or hangs up. Never fails; done at once on this side. */
+  hangUp(): void
+  mute(on: boolean): void
+  /** On: asks for the camera (also in a voice call) and fails with `media-…`. Off: lets go of it, its light goes out. */
+  camera(on: boolean): Promise<void>
+  /** Sends signalling of one's own; with an `rtc` factory the client does it all by itself. */
+  signal(type: 'OFFER' | 'ANSWER', payload: string): void
+  signal(type: 'ICE_CANDIDATE', payload: CandidatePayload): void
+  path(): Promise<MediaPath | undefined>
+}
+
+export type OutgoingCall = Call
+
+export interface IncomingCall extends Call {
+  /**
+   * Answers on this device. `AUDIO` answers a video call without a camera. Fulfilled when the server has bound the call
+   * to this device; fails with {@link CallError} when another device was faster (1004) or the call is over (1005).
+   */
+  accept(options?: { type?: CallType }): Promise<void>
+  /** `DECLINED`: all devices stop ringing. `BUSY`: only this one does. */
+  decline(reason?: 'DECLINED' | 'BUSY'): void
+}
