@@ -9,16 +9,25 @@ import { isIP, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { BrokerLimits, Rate } from '../broker/index.ts'
 import { type AuthKey, readPublicKey } from './auth.ts'
+import type { CallTimers } from './calls/types.ts'
 import { type Complaint, readVariables, type Settings, strangers, VARIABLES, type VariableName } from './variables.ts'
 
-/** The bundled relay. */
+/** The bundled relay, in the words of its own options. */
 export interface RelayConfig {
+  /** 0: any free port. */
   readonly port: number
   readonly listenIp: string
   readonly publicIp: string
   readonly minPort: number
   readonly maxPort: number
-  readonly allocationLifetimeSeconds: number
+  readonly realm: string
+  /** As long as credentials are handed out for. */
+  readonly maxCredentialSeconds: number
+  readonly allocationSeconds: number
+  readonly allocationsPerUser: number
+  readonly allocations: number
+  /** Per allocation; 0: no bound. */
+  readonly bytesPerSecond: number
   /** Address ranges (CIDR) that are not denied although they are private. */
   readonly allowPeers: readonly string[]
 }
@@ -46,19 +55,17 @@ export interface Config {
   }
   readonly calls: {
     readonly ringMs: number
-    readonly callerGraceMs: number
-    readonly graceMs: number
-    readonly httpLegMs: number
-    readonly longestMs: number
-    readonly tombstoneMs: number
+    /** A callee without any device: the call waits for one, or is refused (1003). */
+    readonly offline: 'wait' | 'fail'
+    readonly timers: CallTimers
   }
   readonly turn: {
     readonly secret: string
     readonly ttlSeconds: number
-    /** What clients are told, in this order: first these, then those. */
+    /** An operator's own servers. */
     readonly stunUrls: readonly string[]
     readonly turnUrls: readonly string[]
-    /** Only where the bundled relay shall run; `turnUrls` name it then. */
+    /** Only where the bundled relay shall run; `turnUrls` is empty then. */
     readonly relay?: RelayConfig
   }
   readonly presence: { readonly scope: 'all' | 'watched'; readonly batchMs: number; readonly offlineMs: number }
@@ -141,11 +148,15 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
     auth,
     calls: {
       ringMs: settings.RING_TIMEOUT_MS,
-      callerGraceMs: settings.CALLER_GRACE_MS,
-      graceMs: settings.CALL_GRACE_MS,
-      httpLegMs: settings.HTTP_LEG_TIMEOUT_MS,
-      longestMs: settings.LONGEST_CALL_MS,
-      tombstoneMs: settings.CALL_TOMBSTONE_MS,
+      offline: settings.OFFLINE_CALLEE,
+      timers: {
+        callerGraceMs: settings.CALLER_GRACE_MS,
+        graceMs: settings.CALL_GRACE_MS,
+        httpLegMs: settings.HTTP_LEG_TIMEOUT_MS,
+        longestCallMs: settings.LONGEST_CALL_MS,
+        tombstoneMs: settings.CALL_TOMBSTONE_MS,
+        lateSignalMs: settings.LATE_SIGNAL_MS,
+      },
     },
     turn,
     presence: {
@@ -260,25 +271,34 @@ function turnOf(
     notes.wrong('TURN_SECRET', 'is needed with TURN_URLS: the secret that the external relay checks credentials with')
   }
   const relay = external || settings.TURN_ENABLED === false ? undefined : relayOf(settings, demo, host, machine, notes)
-  const at = relay && `${isIPv6(relay.publicIp) ? `[${relay.publicIp}]` : relay.publicIp}:${relay.port}`
   return {
     secret: settings.TURN_SECRET ?? machine.secret(),
     ttlSeconds: settings.TURN_TTL_S,
-    stunUrls: settings.STUN_URLS.length > 0 || at === undefined ? settings.STUN_URLS : [`stun:${at}`],
-    turnUrls: at === undefined ? settings.TURN_URLS : [`turn:${at}?transport=udp`],
+    stunUrls: settings.STUN_URLS,
+    turnUrls: settings.TURN_URLS,
     ...(relay && { relay }),
   }
 }
 
 function relayOf(settings: Settings, demo: boolean, host: string, machine: Machine, notes: Notes): RelayConfig {
   const listenIp = settings.TURN_LISTEN_IP ?? (isLoopback(host) ? '127.0.0.1' : '0.0.0.0')
+  const publicIp = settings.TURN_PUBLIC_IP ?? publicIpOf(listenIp, machine, notes)
+  if (isIP(listenIp) !== isIP(publicIp)) {
+    notes.wrong('TURN_PUBLIC_IP', `must be of the same family (IPv4, IPv6) as TURN_LISTEN_IP, which is ${listenIp}`)
+  }
+  if (ANY.has(publicIp)) notes.wrong('TURN_PUBLIC_IP', 'must be an address that clients can reach')
   return {
     port: settings.TURN_PORT,
     listenIp,
-    publicIp: settings.TURN_PUBLIC_IP ?? publicIpOf(listenIp, machine, notes),
+    publicIp,
     minPort: settings.TURN_MIN_PORT,
     maxPort: settings.TURN_MAX_PORT,
-    allocationLifetimeSeconds: settings.TURN_ALLOCATION_LIFETIME_S,
+    realm: settings.TURN_REALM,
+    maxCredentialSeconds: settings.TURN_TTL_S,
+    allocationSeconds: settings.TURN_ALLOCATION_LIFETIME_S,
+    allocationsPerUser: settings.TURN_ALLOCATIONS_PER_USER,
+    allocations: settings.TURN_ALLOCATIONS,
+    bytesPerSecond: settings.TURN_BYTES_PER_SECOND,
     allowPeers: settings.TURN_ALLOW_PEERS ?? demoPeers(demo, notes),
   }
 }
@@ -289,11 +309,13 @@ function demoPeers(demo: boolean, notes: Notes): readonly string[] {
   return ['127.0.0.0/8']
 }
 
-/** `0.0.0.0` and `::` are no addresses that a client could use. */
+/** To listen on; no addresses that a client could use. */
+const ANY: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
+
 function publicIpOf(listenIp: string, machine: Machine, notes: Notes): string {
-  if (listenIp !== '0.0.0.0' && listenIp !== '::') return listenIp
-  const found = machine.addresses().find((one) => isIP(one) !== 0 && (listenIp === '::' || !isIPv6(one)))
-  const taken = found ?? '127.0.0.1'
+  if (!ANY.has(listenIp)) return listenIp
+  const found = machine.addresses().find((one) => isIP(one) === isIP(listenIp))
+  const taken = found ?? (isIPv6(listenIp) ? '::1' : '127.0.0.1')
   notes.warn(`TURN_PUBLIC_IP is not set; clients are told ${taken}, which is right only where they can reach it`)
   return taken
 }

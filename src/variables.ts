@@ -159,6 +159,17 @@ export const VARIABLES = {
     'How long an ended call is remembered, so that repeats get the right answer.',
   ),
 
+  LATE_SIGNAL_MS: fixed(
+    milliseconds(0, 600_000),
+    '10000',
+    'How long after the end of a call its signalling is dropped without a word; then it is refused.',
+  ),
+  OFFLINE_CALLEE: fixed(
+    oneOf(['wait', 'fail']),
+    'wait',
+    'A call to a user without any device waits for one until it times out, or is refused at once with 1003 (fail).',
+  ),
+
   TURN_ENABLED: open(flag, 'true', 'The bundled relay: true, unless TURN_URLS names another.'),
   TURN_SECRET: secret(
     'a random text',
@@ -177,7 +188,7 @@ export const VARIABLES = {
     'STUN servers named to clients; empty: the bundled relay.',
     'stun:stun.example.org:3478',
   ),
-  TURN_PORT: fixed(whole(1, 65_535), '3478', 'UDP port of the bundled relay.'),
+  TURN_PORT: fixed(whole(0, 65_535), '3478', 'UDP port of the bundled relay; 0 takes any free one.'),
   TURN_LISTEN_IP: open(address, '0.0.0.0', 'Address the bundled relay listens on: 127.0.0.1 when HOST is, else all.'),
   TURN_PUBLIC_IP: open(
     address,
@@ -192,6 +203,14 @@ export const VARIABLES = {
     'Private address ranges that media may be relayed to; all are denied otherwise (demo mode allows 127.0.0.0/8).',
   ),
   TURN_ALLOCATION_LIFETIME_S: fixed(whole(10, 3600), '600', 'Seconds an unrefreshed allocation of the relay lives.'),
+  TURN_REALM: fixed(z.string().regex(/^[\w.-]{1,63}$/, 'must be a name'), 'carillon', 'Realm of the bundled relay.'),
+  TURN_ALLOCATIONS_PER_USER: fixed(count(), '32', 'Allocations of a user on the bundled relay; each call needs a few.'),
+  TURN_ALLOCATIONS: fixed(count(), '4096', 'Allocations on the bundled relay in all.'),
+  TURN_BYTES_PER_SECOND: fixed(
+    whole(0, 10_000_000_000),
+    '1250000',
+    'What one allocation may carry, both directions together; 0: no bound.',
+  ),
 
   PRESENCE_SCOPE: fixed(
     oneOf(['all', 'watched']),

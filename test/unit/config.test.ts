@@ -122,10 +122,12 @@ describe('the key', () => {
 })
 
 describe('the relay', () => {
-  test('is named to clients, an IPv6 address in brackets', () => {
-    const { turn } = read({ AUTH_JWT_SECRET: SECRET, TURN_PUBLIC_IP: '2001:db8::1', TURN_PORT: '3479' })
-    expect(turn.stunUrls).toEqual(['stun:[2001:db8::1]:3479'])
-    expect(turn.turnUrls).toEqual(['turn:[2001:db8::1]:3479?transport=udp'])
+  test('may have an address of each family, but not mixed, and never 0.0.0.0', () => {
+    const key = { AUTH_JWT_SECRET: SECRET }
+    const { turn } = read({ ...key, TURN_LISTEN_IP: '::' })
+    expect(turn.relay).toMatchObject({ listenIp: '::', publicIp: '2001:db8::7' })
+    expect(names({ ...key, TURN_PUBLIC_IP: '2001:db8::1' })).toEqual(['TURN_PUBLIC_IP'])
+    expect(names({ ...key, TURN_PUBLIC_IP: '0.0.0.0' })).toEqual(['TURN_PUBLIC_IP'])
   })
 
   test('gets this machine’s first address, with a warning, when none is configured', () => {
@@ -169,7 +171,7 @@ describe('a wrong value', () => {
     ['ALLOWED_ORIGINS', 'https://im.example.org/'],
     ['RING_TIMEOUT_MS', '30s'],
     ['TURN_ENABLED', 'yes'],
-    ['TURN_PORT', '0'],
+    ['TURN_PORT', '65536'],
     ['TURN_LISTEN_IP', 'localhost'],
     ['TURN_PUBLIC_IP', '1.2.3'],
     ['TURN_TTL_S', '1'],
