@@ -182,9 +182,9 @@ function acceptInstead(theirs: Call, command: RequestCommand, now: number, timer
 
 /** The same device calls the same peer anew: its app has died and knows nothing of the old call. */
 function replace(old: Call, actor: Actor, now: number, timers: CallTimers): Change {
-  if (old.status !== 'CONNECTED') return end(old, 'CANCELLED', 'CANCELLED', now, timers, hangUpRung(old, 'CANCELLED'))
-  const told = tellLeg(otherLeg(old, actor.user), 'call/hangup', { callId: old.callId, reason: 'REPLACED' })
-  return end(old, 'COMPLETED', 'REPLACED', now, timers, told)
+  return isUnanswered(old)
+    ? end(old, 'CANCELLED', 'CANCELLED', now, timers, farewell(old, actor, 'CANCELLED'))
+    : end(old, 'COMPLETED', 'REPLACED', now, timers, farewell(old, actor, 'REPLACED'))
 }
 
 function newCall(command: RequestCommand, now: number): Call {
@@ -336,16 +336,9 @@ function hangUp(call: Call, actor: Actor, now: number, timers: CallTimers): Deci
   const may =
     actor.device === undefined || leg?.device === undefined || leg.lostAt !== undefined || speaksFor(leg, actor)
   if (!may) return elsewhere(call, actor)
-  const [status, reason] = isUnanswered(call)
-    ? (['CANCELLED', 'CANCELLED'] as const)
-    : (['COMPLETED', 'HANGUP'] as const)
-  const body = { callId: call.callId, reason }
-  const own = leg?.device !== undefined && leg.device === actor.device
-  const ended = end(call, status, reason, now, timers, [
-    ...(isUnanswered(call) ? hangUpRung(call, reason) : tellLeg(otherLeg(call, actor.user), 'call/hangup', body)),
-    // Who hangs up elsewhere (over HTTP) wants the devices in the call to stop as well.
-    ...(own ? [] : tellLeg(leg, 'call/hangup', body, actor.device)),
-  ])
+  const ended = isUnanswered(call)
+    ? end(call, 'CANCELLED', 'CANCELLED', now, timers, farewell(call, actor, 'CANCELLED'))
+    : end(call, 'COMPLETED', 'HANGUP', now, timers, farewell(call, actor, 'HANGUP'))
   return { outcome: accepted, write: ended.call, effects: ended.effects }
 }
 
@@ -372,8 +365,11 @@ function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], timers:
     const limit = `at most ${KEPT_FRAMES} frames and ${KEPT_BYTES} octets are kept before the answer`
     return refused(refuse('tooMany', `signalling: ${limit}`, { callId: call.callId }))
   }
-  return { outcome: accepted, write: scheduled({ ...call, kept: [...call.kept, frame] }, timers), effects }
+  return { outcome: accepted, write: scheduled({ ...call, kept: [...call.kept, copyOf(frame)] }, timers), effects }
 }
+
+/** What is kept must not hold on to the network buffer that it came in. */
+const copyOf = (frame: KeptSignal): KeptSignal => ({ ...frame, body: Uint8Array.from(frame.body) })
 
 function lose(call: Call, user: string, device: string, now: number, timers: CallTimers): Decision {
   const losing = (leg: Leg | undefined): Leg | undefined =>
@@ -632,6 +628,17 @@ function tellLeg(
 
 function hangUpRung(call: Call, reason: EndReason): readonly Effect[] {
   return call.rung.map((device) => tell({ device }, 'call/hangup', { callId: call.callId, reason }))
+}
+
+/** Who hears `call/hangup` when a party ends the call: the other party, and the own devices but the one that did it. */
+function farewell(call: Call, actor: Actor, reason: EndReason): readonly Effect[] {
+  const body = { callId: call.callId, reason }
+  const own = legOf(call, actor.user)
+  const byItself = own?.device !== undefined && own.device === actor.device
+  return [
+    ...(isUnanswered(call) ? hangUpRung(call, reason) : tellLeg(otherLeg(call, actor.user), 'call/hangup', body)),
+    ...(byItself ? [] : tellLeg(own, 'call/hangup', body, actor.device)),
+  ]
 }
 
 const answeredElsewhere = (call: Call, device: string): Effect =>

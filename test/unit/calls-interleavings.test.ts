@@ -133,6 +133,8 @@ function newWorld(answer: <T>(value: T) => Promise<T>, nodes: number): World {
   return { store, devices, clock, engines, commands: new Map(), away: new Set(), names }
 }
 
+const isMove = (step: Step): step is Extract<Step, { do: Move }> => step.do === 'leave' || step.do === 'come'
+
 async function move(world: World, how: Move, who: string, calls: CallService): Promise<void> {
   const name = world.names.get(who) ?? who
   if (how === 'leave') {
@@ -153,7 +155,7 @@ async function take(world: World, step: Step, node: number): Promise<void> {
   const { calls } = chosen
   if (step.do === 'wait') return
   const name = world.names.get(step.who) ?? step.who
-  if (step.do === 'leave' || step.do === 'come') return move(world, step.do, step.who, calls)
+  if (isMove(step)) return move(world, step.do, step.who, calls)
   // A device that is away sends nothing.
   if (name.includes('/') && !world.devices.isConnected(name)) return
   const me = actor(name, `token of ${step.who}`)

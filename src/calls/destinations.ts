@@ -1,0 +1,50 @@
+/** Where calls are in STOMP (contract, sections 3 and 4): to add a destination, add a line. */
+
+import type { Handler } from '../../broker/index.ts'
+import type { Outcome } from '../errors.ts'
+import { CODES } from '../errors.ts'
+import { actorOf, payload } from '../handlers.ts'
+import type { Devices } from '../ports.ts'
+import * as messages from './messages.ts'
+import type { CallService } from './service.ts'
+
+/** Every destination on which a device may hear of calls. */
+export const CALL_QUEUES = [
+  '/user/queue/call/request',
+  '/user/queue/call/response',
+  '/user/queue/call/down',
+  '/user/queue/call/hangup',
+  '/user/queue/call/timeout',
+  '/user/queue/call/ringing',
+  '/user/queue/rtc/signaling',
+] as const
+
+export const RINGS_ON = '/user/queue/call/request'
+
+const ERRORS = '/user/queue/errors'
+
+export function callHandlers(calls: CallService, devices: Devices): Readonly<Record<string, Handler>> {
+  /** A client that does not read errors would show a window for ever: it hears "busy" as a rejection instead. */
+  const busyForOldClients = (listensToErrors: boolean, device: string, callId: string, outcome: Outcome): Outcome => {
+    if (!outcome.ok && outcome.code === CODES.busy.code && !listensToErrors) {
+      const body = JSON.stringify({ callId, type: 'REJECT', reason: 'BUSY' })
+      devices.tell(device, '/user/queue/call/response', { body })
+    }
+    return outcome
+  }
+
+  return {
+    '/app/call/request': payload(messages.CallRequest, async (session, message) => {
+      const outcome = await calls.request(actorOf(session), message)
+      return busyForOldClients(session.listensTo(ERRORS), session.id, message.callId, outcome)
+    }),
+    '/app/call/response': payload(messages.CallResponse, (session, message) =>
+      calls.respond(actorOf(session), message),
+    ),
+    '/app/call/hangup': payload(messages.CallHangup, (session, message) => calls.hangup(actorOf(session), message)),
+    '/app/call/ringing': payload(messages.CallRinging, (session, message) => calls.ringing(actorOf(session), message)),
+    '/app/rtc/signaling': payload(messages.Signal, (session, message, { body, headers }) =>
+      calls.signal(actorOf(session), message, { body, contentType: headers['content-type'] ?? 'application/json' }),
+    ),
+  }
+}

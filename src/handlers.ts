@@ -1,0 +1,31 @@
+/**
+ * What every STOMP destination of the domain has in common: a body checked against its schema, and a refusal told in
+ * the words of the errors queue.
+ */
+
+import type { z } from 'zod'
+import type { Handler, Refused, Sent, SessionView } from '../broker/index.ts'
+import type { Actor } from './calls/types.ts'
+import type { Outcome, Refusal } from './errors.ts'
+import { parseBody } from './validation.ts'
+
+/** Reads the body against the schema, then handles the message; what is refused goes to `/user/queue/errors`. */
+export function payload<S extends z.ZodType>(
+  schema: S,
+  handle: (session: SessionView, message: z.output<S>, sent: Sent) => Promise<Outcome> | Outcome,
+): Handler {
+  return async (session, sent) => {
+    const message = parseBody(schema, sent.body)
+    const outcome = message.ok ? await handle(session, message.data, sent) : message
+    return outcome.ok ? undefined : told(outcome)
+  }
+}
+
+/** A session acts for its user on its own device. */
+export function actorOf({ id, principal }: SessionView): Actor {
+  return { user: principal.user, device: id, token: principal.token }
+}
+
+function told({ ok: _, ...refusal }: Refusal): Refused {
+  return refusal
+}

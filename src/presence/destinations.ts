@@ -1,0 +1,32 @@
+/** Where presence is in STOMP (contract, section 5). */
+
+import type { Broker, Handler } from '../../broker/index.ts'
+import { accepted } from '../errors.ts'
+import { payload } from '../handlers.ts'
+import { StatusQuery, type UserStatus } from './messages.ts'
+import type { Audience, PresenceService } from './service.ts'
+
+export const STATUS_TOPIC = '/topic/user/status'
+
+/** The answer goes to the asking session alone, on its subscription to the topic. */
+export function presenceHandlers(
+  presence: PresenceService,
+  broker: Pick<Broker, 'tell'>,
+): Readonly<Record<string, Handler>> {
+  return {
+    '/app/user/status': payload(StatusQuery, (session, users) => {
+      presence.watch(session.id, users)
+      broker.tell(session.id, STATUS_TOPIC, report(presence.status(users)))
+      return accepted
+    }),
+  }
+}
+
+export function presenceAudience(broker: Pick<Broker, 'tell' | 'publish'>): Audience {
+  return {
+    tellAll: (changes) => void broker.publish(STATUS_TOPIC, report(changes)),
+    tell: (device, changes) => void broker.tell(device, STATUS_TOPIC, report(changes)),
+  }
+}
+
+const report = (statuses: readonly UserStatus[]) => ({ body: JSON.stringify(statuses) })
