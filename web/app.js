@@ -1,0 +1,179 @@
+/** The softphone: signs in, joins the client with the views. `carillon` in the browser's console is the client. */
+
+import { CallClient, TokenRefusedError } from 'carillon/client'
+import { CallView } from './call-view.js'
+import { $, paintAvatar } from './dom.js'
+import { FramesPanel } from './frames.js'
+import { People } from './people.js'
+import { signIn, tokenOf } from './sign-in.js'
+import { Sounds } from './sounds.js'
+import { remember, settings, tab } from './storage.js'
+import { fault, outcome } from './words.js'
+
+const query = new URLSearchParams(location.search)
+let relayOnly = query.get('relay') === '1'
+
+const sounds = new Sounds()
+sounds.on = settings.sound
+const frames = new FramesPanel()
+const view = new CallView(sounds)
+
+addEventListener('pointerdown', () => sounds.unlock(), { once: true })
+addEventListener('keydown', () => sounds.unlock(), { once: true })
+
+const who = tab.who ?? (await signIn())
+openPhone(who)
+
+/** @param {{ name: string, token?: string, pasted?: boolean }} who */
+function openPhone(who) {
+  tab.who = who
+  remember(who.name)
+  $('phone').hidden = false
+  $('my-name').textContent = who.name
+  paintAvatar($('my-avatar'), who.name)
+
+  const provider = tokenOf(who)
+  const client = new CallClient({
+    url: '/imserver/ws',
+    userId: who.name,
+    token: () => provider.token(),
+    rtc: (configuration) =>
+      new RTCPeerConnection({ ...configuration, iceTransportPolicy: relayOnly ? 'relay' : 'all' }),
+  })
+  const people = new People(client, place)
+  Object.assign(globalThis, { carillon: client })
+
+  client.on('frame', (frame) => frames.add(frame))
+  client.on('state', (change) => {
+    if (change.cause?.code === 401) provider.refused()
+    showConnection(change)
+    if (change.state === 'online') people.refresh()
+  })
+  client.on('error', (error) => {
+    if (error instanceof TokenRefusedError) leave(`The server refused this sign-in: ${error.message}`)
+    else if (view.call) view.complain(error)
+    else tell(fault(error))
+  })
+  client.on('outgoing', (call) => begin(call))
+  client.on('incoming', (call) => begin(call))
+
+  $('dial').addEventListener('submit', (event) => {
+    event.preventDefault()
+    const field = /** @type {HTMLInputElement} */ ($('callee'))
+    const callee = field.value.trim()
+    const button = /** @type {SubmitEvent} */ (event).submitter
+    if (callee === '') return field.focus()
+    field.value = ''
+    place(callee, button?.getAttribute('value') === 'AUDIO' ? 'AUDIO' : 'VIDEO')
+  })
+  $('sign-out').addEventListener('click', () => leave())
+  $('outcome-close').addEventListener('click', () => tell(''))
+  addEventListener('pagehide', () => {
+    for (const call of client.calls) call.hangUp()
+  })
+
+  client.connect().catch(() => {}) // told by `state` and `error`
+  people.refresh()
+
+  /** @param {string} callee @param {'VIDEO' | 'AUDIO'} type */
+  function place(callee, type) {
+    sounds.unlock()
+    if (callee === who.name) return tell('That is you. Open a second tab with another name.')
+    if (client.calls.some((call) => call.direction === 'outgoing')) return
+    people.meet(callee)
+    client.call(callee, { type, name: who.name }).then(
+      // Both called each other: theirs was answered.
+      (call) => call.direction === 'incoming' && begin(call),
+      (error) => tell(fault(error)),
+    )
+  }
+
+  /** @param {import('../client/types.ts').Call} call */
+  function begin(call) {
+    if (call.state === 'ended' || view.call === call) return
+    const before = view.call
+    tell('')
+    view.show(call)
+    people.meet(call.peer.userId)
+    people.busy = true
+    // Ringing while our own call is still being prepared: answering that one gives this one up.
+    if (before) call.on('state', ({ state }) => state === 'connecting' && before.hangUp())
+    call.on('state', ({ state }) => {
+      if (state !== 'ended') return
+      people.busy = client.calls.length > 0
+      people.meet(call.peer.userId, note(call))
+      tell(outcome(call), call.endReason === 'hung-up' ? undefined : call)
+      const other = client.calls[0]
+      if (other) view.show(other)
+    })
+  }
+
+  /** @param {string} text @param {import('../client/types.ts').Call} [call] one that may be tried again */
+  function tell(text, call) {
+    $('outcome-text').textContent = text
+    $('outcome').hidden = text === ''
+    const again = $('again')
+    again.hidden = !call || call.endReason === 'answered-elsewhere' || call.endReason === 'declined-elsewhere'
+    again.textContent = call?.direction === 'incoming' ? 'Call back' : 'Call again'
+    again.onclick = () => call && place(call.peer.userId, call.type)
+  }
+
+  /** @param {import('../client/types.ts').StateChange} change */
+  function showConnection({ state, cause, retryInMs }) {
+    const chip = $('connection')
+    const words = {
+      online: 'online',
+      connecting: cause ? 'server not reachable, trying again…' : 'connecting…',
+      reconnecting: 'reconnecting…',
+      offline: 'offline',
+    }
+    chip.textContent = words[state]
+    chip.dataset.state = state
+    chip.title = cause ? `${cause.message}${retryInMs ? ` (again in ${Math.ceil(retryInMs / 1000)} s)` : ''}` : ''
+    $('my-device').textContent = client.session ? `device ${client.session.slice(0, 6)}` : ''
+  }
+
+  /** @param {string} [complaint] */
+  function leave(complaint) {
+    tab.who = null
+    const away = client.disconnect().catch(() => {})
+    if (!complaint) return void away.then(() => location.reload())
+    $('phone').hidden = true
+    signIn(complaint).then((again) => {
+      tab.who = again
+      location.reload()
+    })
+  }
+}
+
+/** What the list of people shows of the last call. @param {import('../client/types.ts').Call} call */
+function note(call) {
+  const time = new Date().toTimeString().slice(0, 5)
+  const missed = call.direction === 'incoming' && ['no-answer', 'cancelled'].includes(call.endReason ?? '')
+  return missed ? `missed call ${time}` : `${call.direction === 'incoming' ? 'called you' : 'called'} ${time}`
+}
+
+/** @param {string} id @param {boolean} on */
+function press(id, on) {
+  $(id).setAttribute('aria-pressed', String(on))
+}
+
+press('relay', relayOnly)
+$('relay').addEventListener('click', () => {
+  relayOnly = !relayOnly
+  press('relay', relayOnly)
+})
+
+function showSound() {
+  press('sound', sounds.on)
+  $('sound')
+    .querySelector('use')
+    ?.setAttribute('href', `/icons.svg#${sounds.on ? 'sound' : 'sound-off'}`)
+}
+showSound()
+$('sound').addEventListener('click', () => {
+  sounds.on = !sounds.on
+  settings.sound = sounds.on
+  if (!sounds.on) sounds.stop()
+  showSound()
+})
