@@ -1,0 +1,120 @@
+/**
+ * Every endpoint of the API, as data: the app serves this list and the OpenAPI document prints it, so that the two
+ * cannot disagree. To add one, add an entry.
+ */
+
+import type { z } from 'zod'
+import { CallHangup, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
+import type { Actor, KeptSignal } from '../src/calls/types.ts'
+import type { CodeName, Outcome } from '../src/errors.ts'
+import { StatusQuery, StatusReport } from '../src/presence/messages.ts'
+import { TurnCredentials } from '../src/turn/messages.ts'
+import { parseBody } from '../src/validation.ts'
+import type { HttpServices } from './services.ts'
+
+type Answer = Outcome<unknown> | Promise<Outcome<unknown>>
+
+/** A request whose sender is known. */
+export interface Asked {
+  readonly actor: Actor
+  /** The body as it came. */
+  readonly frame: KeptSignal
+}
+
+export interface Endpoint {
+  readonly method: 'get' | 'post'
+  readonly path: string
+  /** Name of the operation in generated clients. */
+  readonly name: string
+  readonly summary: string
+  readonly description?: string
+  /** Nothing: the endpoint takes no body. */
+  readonly body?: z.ZodType
+  readonly mayBeEmpty?: boolean
+  readonly example?: unknown
+  /** `data` of the answer; nothing: null. */
+  readonly data?: z.ZodType
+  /** Refusals beside those that every endpoint has. */
+  readonly refusals: readonly CodeName[]
+  run(services: HttpServices, asked: Asked): Answer
+}
+
+/** The part of an endpoint that takes a message: its schema, and what is done with one that fits. */
+function takes<S extends z.ZodType>(
+  body: S,
+  handle: (services: HttpServices, message: z.output<S>, asked: Asked) => Answer,
+): Pick<Endpoint, 'body' | 'run'> {
+  return {
+    body,
+    run(services, asked) {
+      const message = parseBody(body, asked.frame.body)
+      return message.ok ? handle(services, message.data, asked) : message
+    },
+  }
+}
+
+const CALL_ID = '6f1c1f0e-7f5e-4a43-9c57-0c7a9d5e2b11'
+
+export const ENDPOINTS: readonly Endpoint[] = [
+  {
+    method: 'post',
+    path: '/imserver/call/request',
+    name: 'requestCall',
+    summary: 'Call somebody',
+    description:
+      'Rings every device of the callee (`/user/queue/call/request`). Further fields of the body are carried to them.',
+    example: { callId: CALL_ID, type: 'VIDEO', callee: 'bob', callerUserName: 'Alice' },
+    refusals: ['busy', 'callIdTaken', 'unreachable', 'callerInCall'],
+    ...takes(CallRequest, ({ calls }, message, { actor }) => calls.request(actor, message)),
+  },
+  {
+    method: 'post',
+    path: '/imserver/call/response',
+    name: 'answerCall',
+    summary: 'Accept or reject a call',
+    example: { callId: CALL_ID, type: 'ACCEPT' },
+    refusals: ['forbidden', 'notFound', 'handledElsewhere', 'alreadyOver'],
+    ...takes(CallResponse, ({ calls }, message, { actor }) => calls.respond(actor, message)),
+  },
+  {
+    method: 'post',
+    path: '/imserver/call/hangup',
+    name: 'hangUp',
+    summary: 'Hang up, or withdraw a call that still rings',
+    description: 'Without a callId: the user’s current call. Repeats are harmless.',
+    mayBeEmpty: true,
+    example: { callId: CALL_ID },
+    refusals: ['forbidden', 'notFound', 'handledElsewhere'],
+    ...takes(CallHangup, ({ calls }, message, { actor }) => calls.hangup(actor, message)),
+  },
+  {
+    method: 'post',
+    path: '/imserver/rtc/signaling',
+    name: 'signal',
+    summary: 'Send WebRTC signalling to the other party of a call',
+    description: 'The body reaches the device that the other party is in the call with, octet for octet.',
+    example: { callId: CALL_ID, type: 'ICE_CANDIDATE', payload: { candidate: '', sdpMid: '0', sdpMLineIndex: 0 } },
+    refusals: ['forbidden', 'notFound'],
+    ...takes(Signal, ({ calls }, message, { actor, frame }) => calls.signal(actor, message, frame)),
+  },
+  {
+    method: 'post',
+    path: '/imserver/user/status',
+    name: 'userStatus',
+    summary: 'Who of these users is online',
+    example: ['alice', 'bob'],
+    data: StatusReport,
+    refusals: [],
+    ...takes(StatusQuery, async ({ presence }, users) => ({ ok: true, data: await presence.status(users) })),
+  },
+  {
+    method: 'get',
+    path: '/imserver/turn/get-turn-credentials',
+    name: 'turnCredentials',
+    summary: 'STUN and TURN servers, with credentials for a limited time',
+    description: 'Ask before each RTCPeerConnection and before an ICE restart.',
+    data: TurnCredentials,
+    refusals: [],
+    run: ({ turn }, { actor }) => ({ ok: true, data: turn.credentialsFor(actor.user) }),
+  },
+]

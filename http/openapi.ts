@@ -1,0 +1,208 @@
+/**
+ * The OpenAPI 3.1 document of the HTTP face, made from the endpoints and their schemas: `/docs` shows it, and
+ * `npm run docs` prints it into docs/openapi.json.
+ */
+
+import { z } from 'zod'
+import { CODES, type CodeName } from '../src/errors.ts'
+import { VERSION } from '../src/version.ts'
+import { ENDPOINTS, type Endpoint } from './endpoints.ts'
+import { statusOf } from './envelope.ts'
+import { DEMO_PATH, DemoToken, DemoTokenQuery } from './routes/demo.ts'
+
+type Json = { readonly [key: string]: unknown }
+
+/** `demo`: whether `POST /demo/token` exists. */
+export function openApi({ demo }: { readonly demo: boolean }): Json {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Carillon: HTTP API',
+      version: VERSION,
+      description: DESCRIPTION,
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/' }],
+    tags: [
+      { name: 'calls', description: 'What a client can also do over STOMP.' },
+      { name: 'operations', description: 'For those who run the server.' },
+      ...(demo ? [{ name: 'demo', description: 'Only while no key is configured.' }] : []),
+    ],
+    security: [{ ide: [] }, { bearer: [] }],
+    paths: {
+      ...Object.fromEntries(ENDPOINTS.map((endpoint) => [endpoint.path, { [endpoint.method]: operation(endpoint) }])),
+      ...(demo ? { [DEMO_PATH]: { post: demoOperation } } : {}),
+      ...OPERATIONS,
+    },
+    components: {
+      securitySchemes: {
+        ide: { type: 'apiKey', in: 'header', name: 'ide', description: 'The token (a JWT).' },
+        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+      },
+      parameters: {
+        session: {
+          name: 'X-Session-Id',
+          in: 'header',
+          required: false,
+          description:
+            'The device that is meant: `session` of its CONNECTED frame. Without it: the one live session that connected with this very token; else the user as a whole.',
+          schema: { type: 'string' },
+        },
+      },
+      headers: {
+        RetryAfter: { description: 'Seconds after which it makes sense to ask again.', schema: { type: 'integer' } },
+      },
+      schemas: { Refusal: REFUSAL },
+    },
+  }
+}
+
+/** A schema as clients have to send it. Bounds that nobody can reach say nothing. */
+export function jsonSchema(schema: z.ZodType): Json {
+  const { $schema: _, ...json } = z.toJSONSchema(schema, {
+    io: 'input',
+    override: ({ jsonSchema: made }) => {
+      if (made.maxLength === Number.MAX_SAFE_INTEGER) delete made.maxLength
+      if (made.maximum === Number.MAX_SAFE_INTEGER) delete made.maximum
+      if (made.minimum === Number.MIN_SAFE_INTEGER) delete made.minimum
+    },
+  })
+  return json
+}
+
+const DESCRIPTION = [
+  'Calls over plain HTTP: the same commands as over STOMP, carried out by the same engine.',
+  'Every answer is an envelope `{code, msg, data}`. A code below 1000 equals the HTTP status; a code above is an outcome of the business and comes with status 200.',
+].join('\n\n')
+
+const REFUSAL = {
+  type: 'object',
+  required: ['code', 'msg', 'data'],
+  properties: {
+    code: { type: 'integer', enum: Object.values(CODES).map(({ code }) => code) },
+    msg: { type: 'string', description: 'For a person; names the field when a field is wrong.' },
+    data: { type: 'null' },
+    callId: { type: 'string' },
+    reason: { type: 'string', description: 'With 1001: `BUSY` or `GLARE`.' },
+    activeCallId: { type: 'string', description: 'With `GLARE`: the call that lives.' },
+    status: { type: 'string', description: 'With 1005: how the call has ended.' },
+    retryAfter: { type: 'integer', description: 'Seconds, as in `Retry-After`.' },
+  },
+}
+
+function operation(endpoint: Endpoint): Json {
+  const { name, summary, description, body, data, refusals } = endpoint
+  const always: readonly CodeName[] = ['badRequest', 'unauthorized', 'forbidden', 'tooMany', 'internal', 'unavailable']
+  return {
+    operationId: name,
+    tags: ['calls'],
+    summary,
+    ...(description !== undefined && { description }),
+    parameters: [{ $ref: '#/components/parameters/session' }],
+    ...(body && { requestBody: requestBody(body, endpoint) }),
+    responses: responses(data, [...new Set([...always, ...(body ? (['tooLarge'] as const) : []), ...refusals])]),
+  }
+}
+
+function requestBody(
+  schema: z.ZodType,
+  { mayBeEmpty = false, example }: Pick<Endpoint, 'mayBeEmpty' | 'example'>,
+): Json {
+  const content = { schema: jsonSchema(schema), ...(example !== undefined && { example }) }
+  return { required: !mayBeEmpty, content: { 'application/json': content } }
+}
+
+/** One response for each status; those that share status 200 are told apart by their code. */
+function responses(data: z.ZodType | undefined, refusals: readonly CodeName[]): Json {
+  const entries = refusals.map((name) => CODES[name])
+  const outcomes = entries.filter(({ code }) => code >= 1000)
+  const ok = {
+    type: 'object',
+    required: ['code', 'msg', 'data'],
+    properties: {
+      code: { const: 200 },
+      msg: { const: 'ok' },
+      data: data ? jsonSchema(data) : { type: 'null' },
+    },
+  }
+  return {
+    200: {
+      description: ['Done (code 200).', ...outcomes.map(({ code, meaning }) => `Code ${code}: ${meaning}`)].join(
+        '\n\n',
+      ),
+      content: json(outcomes.length > 0 ? { oneOf: [ok, only(outcomes.map(({ code }) => code))] } : ok),
+    },
+    ...Object.fromEntries(
+      entries
+        .filter(({ code }) => code < 1000)
+        .sort((a, b) => a.code - b.code)
+        .map(({ code, meaning, advice }) => [
+          statusOf(code),
+          {
+            description: `${meaning} ${advice}`,
+            ...((code === 429 || code === 503) && {
+              headers: { 'Retry-After': { $ref: '#/components/headers/RetryAfter' } },
+            }),
+            content: json(only([code])),
+          },
+        ]),
+    ),
+  }
+}
+
+const only = (codes: readonly number[]): Json => ({
+  allOf: [{ $ref: '#/components/schemas/Refusal' }, { properties: { code: { enum: codes } } }],
+})
+
+const json = (schema: Json): Json => ({ 'application/json': { schema } })
+
+const demoOperation: Json = {
+  operationId: 'demoToken',
+  tags: ['demo'],
+  summary: 'A token for any name, good for 12 hours',
+  security: [],
+  requestBody: requestBody(DemoTokenQuery, { example: { userId: 'alice' } }),
+  responses: responses(DemoToken, ['badRequest', 'forbidden', 'tooLarge', 'internal', 'unavailable']),
+}
+
+const readiness = json({
+  type: 'object',
+  required: ['status', 'relay'],
+  properties: {
+    status: { enum: ['starting', 'ready', 'stopping'] },
+    relay: { enum: ['off', 'external', 'starting', 'up', 'down'], description: 'The relay that credentials name.' },
+  },
+})
+
+const OPERATIONS: Json = {
+  '/livez': {
+    get: {
+      operationId: 'livez',
+      tags: ['operations'],
+      summary: 'The process answers',
+      security: [],
+      responses: { 200: { description: 'It does.', content: json({ properties: { status: { const: 'live' } } }) } },
+    },
+  },
+  '/readyz': {
+    get: {
+      operationId: 'readyz',
+      tags: ['operations'],
+      summary: 'The server takes traffic',
+      security: [],
+      responses: {
+        200: { description: 'Send it traffic.', content: readiness },
+        503: { description: 'It starts or stops: send it none.', content: readiness },
+      },
+    },
+  },
+  '/metrics': {
+    get: {
+      operationId: 'metrics',
+      tags: ['operations'],
+      summary: 'Numbers for Prometheus',
+      security: [],
+      responses: { 200: { description: 'Text format.', content: { 'text/plain': { schema: { type: 'string' } } } } },
+    },
+  },
+}

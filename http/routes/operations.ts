@@ -1,0 +1,29 @@
+/** What machines ask that watch this one: is it alive, shall it get traffic, how is it doing. */
+
+import { type Request, type Response, Router } from 'express'
+import { routed } from '../routing.ts'
+import type { HttpServices } from '../services.ts'
+
+export function operationRoutes({ health, metrics }: HttpServices): Router {
+  const router = Router()
+
+  router.get('/livez', routed('/livez'), (_request, response) => {
+    response.set('Cache-Control', 'no-store').json({ status: 'live' })
+  })
+
+  router.get('/readyz', routed('/readyz'), (_request, response) => {
+    const status = health.state()
+    response
+      .set('Cache-Control', 'no-store')
+      .status(status === 'ready' ? 200 : 503)
+      // a relay that is down is told, but takes nobody out of service: calls go on without it
+      .json({ status, relay: health.relay.state() })
+  })
+
+  router.get('/metrics', routed('/metrics'), async (_request: Request, response: Response) => {
+    const text = await metrics.render()
+    response.set('Cache-Control', 'no-store').type(metrics.contentType).send(text)
+  })
+
+  return router
+}

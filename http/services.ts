@@ -1,0 +1,78 @@
+/** What the HTTP face needs of the rest: it translates, and asks these. Shapes only; `main.ts` brings the real ones. */
+
+import type { Principal } from '../src/auth.ts'
+import type { CallHangup, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
+import type { Actor, KeptSignal } from '../src/calls/types.ts'
+import type { Outcome } from '../src/errors.ts'
+import type { Log } from '../src/log.ts'
+import type { Clock, RelayHealth, UserId } from '../src/ports.ts'
+import type { UserStatus } from '../src/presence/messages.ts'
+import type { TurnCredentials } from '../src/turn/messages.ts'
+
+export interface Calls {
+  request(actor: Actor, message: CallRequest): Promise<Outcome<unknown>>
+  respond(actor: Actor, message: CallResponse): Promise<Outcome<unknown>>
+  hangup(actor: Actor, message: CallHangup): Promise<Outcome<unknown>>
+  /** The frame is carried octet for octet. */
+  signal(actor: Actor, message: Signal, frame: KeptSignal): Promise<Outcome<unknown>>
+  /** Any authenticated request keeps a call leg without a device alive. */
+  heard(user: UserId): Promise<void>
+}
+
+/** One live session of a user, with the fingerprint of the token it connected with. */
+export interface LiveSession {
+  readonly id: string
+  readonly token: string
+}
+
+/** One HTTP request that was answered. `route` is a pattern, never an address with ids in it. */
+export interface Served {
+  readonly route: string
+  readonly method: string
+  readonly status: number
+  readonly seconds: number
+}
+
+export interface HttpServices {
+  authenticate(token: string): Promise<Outcome<Principal>>
+  readonly calls: Calls
+  readonly presence: { status(users: readonly UserId[]): readonly UserStatus[] | Promise<readonly UserStatus[]> }
+  readonly turn: { credentialsFor(user: UserId): TurnCredentials }
+  sessions(user: UserId): readonly LiveSession[]
+  /** Only in demo mode. `expiresAt` in milliseconds since the epoch. */
+  readonly demo?: { mint(user: UserId): Promise<{ readonly token: string; readonly expiresAt: number }> }
+  readonly health: { state(): 'starting' | 'ready' | 'stopping'; readonly relay: RelayHealth }
+  readonly metrics: { readonly contentType: string; render(): Promise<string> }
+  readonly observer: {
+    /** A client was told this code. */
+    refused(code: number): void
+    served(request: Served): void
+  }
+  readonly log: Log
+  readonly clock: Clock
+}
+
+export interface HttpOptions {
+  /** As {@link originAllowed} reads them. */
+  readonly allowedOrigins: readonly string[]
+  /** Addresses and ranges whose X-Forwarded-For is believed. */
+  readonly trustedProxies: readonly string[]
+  readonly bodyBytes: number
+  readonly userRate: { readonly perSecond: number; readonly burst: number }
+  readonly failedLoginsPerMinute: number
+  readonly pages: Pages
+}
+
+/** Absolute paths of what browsers load; what is missing answers 404. */
+export interface Pages {
+  /** The softphone: index.html and what it names. */
+  readonly web?: string
+  /** The typed client, built: ES modules. */
+  readonly client?: string
+  /** ES modules of @stomp/stompjs. */
+  readonly stompjs?: string
+  /** sockjs.min.js itself. */
+  readonly sockjs?: string
+  /** The folder of swagger-ui-dist. */
+  readonly swaggerUi?: string
+}

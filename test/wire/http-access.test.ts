@@ -1,0 +1,249 @@
+import { afterEach, describe, expect, test } from '@jest/globals'
+import { networkOf } from '../../http/auth.ts'
+import { originAllowed } from '../../http/origin.ts'
+import type { HttpOptions } from '../../http/services.ts'
+import { TokenBuckets } from '../../http/token-buckets.ts'
+import { refuse } from '../../src/errors.ts'
+import { TestClock } from '../support/clock.ts'
+import { type Face, FakeServices, serveFace } from '../support/http-face.ts'
+
+let face: Face
+afterEach(() => face?.close())
+
+async function serve(options: Partial<HttpOptions> = {}, prepare: (fake: FakeServices) => void = () => {}) {
+  const fake = new FakeServices()
+  prepare(fake)
+  face = await serveFace(fake, options)
+  return fake
+}
+
+const HANGUP = '/imserver/call/hangup'
+
+describe('the token', () => {
+  test.each([
+    ['ide', { ide: ' token-of-bob ' }, 'bob'],
+    ['Authorization: Bearer', { ide: '', Authorization: 'Bearer token-of-bob' }, 'bob'],
+    ['Authorization: bearer', { ide: '', Authorization: 'bearer  token-of-bob' }, 'bob'],
+    ['ide, where both are there', { ide: 'token-of-alice', Authorization: 'Bearer token-of-bob' }, 'alice'],
+  ])('comes in the header %s', async (_, headers, user) => {
+    const fake = await serve()
+    expect((await face.ask(HANGUP, { headers })).status).toBe(200)
+    expect(fake.commands[0]?.actor.user).toBe(user)
+  })
+
+  test.each([
+    ['missing', { ide: '' }, /^token: is missing; send it as header `ide`/],
+    ['of another scheme', { ide: '', Authorization: 'Basic YTpi' }, /^token: is missing/],
+    ['forged', { ide: 'forged' }, /^token: is not a signed/],
+  ])('is refused with 401 when it is %s', async (_, headers, msg) => {
+    const fake = await serve()
+    const told = await face.ask(HANGUP, { headers, body: '{' })
+    expect(told).toMatchObject({ status: 401, json: { code: 401, msg: expect.stringMatching(msg), data: null } })
+    expect(told.headers['www-authenticate']).toBe('Bearer realm="carillon"')
+    expect(fake.commands).toEqual([])
+    expect(fake.heard).toEqual([])
+  })
+
+  test('that cannot be checked now is answered with 503 and a time to come back', async () => {
+    await serve({}, (fake) => {
+      fake.authenticate = () => Promise.resolve(refuse('unavailable', 'no keys', { retryAfter: 5 }))
+    })
+    const { status, headers } = await face.ask(HANGUP)
+    expect({ status, after: headers['retry-after'] }).toEqual({ status: 503, after: '5' })
+  })
+})
+
+describe('too much', () => {
+  test('of one user is refused with 429 until a moment has passed, and no other user feels it', async () => {
+    const fake = await serve({ userRate: { perSecond: 1, burst: 2 } })
+    const statusOf = async (ide: string) => (await face.ask(HANGUP, { headers: { ide } })).status
+    expect([await statusOf('token-of-alice'), await statusOf('other-token-of-alice')]).toEqual([200, 200])
+    const told = await face.ask(HANGUP)
+    expect(told).toMatchObject({ status: 429, json: { code: 429, retryAfter: 1 } })
+    expect(told.headers['retry-after']).toBe('1')
+    expect(await statusOf('token-of-bob')).toBe(200)
+    await fake.clock.advance(1000)
+    expect(await statusOf('token-of-alice')).toBe(200)
+    expect(await statusOf('token-of-alice')).toBe(429)
+  })
+
+  test('guessing from one address makes it wait; good tokens cost nothing', async () => {
+    const fake = await serve({ failedLoginsPerMinute: 2 })
+    for (let i = 0; i < 5; i++) expect((await face.ask(HANGUP)).status).toBe(200)
+    for (let i = 0; i < 2; i++) expect((await face.ask(HANGUP, { headers: { ide: 'forged' } })).status).toBe(401)
+    expect(await face.ask(HANGUP, { headers: { ide: 'forged' } })).toMatchObject({
+      status: 429,
+      json: { retryAfter: 30 },
+    })
+    await fake.clock.advance(30_000)
+    expect((await face.ask(HANGUP, { headers: { ide: 'forged' } })).status).toBe(401)
+  })
+
+  test('counts the address that a trusted proxy names, and believes nobody else', async () => {
+    const guess = (from: string) =>
+      face.ask(HANGUP, { headers: { ide: 'forged', 'x-forwarded-for': from } }).then(({ status }) => status)
+    await serve({ failedLoginsPerMinute: 1, trustedProxies: ['127.0.0.1'] })
+    expect([await guess('192.0.2.1'), await guess('192.0.2.1'), await guess('192.0.2.2')]).toEqual([401, 429, 401])
+    await face.close()
+    await serve({ failedLoginsPerMinute: 1 })
+    expect([await guess('192.0.2.1'), await guess('192.0.2.2')]).toEqual([401, 429])
+  })
+
+  test('is counted for the network that one host of IPv6 has, and for an IPv4 address however it is written', () => {
+    expect(networkOf('2001:db8:0:1::5')).toBe(networkOf('2001:0DB8:0000:0001:ffff:1:2:3'))
+    expect(networkOf('2001:db8::5')).not.toBe(networkOf('2001:db8:0:1::5'))
+    expect(networkOf('fe80::1%eth0')).toBe('fe80:0:0:0::/64')
+    expect(networkOf('::1')).toBe('0:0:0:0::/64')
+    expect(networkOf('::ffff:192.0.2.1')).toBe('192.0.2.1')
+    expect(networkOf('192.0.2.1')).toBe('192.0.2.1')
+  })
+
+  test('is kept in a bounded memory, from which those seen last are not pushed out', () => {
+    const buckets = new TokenBuckets({ perSecond: 1, burst: 1, clock: new TestClock(), atMost: 2 })
+    buckets.take('a')
+    buckets.take('b')
+    buckets.take('a')
+    buckets.take('c')
+    expect(buckets.size).toBe(2)
+    expect([buckets.wait('a'), buckets.wait('b'), buckets.wait('c')]).toEqual([1, 0, 1])
+  })
+})
+
+describe('a page of another site', () => {
+  const FOREIGN = 'https://evil.example'
+
+  test.each(['POST', 'GET', 'OPTIONS'])('is refused (%s) unless its origin is allowed', async (method) => {
+    const fake = await serve({ allowedOrigins: ['https://im.example.org'] })
+    const told = await face.ask(HANGUP, {
+      method,
+      headers: { origin: FOREIGN, 'access-control-request-method': 'POST' },
+    })
+    expect(told).toMatchObject({ status: 403, json: { code: 403 } })
+    expect(told.headers['access-control-allow-origin']).toBeUndefined()
+    expect(fake.commands).toEqual([])
+  })
+
+  test('whose origin is allowed can read the answers', async () => {
+    await serve({ allowedOrigins: ['https://im.example.org'] })
+    const { status, headers } = await face.ask(HANGUP, { headers: { origin: 'https://im.example.org' } })
+    expect(status).toBe(200)
+    expect(headers['access-control-allow-origin']).toBe('https://im.example.org')
+    expect(headers.vary).toBe('Origin')
+    expect(headers['access-control-allow-credentials']).toBeUndefined()
+  })
+
+  test('can read refusals too', async () => {
+    const fake = await serve({ allowedOrigins: ['*'] })
+    fake.state = 'stopping'
+    const { status, headers } = await face.ask(HANGUP, { headers: { origin: FOREIGN } })
+    expect({ status, origin: headers['access-control-allow-origin'] }).toEqual({ status: 503, origin: FOREIGN })
+  })
+
+  test('may ask beforehand which headers it may send', async () => {
+    await serve({ allowedOrigins: ['https://im.example.org'] })
+    const { status, headers } = await face.ask(HANGUP, {
+      method: 'OPTIONS',
+      headers: {
+        ide: '',
+        origin: 'https://im.example.org',
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'ide,content-type',
+      },
+    })
+    expect(status).toBe(204)
+    expect(headers['access-control-allow-headers']).toBe('ide, authorization, content-type, x-session-id')
+    expect(headers['access-control-allow-methods']).toBe('GET, POST')
+  })
+
+  test('is no longer another site when its host is this one', async () => {
+    await serve()
+    expect((await face.ask(HANGUP, { headers: { origin: face.address } })).status).toBe(200)
+    expect((await face.ask(HANGUP, { headers: { origin: `http://127.0.0.1:1` } })).status).toBe(403)
+  })
+})
+
+describe('the rule for origins', () => {
+  const cases: readonly (readonly [boolean, string[], string | undefined, string | undefined])[] = [
+    [true, [], undefined, 'im.example.org'],
+    [true, [], 'https://im.example.org', 'im.example.org'],
+    [true, [], 'https://im.example.org', 'IM.example.org:443'],
+    [true, [], 'http://[::1]:8080', '[::1]:8080'],
+    [false, [], 'https://im.example.org', 'im.example.org:8443'],
+    [false, [], 'https://im.example.org', undefined],
+    [false, [], 'null', 'im.example.org'],
+    [false, [], 'file://', 'im.example.org'],
+    [false, [], 'https://im.example.org@evil.example', 'im.example.org'],
+    [false, [], 'https://im.example.org/x', 'im.example.org'],
+    [true, ['*'], 'null', 'im.example.org'],
+    [true, ['https://a.example'], 'https://A.example', 'x'],
+    [false, ['https://a.example'], 'http://a.example', 'x'],
+    [false, ['https://a.example'], 'https://a.example:8443', 'x'],
+    [false, ['https://a.example'], 'https://a.example.evil.example', 'x'],
+    [true, ['https://*.a.example'], 'https://x.y.a.example', 'x'],
+    [false, ['https://*.a.example'], 'https://a.example', 'x'],
+    [false, ['https://*.a.example'], 'https://xa.example', 'x'],
+    [false, ['https://*.a.example'], 'http://x.a.example', 'x'],
+    [true, ['https://*.a.example:8443'], 'https://x.a.example:8443', 'x'],
+  ]
+  test.each(cases)('says %j with %j allowed to a page of %j at host %j', (may, allowed, origin, host) => {
+    expect(originAllowed(allowed)(origin, host)).toBe(may)
+  })
+
+  test.each([
+    ['127.0.0.1:8080', true],
+    ['localhost', true],
+    ['carillon.localhost:8080', true],
+    ['[::1]:8080', true],
+    ['127.1.2.3', true],
+    ['evil.example:8080', false],
+    ['127.0.0.1.evil.example', false],
+    ['localhost.evil.example', false],
+    ['192.168.1.2', false],
+    [undefined, false],
+  ])('in demo mode lets host %s be %s, so that no name from outside can be made to point here', (host, may) => {
+    expect(originAllowed([], { loopbackOnly: true })(undefined, host)).toBe(may)
+    const origin = host && `http://${host}`
+    expect(originAllowed(['*'], { loopbackOnly: true })(origin, host)).toBe(may)
+  })
+})
+
+describe('demo mode', () => {
+  const demo = (fake: FakeServices) => {
+    fake.demo = { mint: (user) => Promise.resolve({ token: `token-of-${user}`, expiresAt: 90_500 }) }
+  }
+
+  test('hands out a token for any name', async () => {
+    await serve({}, demo)
+    expect(await face.ask('/demo/token', { headers: { ide: '' }, body: { userId: 'Ada Lovelace' } })).toMatchObject({
+      status: 200,
+      json: { code: 200, msg: 'ok', data: { token: 'token-of-Ada Lovelace', userId: 'Ada Lovelace', expiresAt: 90 } },
+    })
+  })
+
+  test.each([
+    [{}, 'userId: is required'],
+    [{ userId: ' ' }, 'userId: must not be blank'],
+    [{ userId: 'a\nb' }, 'userId: must not contain control characters'],
+    [{ userId: 'x'.repeat(129) }, 'userId: must have at most 128 characters'],
+    ['[]', 'body: must be a JSON object'],
+  ])('refuses %j', async (body, msg) => {
+    const fake = await serve({}, demo)
+    expect(await face.ask('/demo/token', { body })).toMatchObject({ status: 400, json: { code: 400, msg } })
+    expect(fake.refusals).toEqual([400])
+  })
+
+  test('gives none to a page of another site, nor to one that made its own name point here', async () => {
+    await serve({}, demo)
+    const body = { userId: 'alice' }
+    const from = async (headers: Record<string, string>) => (await face.ask('/demo/token', { headers, body })).status
+    expect(await from({ origin: 'https://evil.example' })).toBe(403)
+    expect(await from({ origin: 'http://evil.example:8080', host: 'evil.example:8080' })).toBe(403)
+    expect(await from({ host: 'evil.example:8080' })).toBe(403)
+    expect(await from({ origin: face.address })).toBe(200)
+  })
+
+  test('does not exist beside a key', async () => {
+    await serve()
+    expect((await face.ask('/demo/token', { body: { userId: 'alice' } })).status).toBe(404)
+  })
+})
