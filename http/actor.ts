@@ -3,7 +3,7 @@
  * the one live session that connected with the very same token; else the user as a whole.
  */
 
-import type { Principal } from '../src/auth.ts'
+import type { Principal } from '../broker/index.ts'
 import type { Actor } from '../src/calls/types.ts'
 import { type Outcome, refuse } from '../src/errors.ts'
 import type { LiveSession } from './services.ts'

@@ -28,7 +28,7 @@ export function createHttpApp(services: HttpServices, options: HttpOptions): Exp
   app.use(['/imserver', DEMO_PATH], crossOrigin(origins, services), inService(services))
   app.use(apiRoutes(services, options))
   app.use(demoRoutes(services, options))
-  app.use(pageRoutes(options.pages, services))
+  app.use(pageRoutes(options, services))
   app.use(notFound(services.observer))
   app.use(errorHandler(services, options))
   return app

@@ -4,7 +4,7 @@
  */
 
 import type { Request } from 'express'
-import type { Principal } from '../src/auth.ts'
+import type { Principal } from '../broker/index.ts'
 import { CODES, type Outcome, refuse } from '../src/errors.ts'
 import type { HttpOptions, HttpServices } from './services.ts'
 import { TokenBuckets } from './token-buckets.ts'

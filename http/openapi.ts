@@ -5,7 +5,6 @@
 
 import { z } from 'zod'
 import { CODES, type CodeName } from '../src/errors.ts'
-import { VERSION } from '../src/version.ts'
 import { ENDPOINTS, type Endpoint } from './endpoints.ts'
 import { statusOf } from './envelope.ts'
 import { DEMO_PATH, DemoToken, DemoTokenQuery } from './routes/demo.ts'
@@ -13,12 +12,12 @@ import { DEMO_PATH, DemoToken, DemoTokenQuery } from './routes/demo.ts'
 type Json = { readonly [key: string]: unknown }
 
 /** `demo`: whether `POST /demo/token` exists. */
-export function openApi({ demo }: { readonly demo: boolean }): Json {
+export function openApi({ demo, version }: { readonly demo: boolean; readonly version: string }): Json {
   return {
     openapi: '3.1.0',
     info: {
       title: 'Carillon: HTTP API',
-      version: VERSION,
+      version,
       description: DESCRIPTION,
       license: { name: 'MIT', identifier: 'MIT' },
     },

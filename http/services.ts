@@ -1,10 +1,9 @@
 /** What the HTTP face needs of the rest: it translates, and asks these. Shapes only; `main.ts` brings the real ones. */
 
-import type { Principal } from '../src/auth.ts'
+import type { Principal } from '../broker/index.ts'
 import type { CallHangup, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
 import type { Actor, KeptSignal } from '../src/calls/types.ts'
 import type { Outcome } from '../src/errors.ts'
-import type { Log } from '../src/log.ts'
 import type { Clock, RelayHealth, UserId } from '../src/ports.ts'
 import type { UserStatus } from '../src/presence/messages.ts'
 import type { TurnCredentials } from '../src/turn/messages.ts'
@@ -48,7 +47,8 @@ export interface HttpServices {
     refused(code: number): void
     served(request: Served): void
   }
-  readonly log: Log
+  /** Of faults: facts first, then one plain sentence. */
+  readonly log: { error(facts: object, message: string): void }
   readonly clock: Clock
 }
 
@@ -57,6 +57,8 @@ export interface HttpOptions {
   readonly allowedOrigins: readonly string[]
   /** Addresses and ranges whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[]
+  /** Shown in the document of the API. */
+  readonly version: string
   readonly bodyBytes: number
   readonly userRate: { readonly perSecond: number; readonly burst: number }
   readonly failedLoginsPerMinute: number

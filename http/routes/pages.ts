@@ -5,11 +5,12 @@ import express, { type RequestHandler, type Response, Router } from 'express'
 import { docsPolicy, pagePolicy } from '../csp.ts'
 import { openApi } from '../openapi.ts'
 import { markRoute, routed } from '../routing.ts'
-import type { HttpServices, Pages } from '../services.ts'
+import type { HttpOptions, HttpServices } from '../services.ts'
 
-export function pageRoutes(pages: Pages, { demo }: Pick<HttpServices, 'demo'>): Router {
+export function pageRoutes({ pages, version }: HttpOptions, { demo }: Pick<HttpServices, 'demo'>): Router {
   const router = Router()
-  if (pages.swaggerUi !== undefined) router.use('/docs', routed('docs'), docs(pages.swaggerUi, demo !== undefined))
+  if (pages.swaggerUi !== undefined)
+    router.use('/docs', routed('docs'), docs(pages.swaggerUi, openApi({ demo: demo !== undefined, version })))
   if (pages.client !== undefined) router.use('/client', folder(pages.client))
   if (pages.stompjs !== undefined) router.use('/vendor/stompjs', folder(pages.stompjs))
   if (pages.sockjs !== undefined) router.get('/vendor/sockjs.min.js', routed('static'), file(pages.sockjs))
@@ -71,9 +72,8 @@ const INDEX = `<!doctype html>
 // without validatorUrl the page would show a badge from another host
 const START = `SwaggerUIBundle({ url: '/docs/openapi.json', dom_id: '#api', deepLinking: true, validatorUrl: null })\n`
 
-function docs(swaggerUi: string, demo: boolean): Router {
+function docs(swaggerUi: string, document: object): Router {
   const router = Router()
-  const document = openApi({ demo })
   router.use((_request, response, next) => {
     response.set({ 'Content-Security-Policy': docsPolicy, 'Cache-Control': 'no-cache' })
     next()

@@ -6,7 +6,6 @@ import { createHttpApp } from '../../http/app.ts'
 import type { HttpOptions, HttpServices, LiveSession, Served } from '../../http/services.ts'
 import type { Actor } from '../../src/calls/types.ts'
 import { accepted, type Outcome, refuse } from '../../src/errors.ts'
-import type { Log } from '../../src/log.ts'
 import { TestClock } from './clock.ts'
 
 /** What the call service was asked. */
@@ -43,13 +42,6 @@ export class FakeServices {
       this.commands.push(command)
       return this.answer()
     }
-    const log: Log = {
-      debug: () => {},
-      info: () => {},
-      warn: () => {},
-      error: (facts, message) => void this.logged.push({ facts, message }),
-      child: () => log,
-    }
     return {
       authenticate: (token) => this.authenticate(token),
       calls: {
@@ -83,7 +75,7 @@ export class FakeServices {
         refused: (code) => void this.refusals.push(code),
         served: (request) => void this.served.push(request),
       },
-      log,
+      log: { error: (facts, message) => void this.logged.push({ facts, message }) },
       clock: this.clock,
     }
   }
@@ -115,6 +107,7 @@ export interface Told {
 const OPTIONS: HttpOptions = {
   allowedOrigins: [],
   trustedProxies: [],
+  version: '1.2.3',
   bodyBytes: 4096,
   userRate: { perSecond: 1000, burst: 1000 },
   failedLoginsPerMinute: 1000,

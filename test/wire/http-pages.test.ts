@@ -136,7 +136,7 @@ describe('/docs', () => {
     expect(page.headers['content-security-policy']).toMatch(/default-src 'none'; script-src 'self';/)
     expect((await get('/docs/start.js')).text).toContain("url: '/docs/openapi.json'")
     const { json } = await get('/docs/openapi.json')
-    expect(json).toMatchObject({ openapi: '3.1.0' })
+    expect(json).toMatchObject({ openapi: '3.1.0', info: { version: '1.2.3' } })
     expect(json).not.toMatchObject({ paths: { '/demo/token': {} } })
   })
 })
