@@ -1,0 +1,235 @@
+/**
+ * Numbers for Prometheus. Listens to the broker, to the news of the domain and to the HTTP face; decides nothing.
+ * Labels are words from fixed lists, never a user, a call or an address: their number must not grow with traffic.
+ */
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { BrokerCounts, BrokerObserver } from '../../../broker/index.ts'
+import type { Call, CallStatus } from '../../calls/types.ts'
+import type { Events } from '../../events.ts'
+import type { RelayHealth } from '../../ports.ts'
+
+export interface MetricsSources {
+  /** Of the broker, now. */
+  readonly counts: () => BrokerCounts
+  readonly relay: RelayHealth
+  /** Of the bundled relay, since its process started; absent without one. */
+  readonly relayStats?: () => RelayNumbers
+}
+
+export interface RelayNumbers {
+  /** Now. */
+  readonly allocations: number
+  readonly allocationsMade: number
+  readonly packets: number
+  readonly bytes: number
+  readonly dropped: number
+}
+
+/** One answered HTTP request. */
+export interface ServedRequest {
+  readonly route: string
+  readonly method: string
+  readonly status: number
+  readonly seconds: number
+}
+
+export interface Metrics {
+  /** For the broker. What clients are refused comes by the news `refused`, for both faces. */
+  readonly observer: Required<
+    Pick<BrokerObserver, 'connected' | 'disconnected' | 'frameIn' | 'frameOut' | 'expelled' | 'failed'>
+  >
+  /** Begins to listen to the news of the domain. */
+  subscribe(events: Events): void
+  /** For the HTTP face. */
+  served(request: ServedRequest): void
+  readonly contentType: string
+  /** All numbers in Prometheus' text format. */
+  render(): Promise<string>
+}
+
+export function createMetrics(sources: MetricsSources): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  brokerGauges(registry, sources.counts)
+  relayGauges(registry, sources)
+  const http = httpNumbers(registry)
+  const calls = callNumbers(registry)
+  const refused = new Counter({
+    name: 'carillon_refusals_total',
+    help: 'What clients were refused, by code and face.',
+    labelNames: ['code', 'face'],
+    registers: [registry],
+  })
+
+  return {
+    observer: brokerObserver(registry),
+    subscribe(events) {
+      events.on('refused', ({ code, face }) => refused.inc({ code, face }))
+      events.on('call.requested', ({ call }) => calls.lives(call))
+      events.on('call.ringing', ({ call }) => calls.lives(call))
+      events.on('call.connected', ({ call }) => calls.connected(call))
+      events.on('call.ended', ({ call }) => calls.ended(call))
+    },
+    served: http,
+    contentType: registry.contentType,
+    render: () => registry.metrics(),
+  }
+}
+
+function brokerGauges(registry: Registry, counts: () => BrokerCounts): void {
+  const gauge = (name: string, help: string, field: keyof BrokerCounts) =>
+    new Gauge({
+      name: `carillon_${name}`,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(counts()[field])
+      },
+    })
+  gauge('connections', 'Open connections, logged in or not.', 'connections')
+  gauge('sessions', 'Connected STOMP sessions.', 'sessions')
+  gauge('users', 'Users with a connected session.', 'users')
+  gauge('subscriptions', 'Subscriptions of all sessions.', 'subscriptions')
+  gauge('buffered_bytes', 'Bytes that wait for readers.', 'buffered')
+}
+
+function brokerObserver(registry: Registry): Metrics['observer'] {
+  const counter = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
+    new Counter({ name: `carillon_${name}`, help, labelNames, registers: [registry] })
+  const connected = counter('sessions_connected_total', 'CONNECTED sessions, by STOMP version.', 'version', 'transport')
+  const disconnected = counter('sessions_disconnected_total', 'Sessions that have ended.')
+  const framesIn = counter('frames_in_total', 'STOMP frames of clients.', 'command')
+  const framesOut = counter('frames_out_total', 'STOMP frames to clients.', 'command')
+  const expelled = counter('expelled_total', 'Connections closed against their will.', 'cause')
+  const failed = counter('faults_total', 'Bugs that a handler or observer has met; the log has them.')
+  return {
+    connected: ({ version, peer }) => connected.inc({ version, transport: peer.transport }),
+    disconnected: () => disconnected.inc(),
+    frameIn: (command) => framesIn.inc({ command }),
+    frameOut: (command, count) => framesOut.inc({ command }, count),
+    expelled: (cause) => expelled.inc({ cause }),
+    failed: () => failed.inc(),
+  }
+}
+
+const RELAY_STATES: readonly ReturnType<RelayHealth['state']>[] = ['off', 'external', 'starting', 'up', 'down']
+
+function relayGauges(registry: Registry, { relay, relayStats }: MetricsSources): void {
+  new Gauge({
+    name: 'carillon_relay_state',
+    help: '1 for the state that the TURN relay is in.',
+    labelNames: ['state'],
+    registers: [registry],
+    collect() {
+      const now = relay.state()
+      for (const state of RELAY_STATES) this.set({ state }, state === now ? 1 : 0)
+    },
+  })
+  if (relayStats === undefined) return
+  new Gauge({
+    name: 'carillon_relay_allocations',
+    help: 'TURN allocations now.',
+    registers: [registry],
+    collect() {
+      this.set(relayStats().allocations)
+    },
+  })
+  // they start again at zero with the relay's process, as counters may
+  const total = (name: string, help: string, field: keyof RelayNumbers) =>
+    new Counter({
+      name: `carillon_relay_${name}_total`,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset()
+        this.inc(relayStats()[field])
+      },
+    })
+  total('allocations', 'TURN allocations made.', 'allocationsMade')
+  total('packets', 'Packets relayed.', 'packets')
+  total('bytes', 'Bytes relayed.', 'bytes')
+  total('dropped', 'Packets not relayed.', 'dropped')
+}
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'])
+
+function httpNumbers(registry: Registry): Metrics['served'] {
+  const requests = new Counter({
+    name: 'carillon_http_requests_total',
+    help: 'HTTP requests, by route and status.',
+    labelNames: ['route', 'method', 'status'],
+    registers: [registry],
+  })
+  const duration = new Histogram({
+    name: 'carillon_http_request_seconds',
+    help: 'From the head of a request to the end of its answer.',
+    labelNames: ['route'],
+    buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
+    registers: [registry],
+  })
+  return ({ route, method, status, seconds }) => {
+    requests.inc({ route, method: METHODS.has(method) ? method : 'other', status })
+    duration.observe({ route }, seconds)
+  }
+}
+
+interface CallNumbers {
+  lives(call: Call): void
+  connected(call: Call): void
+  ended(call: Call): void
+}
+
+function callNumbers(registry: Registry): CallNumbers {
+  const live = new Map<string, CallStatus>()
+  new Gauge({
+    name: 'carillon_calls',
+    help: 'Calls now, by status.',
+    labelNames: ['status'],
+    registers: [registry],
+    collect() {
+      for (const status of ['CALLING', 'RINGING', 'CONNECTED']) this.set({ status }, 0)
+      for (const status of live.values()) this.inc({ status })
+    },
+  })
+  const ended = new Counter({
+    name: 'carillon_calls_ended_total',
+    help: 'Calls that have ended, by type, status and reason.',
+    labelNames: ['type', 'status', 'reason'],
+    registers: [registry],
+  })
+  const ring = new Histogram({
+    name: 'carillon_ring_seconds',
+    help: 'From the first device that rings to the answer, or to the end without one.',
+    labelNames: ['outcome'],
+    buckets: [1, 2, 5, 10, 15, 20, 30, 45, 60, 120],
+    registers: [registry],
+  })
+  const duration = new Histogram({
+    name: 'carillon_call_seconds',
+    help: 'From the answer to the end.',
+    labelNames: ['type'],
+    buckets: [5, 15, 60, 180, 600, 1800, 3600, 10_800, 43_200],
+    registers: [registry],
+  })
+  const rang = (call: Call, until: number | undefined, outcome: string) => {
+    if (call.ringingAt !== undefined && until !== undefined) ring.observe({ outcome }, seconds(call.ringingAt, until))
+  }
+  return {
+    lives: ({ callId, status }) => void live.set(callId, status),
+    connected(call) {
+      live.set(call.callId, call.status)
+      rang(call, call.connectedAt, 'ANSWERED')
+    },
+    ended(call) {
+      const { callId, type, status, reason = 'none', connectedAt, endedAt } = call
+      live.delete(callId)
+      ended.inc({ type, status, reason })
+      if (connectedAt === undefined) rang(call, endedAt, status)
+      else if (endedAt !== undefined) duration.observe({ type }, seconds(connectedAt, endedAt))
+    },
+  }
+}
+
+/** Clocks of two nodes may disagree a little. */
+const seconds = (from: number, to: number) => Math.max(0, to - from) / 1000

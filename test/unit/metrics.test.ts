@@ -1,0 +1,151 @@
+import { describe, expect, test } from '@jest/globals'
+import type { SessionView } from '../../broker/index.ts'
+import { createMetrics, type MetricsSources } from '../../src/adapters/metrics/metrics.ts'
+import type { Call } from '../../src/calls/types.ts'
+import { Events } from '../../src/events.ts'
+
+const LEG = { user: 'alice', token: 't', heardAt: 0 }
+
+const CALLING: Call = {
+  callId: 'c1',
+  type: 'VIDEO',
+  caller: 'alice',
+  callee: 'bob',
+  request: {},
+  fingerprint: '',
+  answer: {},
+  origin: LEG,
+  status: 'CALLING',
+  rung: [],
+  declined: [],
+  kept: [],
+  createdAt: 0,
+  ringUntil: 30_000,
+  due: 30_000,
+  version: 1,
+}
+
+const sources: MetricsSources = {
+  counts: () => ({ connections: 7, sessions: 5, users: 3, subscriptions: 20, buffered: 1234 }),
+  relay: { state: () => 'down' },
+}
+
+function start(more: Partial<MetricsSources> = {}) {
+  const metrics = createMetrics({ ...sources, ...more })
+  const events = new Events((error) => {
+    throw error
+  })
+  metrics.subscribe(events)
+  /** The lines of one metric, without its name. */
+  const lines = async (name: string) =>
+    (await metrics.render())
+      .split('\n')
+      .filter((line) => new RegExp(`^${name}[{ ]`).test(line))
+      .map((line) => line.slice(name.length).trim())
+  return { metrics, events, lines }
+}
+
+describe('metrics', () => {
+  test('show what the broker holds now', async () => {
+    const { lines } = start()
+    const shown = await Promise.all(
+      ['connections', 'sessions', 'users', 'subscriptions', 'buffered_bytes'].map((name) => lines(`carillon_${name}`)),
+    )
+    expect(shown).toEqual([['7'], ['5'], ['3'], ['20'], ['1234']])
+  })
+
+  test('count frames by command, and sessions by version and transport', async () => {
+    const { metrics, lines } = start()
+    const session = { version: '1.2', peer: { transport: 'sockjs' } } as SessionView
+    metrics.observer.connected(session)
+    metrics.observer.disconnected(session, 'bye')
+    metrics.observer.frameIn('SEND')
+    metrics.observer.frameOut('MESSAGE', 1000)
+    metrics.observer.frameOut('MESSAGE', 1)
+    metrics.observer.expelled('slow-reader', 'alice is slow')
+    metrics.observer.failed(new Error('x'), 'here')
+    expect(await lines('carillon_sessions_connected_total')).toEqual(['{version="1.2",transport="sockjs"} 1'])
+    expect(await lines('carillon_sessions_disconnected_total')).toEqual(['1'])
+    expect(await lines('carillon_frames_in_total')).toEqual(['{command="SEND"} 1'])
+    expect(await lines('carillon_frames_out_total')).toEqual(['{command="MESSAGE"} 1001'])
+    expect(await lines('carillon_expelled_total')).toEqual(['{cause="slow-reader"} 1'])
+    expect(await lines('carillon_faults_total')).toEqual(['1'])
+  })
+
+  test('count refusals of both faces by code', async () => {
+    const { events, lines } = start()
+    events.emit('refused', { code: 1001, face: 'stomp' })
+    events.emit('refused', { code: 1001, face: 'stomp' })
+    events.emit('refused', { code: 401, face: 'http' })
+    expect(await lines('carillon_refusals_total')).toEqual([
+      '{code="1001",face="stomp"} 2',
+      '{code="401",face="http"} 1',
+    ])
+  })
+
+  test('follow a call from its request to its end', async () => {
+    const { events, lines } = start()
+    const now = () => lines('carillon_calls')
+    events.emit('call.requested', { call: CALLING })
+    expect(await now()).toEqual(['{status="CALLING"} 1', '{status="RINGING"} 0', '{status="CONNECTED"} 0'])
+    const ringing: Call = { ...CALLING, status: 'RINGING', ringingAt: 1000 }
+    events.emit('call.ringing', { call: ringing })
+    expect(await now()).toEqual(['{status="CALLING"} 0', '{status="RINGING"} 1', '{status="CONNECTED"} 0'])
+    const connected: Call = { ...ringing, status: 'CONNECTED', connectedAt: 5000 }
+    events.emit('call.connected', { call: connected })
+    expect(await now()).toEqual(['{status="CALLING"} 0', '{status="RINGING"} 0', '{status="CONNECTED"} 1'])
+    events.emit('call.ended', { call: { ...connected, status: 'COMPLETED', reason: 'HANGUP', endedAt: 65_000 } })
+    expect(await now()).toEqual(['{status="CALLING"} 0', '{status="RINGING"} 0', '{status="CONNECTED"} 0'])
+    expect(await lines('carillon_calls_ended_total')).toEqual(['{type="VIDEO",status="COMPLETED",reason="HANGUP"} 1'])
+    expect(await lines('carillon_ring_seconds_sum')).toEqual(['{outcome="ANSWERED"} 4'])
+    expect(await lines('carillon_ring_seconds_count')).toEqual(['{outcome="ANSWERED"} 1'])
+    expect(await lines('carillon_call_seconds_sum')).toEqual(['{type="VIDEO"} 60'])
+  })
+
+  test('tell how long it rang in vain, and count a busy call that never rang', async () => {
+    const { events, lines } = start()
+    const missed: Call = { ...CALLING, status: 'MISSED', reason: 'NO_ANSWER', ringingAt: 500, endedAt: 30_000 }
+    events.emit('call.ended', { call: missed })
+    events.emit('call.ended', { call: { ...CALLING, callId: 'c2', status: 'REJECTED', reason: 'BUSY', endedAt: 0 } })
+    expect(await lines('carillon_ring_seconds_sum')).toEqual(['{outcome="MISSED"} 29.5'])
+    expect(await lines('carillon_call_seconds_count')).toEqual([])
+    expect(await lines('carillon_calls_ended_total')).toHaveLength(2)
+  })
+
+  test('show how the relay is doing, its totals starting again with its process', async () => {
+    let numbers = { allocations: 2, allocationsMade: 9, packets: 100, bytes: 9000, dropped: 1 }
+    const { lines } = start({ relayStats: () => numbers })
+    expect(await lines('carillon_relay_state')).toContain('{state="down"} 1')
+    expect(await lines('carillon_relay_state')).toContain('{state="up"} 0')
+    expect(await lines('carillon_relay_allocations')).toEqual(['2'])
+    expect(await lines('carillon_relay_packets_total')).toEqual(['100'])
+    numbers = { ...numbers, packets: 3 }
+    expect(await lines('carillon_relay_packets_total')).toEqual(['3'])
+  })
+
+  test('say nothing of a relay that is not ours', async () => {
+    const { metrics } = start()
+    expect(await metrics.render()).not.toContain('carillon_relay_packets')
+  })
+
+  test('count HTTP requests by route; methods that somebody made up are one', async () => {
+    const { metrics, lines } = start()
+    metrics.served({ route: '/imserver/call/request', method: 'POST', status: 200, seconds: 0.003 })
+    metrics.served({ route: 'unknown', method: 'PROPFIND', status: 404, seconds: 0 })
+    expect(await lines('carillon_http_requests_total')).toEqual([
+      '{route="/imserver/call/request",method="POST",status="200"} 1',
+      '{route="unknown",method="other",status="404"} 1',
+    ])
+    expect(await lines('carillon_http_request_seconds_count')).toContain('{route="/imserver/call/request"} 1')
+  })
+
+  test('include the delay of the event loop', async () => {
+    expect(await start().lines('nodejs_eventloop_lag_p99_seconds')).toHaveLength(1)
+  })
+
+  test('of two servers in one process do not mix', async () => {
+    const [one, two] = [start(), start()]
+    one.metrics.observer.frameIn('SEND')
+    expect(await two.lines('carillon_frames_in_total')).toEqual([])
+  })
+})
