@@ -1,0 +1,19 @@
+/** What the broker's process and the relay's process say to each other, as JSON over the channel between them. */
+
+import type { RelaySettings } from './options.ts'
+import type { RelayStats } from './server.ts'
+
+export type ToChild =
+  /** The answer to `ready`. The secrets travel here, and not where `ps` or /proc would show them. */
+  | { readonly type: 'start'; readonly settings: RelaySettings; readonly reportEveryMs: number }
+  | { readonly type: 'stop' }
+
+export type FromChild =
+  /** The first message: the child listens to us. What is sent to a module that is still loading would be lost. */
+  | { readonly type: 'ready' }
+  | { readonly type: 'listening'; readonly port: number }
+  /** The last message of a child that cannot do its work. */
+  | { readonly type: 'failed'; readonly reason: string }
+  | { readonly type: 'stats'; readonly stats: RelayStats }
+  /** Something that should never happen has been survived. */
+  | { readonly type: 'trouble'; readonly reason: string }

@@ -1,0 +1,72 @@
+/** The ports of relayed addresses: bound at random from the configured range, and free again once their socket closes. */
+
+import { randomInt } from 'node:crypto'
+import { createSocket, type Socket } from 'node:dgram'
+import { once } from 'node:events'
+import { familyOf } from './endpoint.ts'
+
+/** Other programs may hold ports of the range; after so many of them in a row the machine is as good as full. */
+const MOST_ATTEMPTS = 16
+
+export class RelayPorts {
+  readonly #ip: string
+  readonly #min: number
+  readonly #count: number
+  readonly #taken = new Set<number>()
+
+  /** Both ends of the range are included. */
+  constructor({ ip, min, max }: { ip: string; min: number; max: number }) {
+    this.#ip = ip
+    this.#min = min
+    this.#count = max - min + 1
+  }
+
+  /** How many are in use. */
+  get taken(): number {
+    return this.#taken.size
+  }
+
+  /** A bound socket, on an even port when asked (RFC 8656, section 18.6); undefined when there is none left. */
+  async bind({ even }: { even: boolean }): Promise<Socket | undefined> {
+    let attempts = 0
+    for (const port of this.#candidates(even)) {
+      if (++attempts > MOST_ATTEMPTS) return undefined
+      this.#taken.add(port)
+      const socket = await openUdp(this.#ip, port).catch(() => undefined)
+      if (socket) return socket.once('close', () => this.#taken.delete(port))
+      this.#taken.delete(port)
+    }
+    return undefined
+  }
+
+  /** Ports not in use, from a random one on and round the range once. */
+  *#candidates(even: boolean): Generator<number> {
+    if (this.#taken.size >= this.#count) return
+    const start = randomInt(this.#count)
+    for (let step = 0; step < this.#count; step++) {
+      const port = this.#min + ((start + step) % this.#count)
+      if (!this.#taken.has(port) && (!even || port % 2 === 0)) yield port
+    }
+  }
+}
+
+/** A UDP socket that is bound, or a rejection. Its addresses are always numbers, so nothing is ever looked up. */
+export async function openUdp(ip: string, port: number): Promise<Socket> {
+  const six = familyOf(ip) === 6
+  const socket = createSocket({
+    type: six ? 'udp6' : 'udp4',
+    // `::` must not take IPv4 in as well: mapped addresses would be a second spelling of every peer
+    ipv6Only: six,
+    lookup: (hostname, _options, done) => done(null, hostname, six ? 6 : 4),
+  })
+  try {
+    // before bind: without a real lookup it is through before it returns
+    const listening = once(socket, 'listening')
+    socket.bind({ address: ip, port, exclusive: true })
+    await listening
+    return socket
+  } catch (error) {
+    socket.close()
+    throw error
+  }
+}
