@@ -1,0 +1,223 @@
+/**
+ * The composition root: builds every part from the configuration and joins them. Together with main.ts, which is the
+ * process around it, the only place that knows everybody.
+ */
+
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createBroker, serveStomp } from '../broker/index.ts'
+import { createHttpApp } from '../http/app.ts'
+import { originAllowed } from '../http/origin.ts'
+import { MemoryCallStore } from './adapters/memory/call-store.ts'
+import { createMetrics } from './adapters/metrics/metrics.ts'
+import { BundledRelay } from './adapters/node-turn/relay.ts'
+import { admission } from './admission.ts'
+import { createAuthenticator, mintDemoToken } from './auth.ts'
+import { CALL_QUEUES, callHandlers, RINGS_ON } from './calls/destinations.ts'
+import { CallService } from './calls/service.ts'
+import type { Config } from './config.ts'
+import { Events } from './events.ts'
+import { Lifecycle } from './lifecycle.ts'
+import type { Log } from './log.ts'
+import { PAGES, SOCKJS_ADDRESS, VERSION } from './pages.ts'
+import type { Clock, Devices, RelayHealth } from './ports.ts'
+import { presenceAudience, presenceHandlers, STATUS_TOPIC } from './presence/destinations.ts'
+import { PresenceService } from './presence/service.ts'
+import { TURN_QUEUE, turnHandlers } from './turn/destinations.ts'
+import { TurnService } from './turn/service.ts'
+
+/** Where STOMP is (contract, section 1). */
+const STOMP_PATH = '/imserver/ws'
+
+/** Sessions are closed in steps, so that not all of them come back to another node in the same moment. */
+const STOP_STEPS = { perStep: 500, stepMs: 100, deadlineMs: 10_000 }
+
+export interface World {
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export interface RunningServer {
+  /** `http://host:port`, as a browser on this machine reaches it. */
+  readonly url: string
+  /** Stops everything in order: readiness first, then sessions (1012), then the rest. */
+  stop(): Promise<void>
+}
+
+/** Starts the whole server; fulfilled when it listens. Rejected when the port cannot be had. */
+export async function startServer(config: Config, { clock, log }: World): Promise<RunningServer> {
+  const lifecycle = new Lifecycle(log)
+  const report = (error: unknown) => log.error({ err: error }, 'a bug: please report it')
+  let state: 'starting' | 'ready' | 'stopping' = 'starting'
+
+  const events = new Events(report)
+  const authenticator = createAuthenticator({ ...config.auth, clock, warn: (message) => log.warn({}, message) })
+  const relay = config.turn.relay && bundledRelay(config.turn.relay, config.turn.secret, { clock, log })
+  const relayHealth: RelayHealth = relay ?? { state: () => (config.turn.turnUrls.length > 0 ? 'external' : 'off') }
+  const turn = new TurnService({
+    secret: config.turn.secret,
+    ttlSeconds: config.turn.ttlSeconds,
+    stun: config.turn.stunUrls,
+    turn: config.turn.turnUrls,
+    clock,
+    relay,
+  })
+
+  // Handlers need the broker and the broker needs handlers: the services see it through this port.
+  const devices: Devices = {
+    listening: (user, destination) => broker.listening(user, destination),
+    tell: (device, destination, message) => broker.tell(device, destination, message),
+    connected: (user) => broker.sessions(user).map(({ id }) => id),
+  }
+  const calls = new CallService({
+    store: new MemoryCallStore(),
+    devices,
+    clock,
+    events,
+    timers: config.calls.timers,
+    ringMs: config.calls.ringMs,
+    offline: config.calls.offline,
+    report,
+  })
+  const audience = presenceAudience({
+    tell: (session, destination, message) => broker.tell(session, destination, message),
+    publish: (topic, message) => broker.publish(topic, message),
+  })
+  const presence = new PresenceService({ ...config.presence, clock, events, audience })
+  const metrics = createMetrics({
+    counts: () => broker.counts(),
+    relay: relayHealth,
+    ...(relay ? { relayStats: () => relay.stats() } : {}),
+  })
+  metrics.subscribe(events)
+
+  const broker = createBroker({
+    clock,
+    server: `Carillon/${VERSION}`,
+    authenticate: admission(authenticator),
+    destinations: {
+      handlers: {
+        ...callHandlers(calls, devices),
+        ...presenceHandlers(presence, { tell: devices.tell }),
+        ...turnHandlers(turn, { tell: devices.tell }),
+      },
+      user: [...CALL_QUEUES, TURN_QUEUE, '/user/queue/errors'],
+      topics: [STATUS_TOPIC],
+      open: config.broker.open,
+    },
+    limits: config.broker.limits,
+    heartbeat: config.broker.heartbeat,
+    observer: {
+      ...metrics.observer,
+      connected(session) {
+        metrics.observer.connected(session)
+        presence.arrived(session.principal.user, session.id)
+        log.debug({ session: session.id, user: session.principal.user }, 'session connected')
+      },
+      disconnected(session, reason) {
+        metrics.observer.disconnected(session, reason)
+        presence.left(session.principal.user, session.id)
+        calls.lost(session.principal.user, session.id).catch(report)
+        log.debug({ session: session.id, user: session.principal.user, reason }, 'session ended')
+      },
+      subscribed: (session, destination) =>
+        destination === RINGS_ON ? calls.appeared(session.principal.user, session.id) : undefined,
+      refused: (code) => events.emit('refused', { code, face: 'stomp' }),
+      expelled(cause, detail) {
+        metrics.observer.expelled(cause, detail)
+        log.info({ cause }, `connection closed: ${detail}`)
+      },
+      failed(error, where) {
+        metrics.observer.failed(error, where)
+        log.error({ err: error, where }, 'a bug: please report it')
+      },
+    },
+  })
+
+  const app = createHttpApp(
+    {
+      authenticate: authenticator.authenticate,
+      calls,
+      presence,
+      turn,
+      sessions: (user) => broker.sessions(user).map(({ id, principal }) => ({ id, token: principal.token })),
+      ...(config.demo && config.auth.key.kind === 'secret' ? { demo: demoTokens(config.auth.key.secret, clock) } : {}),
+      health: { state: () => state, relay: relayHealth },
+      metrics,
+      observer: {
+        refused: (code) => events.emit('refused', { code, face: 'http' }),
+        served: (request) => metrics.served(request),
+      },
+      log,
+      clock,
+    },
+    { ...config.http, pages: PAGES, version: VERSION },
+  )
+  const server = createServer((request, response) => {
+    if (!stomp.request(request, response)) app(request, response)
+  })
+  const stomp = serveStomp({
+    server,
+    path: STOMP_PATH,
+    broker,
+    limits: config.broker.limits,
+    allowOrigin: originAllowed(config.http.allowedOrigins, { loopbackOnly: config.demo }),
+    accepting: () => state === 'ready',
+    sockJsClientUrl: SOCKJS_ADDRESS,
+  })
+
+  if (relay) await lifecycle.start({ name: 'relay', start: () => relay.start(), stop: () => relay.stop() })
+  await lifecycle.start({ name: 'calls', start: () => calls.start(), stop: () => calls.stop() })
+  await lifecycle.start({ name: 'presence', stop: () => presence.stop() })
+  await lifecycle.start({
+    name: 'http',
+    start: () => listen(server, config.http.port, config.http.host),
+    stop: () => closed(server),
+  })
+  await lifecycle.start({ name: 'sessions', stop: () => broker.stop(STOP_STEPS) })
+  state = 'ready'
+
+  return {
+    url: urlOf(server),
+    stop() {
+      state = 'stopping'
+      return lifecycle.stop()
+    },
+  }
+}
+
+function bundledRelay(
+  relay: NonNullable<Config['turn']['relay']>,
+  secret: string,
+  { clock, log }: World,
+): BundledRelay {
+  return new BundledRelay({ ...relay, secrets: [secret] }, { clock, log: log.child({ part: 'relay' }) })
+}
+
+function demoTokens(secret: string, clock: Clock) {
+  return { mint: (user: string) => mintDemoToken(secret, user, clock.now()) }
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+/** Requests that are being answered are finished; idle connections are closed. */
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeIdleConnections()
+  })
+}
+
+function urlOf(server: Server): string {
+  const { address, port, family } = server.address() as AddressInfo
+  if (address === '0.0.0.0' || address === '::') return `http://127.0.0.1:${port}`
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+}

@@ -1,0 +1,130 @@
+/** Imports go one way. Each rule says why; a file that matches no rule is a mistake in this table. */
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from '@jest/globals'
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
+
+interface Rule {
+  /** Files it speaks of; the first rule that matches a file counts. */
+  readonly files: RegExp
+  /** What they may import: paths in the project, and packages (`node:*` is free unless the rule is `pure`). */
+  readonly may: readonly RegExp[]
+  readonly pure?: boolean
+  readonly why: string
+}
+
+const DOMAIN_CORE = [/^src\/(ports|errors|events|validation|handlers)\.ts$/, /^broker\/index\.ts$/, /^zod$/]
+
+const RULES: readonly Rule[] = [
+  {
+    files: /^broker\/transports\/sockjs.*\.ts$/,
+    may: [/^broker\//, /^sockjs$/, /^ws$/],
+    why: 'only transports touch ws and SockJS',
+  },
+  { files: /^broker\/transports\//, may: [/^broker\//, /^ws$/], why: 'only transports touch ws and SockJS' },
+  { files: /^broker\//, may: [/^broker\//], why: 'the broker could be a package of its own' },
+  {
+    files: /^src\/calls\/transition\.ts$/,
+    may: [/^src\/calls\/types\.ts$/, /^src\/errors\.ts$/],
+    pure: true,
+    why: 'the rules are a pure function',
+  },
+  { files: /^src\/calls\/types\.ts$/, may: [/^src\/ports\.ts$/], pure: true, why: 'data knows nobody' },
+  {
+    files: /^src\/calls\//,
+    may: [/^src\/calls\//, ...DOMAIN_CORE],
+    why: 'the domain sees the face of the broker and its own ports',
+  },
+  {
+    files: /^src\/presence\//,
+    may: [/^src\/presence\//, /^src\/calls\/messages\.ts$/, ...DOMAIN_CORE],
+    why: 'the domain sees the face of the broker and its own ports',
+  },
+  {
+    files: /^src\/turn\//,
+    may: [/^src\/turn\//, ...DOMAIN_CORE],
+    why: 'the domain sees the face of the broker and its own ports',
+  },
+  {
+    files: /^src\/adapters\/node-turn\//,
+    may: [/^src\/adapters\/node-turn\//, /^src\/turn\//, /^src\/ports\.ts$/, /^broker\/index\.ts$/, /^node-turn/],
+    why: 'the relay is a process of its own',
+  },
+  {
+    files: /^src\/adapters\/metrics\//,
+    may: [
+      /^src\/adapters\/metrics\//,
+      /^src\/(ports|events|errors)\.ts$/,
+      /^src\/calls\/types\.ts$/,
+      /^broker\/index\.ts$/,
+      /^prom-client$/,
+    ],
+    why: 'metrics listen, they decide nothing',
+  },
+  {
+    files: /^src\/adapters\//,
+    may: [/^src\/adapters\/memory\//, /^src\/ports\.ts$/, /^src\/calls\/types\.ts$/],
+    why: 'adapters answer ports',
+  },
+  { files: /^src\/(main|server)\.ts$/, may: [/./], why: 'the composition root is the only place that knows everybody' },
+  {
+    files: /^src\/(ports|events)\.ts$/,
+    may: [/^src\/(ports|calls\/types)\.ts$/, /^broker\/index\.ts$/],
+    pure: true,
+    why: 'ports name what the domain asks of the world',
+  },
+  { files: /^src\/(errors|lifecycle)\.ts$/, may: [], pure: true, why: 'they know nobody' },
+  {
+    files: /^src\/(auth|jwks|config|variables|log|validation|handlers)\.ts$/,
+    may: [/^src\/[a-z-]+\.ts$/, /^src\/calls\/types\.ts$/, /^broker\/index\.ts$/, /^zod$/, /^jose$/, /^pino$/],
+    why: 'beside the domain, below every face',
+  },
+  {
+    files: /^http\//,
+    may: [
+      /^http\//,
+      /^src\/(calls|presence|turn)\/(messages|types|service)\.ts$/,
+      /^src\/(errors|validation|events|ports)\.ts$/,
+      /^broker\/index\.ts$/,
+      /^express$/,
+      /^zod$/,
+      /^swagger-ui-dist$/,
+    ],
+    why: 'HTTP is a thin face: domain services, never adapters',
+  },
+  { files: /^client\//, may: [/^client\//, /^@stomp\/stompjs$/], pure: true, why: 'runs in browsers' },
+]
+
+function sources(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => normalize(join(folder, name)))
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(ROOT, file), 'utf8').replace(/^\s*(\/\/|\*|\/\*).*$/gm, '')
+  const found = text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g)
+  return [...found].map(([, name = '']) => (name.startsWith('.') ? normalize(join(dirname(file), name)) : name))
+}
+
+const files = ['broker', 'http', 'src', 'client'].flatMap(sources)
+
+describe('imports go one way', () => {
+  test.each(files)('%s', (file) => {
+    const rule = RULES.find((candidate) => candidate.files.test(file))
+    expect(rule ? file : `${file} matches no rule`).toBe(file)
+    const allowed = (name: string) => (name.startsWith('node:') ? !rule?.pure : rule?.may.some((may) => may.test(name)))
+    const wrong = importsOf(file).filter((name) => !allowed(name))
+    expect({ file, wrong, why: rule?.why }).toEqual({ file, wrong: [], why: rule?.why })
+  })
+
+  test('the table is not blind: every folder has files, and imports are found in them', () => {
+    for (const folder of ['broker', 'http', 'src', 'client']) expect(sources(folder).length).toBeGreaterThan(3)
+    expect(importsOf('src/calls/service.ts')).toEqual(
+      expect.arrayContaining(['node:crypto', 'src/calls/transition.ts']),
+    )
+  })
+})

@@ -1,0 +1,275 @@
+/**
+ * A language for stories: devices that arrive, say and hear, over real sockets with the clients that people use.
+ * Nothing sleeps: a SEND's RECEIPT comes after its work is done, and whatever was told to a device before it asked for
+ * a receipt has arrived when the receipt has.
+ */
+
+import { randomUUID } from 'node:crypto'
+import { expect } from '@jest/globals'
+import { Client, type IMessage, ReconnectionTimeMode } from '@stomp/stompjs'
+import { SignJWT } from 'jose'
+import SockJS from 'sockjs-client'
+import { WebSocket } from 'ws'
+import { readConfig } from '../../src/config.ts'
+import { createLog } from '../../src/log.ts'
+import { type RunningServer, startServer } from '../../src/server.ts'
+import { TestClock } from './clock.ts'
+
+export const SECRET = 'a secret for tests that is long enough for HS256'
+
+export type Transport = 'websocket' | 'sockjs-websocket' | 'xhr-streaming' | 'xhr-polling'
+
+export const TRANSPORTS: readonly Transport[] = ['websocket', 'sockjs-websocket', 'xhr-streaming', 'xhr-polling']
+
+const QUEUES = [
+  '/user/queue/call/request',
+  '/user/queue/call/response',
+  '/user/queue/call/down',
+  '/user/queue/call/hangup',
+  '/user/queue/call/timeout',
+  '/user/queue/call/ringing',
+  '/user/queue/rtc/signaling',
+  '/user/queue/turn/get-turn-credentials',
+  '/user/queue/errors',
+  '/topic/user/status',
+]
+
+export async function tokenFor(user: string, claims: Record<string, unknown> = {}): Promise<string> {
+  return new SignJWT({ ...claims })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject(user)
+    .setIssuedAt()
+    .setJti(randomUUID())
+    .setExpirationTime('1h')
+    .sign(new TextEncoder().encode(SECRET))
+}
+
+export interface World {
+  readonly server: RunningServer
+  readonly clock: TestClock
+  readonly url: string
+  /** A device of the user connects and subscribes to everything (or to `listens`). */
+  arrives(user: string, name?: string, options?: ArrivalOptions): Promise<Device>
+  /** HTTP with a token of the user. */
+  asks(user: string, path: string, body?: unknown, options?: AskOptions): Promise<Answer>
+  closes(): Promise<void>
+}
+
+export interface ArrivalOptions {
+  readonly transport?: Transport
+  readonly token?: string
+  readonly listens?: readonly string[]
+}
+
+export interface AskOptions {
+  readonly token?: string
+  readonly headers?: Record<string, string>
+  readonly method?: string
+}
+
+export interface Answer {
+  readonly status: number
+  readonly body: Record<string, unknown>
+}
+
+/** The whole server in this process on a free port, with a clock in the hand. */
+export async function opens(env: Record<string, string> = {}): Promise<World> {
+  const clock = new TestClock(Date.now())
+  const config = readConfig({
+    HOST: '127.0.0.1',
+    PORT: '0',
+    AUTH_JWT_SECRET: SECRET,
+    TURN_ENABLED: 'false',
+    LOG_LEVEL: 'silent',
+    ...env,
+  })
+  const server = await startServer(config, { clock, log: createLog(config.log) })
+  const devices: Device[] = []
+  return {
+    server,
+    clock,
+    url: server.url,
+    async arrives(user, name = 'phone', options = {}) {
+      const token = options.token ?? (await tokenFor(user))
+      const device = new Device(server.url, user, name, token, options)
+      devices.push(device)
+      await device.connects()
+      return device
+    },
+    async asks(user, path, body, options = {}) {
+      const method = options.method ?? 'POST'
+      const response = await fetch(server.url + path, {
+        method,
+        headers: { ide: options.token ?? (await tokenFor(user)), ...options.headers },
+        ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      })
+      return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+    },
+    async closes() {
+      await Promise.all(devices.map((device) => device.leaves()))
+      await server.stop()
+    },
+  }
+}
+
+interface Heard {
+  readonly destination: string
+  readonly body: unknown
+  readonly headers: Record<string, string>
+  readonly raw: Uint8Array
+}
+
+/** One device of a user: @stomp/stompjs over one of the transports. */
+export class Device {
+  readonly user: string
+  readonly name: string
+  readonly token: string
+  readonly #client: Client
+  readonly #listens: readonly string[]
+  /** Heard and not yet expected by the story. */
+  readonly #heard: Heard[] = []
+  #wake: (() => void)[] = []
+  session = ''
+
+  constructor(url: string, user: string, name: string, token: string, options: ArrivalOptions) {
+    this.user = user
+    this.name = name
+    this.token = token
+    this.#listens = options.listens ?? QUEUES
+    this.#client = new Client({
+      webSocketFactory: () => socketFor(options.transport ?? 'websocket', url, user),
+      connectHeaders: { ide: token },
+      reconnectDelay: 0,
+      reconnectTimeMode: ReconnectionTimeMode.LINEAR,
+      heartbeatIncoming: 0,
+      heartbeatOutgoing: 0,
+    })
+  }
+
+  async connects(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#client.onConnect = (frame) => {
+        this.session = frame.headers.session ?? ''
+        resolve()
+      }
+      this.#client.onStompError = (frame) => reject(new Error(`${frame.headers.message} ${frame.body}`))
+      this.#client.onWebSocketClose = (event: { reason?: string }) => reject(new Error(`closed: ${event.reason}`))
+      this.#client.activate()
+    })
+    for (const destination of this.#listens) await this.subscribes(destination)
+  }
+
+  /** Fulfilled when the subscription is in effect. */
+  subscribes(destination: string): Promise<void> {
+    return this.#receipt((receipt) => {
+      this.#client.subscribe(destination, (message) => this.#hear(destination, message), { receipt })
+    })
+  }
+
+  /** Sends, and waits until the server has done the work (or refused it). */
+  async says(destination: string, body: unknown): Promise<void> {
+    const text = typeof body === 'string' ? body : JSON.stringify(body)
+    await Promise.race([
+      this.#receipt((receipt) => this.#client.publish({ destination, body: text, headers: { receipt } })),
+      this.#refusedNext(),
+    ])
+  }
+
+  /** Waits for a message on the destination that has these fields; others of the same destination must not come first. */
+  async hears(destination: string, fields: Record<string, unknown> = {}): Promise<Heard> {
+    for (;;) {
+      const place = this.#heard.findIndex((message) => message.destination === destination)
+      const [message] = place < 0 ? [] : this.#heard.splice(place, 1)
+      if (message) {
+        expect({ device: `${this.user}'s ${this.name}`, ...message }).toMatchObject({
+          device: `${this.user}'s ${this.name}`,
+          destination,
+          body: Array.isArray(message.body) ? message.body : fields,
+        })
+        return message
+      }
+      await new Promise<void>((resolve) => this.#wake.push(resolve))
+    }
+  }
+
+  /** Nothing that was not expected has been told to this device until now. */
+  async hearsNothing(): Promise<void> {
+    await this.#receipt((receipt) => {
+      const { id, unsubscribe } = this.#client.subscribe('/user/queue/call/down', () => undefined, { receipt })
+      void id
+      unsubscribe()
+    })
+    expect({ device: `${this.user}'s ${this.name}`, heard: this.#heard }).toEqual({
+      device: `${this.user}'s ${this.name}`,
+      heard: [],
+    })
+  }
+
+  async requests(callee: string, more: Record<string, unknown> = {}): Promise<string> {
+    const callId = randomUUID()
+    await this.says('/app/call/request', { callId, callee, callerUserName: `${this.user} on ${this.name}`, ...more })
+    return callId
+  }
+
+  accepts(callId: string): Promise<void> {
+    return this.says('/app/call/response', { callId, type: 'ACCEPT' })
+  }
+
+  rejects(callId: string, reason?: string): Promise<void> {
+    return this.says('/app/call/response', { callId, type: 'REJECT', ...(reason === undefined ? {} : { reason }) })
+  }
+
+  hangsUp(callId?: string): Promise<void> {
+    return this.says('/app/call/hangup', callId === undefined ? '' : { callId })
+  }
+
+  signals(callId: string, type: 'OFFER' | 'ANSWER' | 'ICE_CANDIDATE', payload: unknown): Promise<void> {
+    return this.says('/app/rtc/signaling', { callId, type, payload })
+  }
+
+  /** The polite way: DISCONNECT, then the socket. */
+  async leaves(): Promise<void> {
+    await this.#client.deactivate()
+  }
+
+  /** The socket is cut without a word. */
+  async vanishes(): Promise<void> {
+    await this.#client.deactivate({ force: true })
+  }
+
+  #hear(destination: string, message: IMessage): void {
+    const raw = message.binaryBody
+    const text = message.body
+    this.#heard.push({
+      destination,
+      raw,
+      headers: { ...message.headers } as Record<string, string>,
+      body: text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text,
+    })
+    for (const wake of this.#wake.splice(0)) wake()
+  }
+
+  #receipt(send: (receipt: string) => void): Promise<void> {
+    const receipt = randomUUID()
+    return new Promise((resolve) => {
+      this.#client.watchForReceipt(receipt, () => resolve())
+      send(receipt)
+    })
+  }
+
+  /** A refused SEND gets no RECEIPT: it is done when the refusal has come. */
+  async #refusedNext(): Promise<void> {
+    const known = this.#heard.length
+    while (!this.#heard.slice(known).some((message) => message.destination === '/user/queue/errors')) {
+      await new Promise<void>((resolve) => this.#wake.push(resolve))
+    }
+  }
+}
+
+function socketFor(transport: Transport, url: string, user: string) {
+  const at = `${url}/imserver/ws?userId=${encodeURIComponent(user)}`
+  if (transport === 'websocket')
+    return new WebSocket(at.replace(/^http/, 'ws'), ['v12.stomp', 'v11.stomp', 'v10.stomp'])
+  const only = transport === 'sockjs-websocket' ? 'websocket' : transport
+  return new SockJS(at, undefined, { transports: [only] })
+}

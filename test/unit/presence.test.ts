@@ -1,0 +1,145 @@
+import { beforeEach, describe, expect, test } from '@jest/globals'
+import { Events } from '../../src/events.ts'
+import { PresenceService } from '../../src/presence/service.ts'
+import { TestClock } from '../support/clock.ts'
+
+let clock: TestClock
+let told: [to: string, changes: string[]][]
+let news: string[]
+
+const words = (changes: readonly { userId: string; status: string }[]) =>
+  changes.map((one) => `${one.userId} ${one.status}`)
+
+function presence(scope: 'all' | 'watched' = 'all') {
+  const events = new Events((error) => {
+    throw error
+  })
+  events.on('user.online', ({ user }) => void news.push(`${user} online`))
+  events.on('user.offline', ({ user }) => void news.push(`${user} offline`))
+  return new PresenceService({
+    clock,
+    events,
+    scope,
+    batchMs: 250,
+    offlineMs: 5000,
+    audience: {
+      tellAll: (changes) => void told.push(['all', words(changes)]),
+      tell: (device, changes) => void told.push([device, words(changes)]),
+    },
+  })
+}
+
+beforeEach(() => {
+  clock = new TestClock()
+  told = []
+  news = []
+})
+
+describe('presence', () => {
+  test('a user is online while a session is connected, and for five seconds more', async () => {
+    const service = presence()
+    expect(words(service.status(['ann', 'bob']))).toEqual(['ann OFFLINE', 'bob OFFLINE'])
+    service.arrived('ann', 'a1')
+    expect(words(service.status(['bob', 'ann']))).toEqual(['bob OFFLINE', 'ann ONLINE'])
+    service.left('ann', 'a1')
+    await clock.advance(4999)
+    expect(words(service.status(['ann']))).toEqual(['ann ONLINE'])
+    await clock.advance(1)
+    expect(words(service.status(['ann']))).toEqual(['ann OFFLINE'])
+    expect(news).toEqual(['ann online', 'ann offline'])
+  })
+
+  test('changes within 250 ms are pushed as one array', async () => {
+    const service = presence()
+    service.arrived('ann', 'a1')
+    await clock.advance(200)
+    service.arrived('bob', 'b1')
+    expect(told).toEqual([])
+    await clock.advance(50)
+    expect(told).toEqual([['all', ['ann ONLINE', 'bob ONLINE']]])
+    await clock.advance(10_000)
+    expect(told).toHaveLength(1)
+  })
+
+  test('a reconnect within five seconds is not told to anybody', async () => {
+    const service = presence()
+    service.arrived('ann', 'a1')
+    await clock.advance(250)
+    service.left('ann', 'a1')
+    await clock.advance(4_000)
+    service.arrived('ann', 'a2')
+    await clock.advance(60_000)
+    expect(told).toEqual([['all', ['ann ONLINE']]])
+    expect(clock.waiting).toBe(0)
+  })
+
+  test('a second session changes nothing, nor does the end of one of two', async () => {
+    const service = presence()
+    service.arrived('ann', 'a1')
+    service.arrived('ann', 'a2')
+    service.left('ann', 'a1')
+    await clock.advance(60_000)
+    expect(told).toEqual([['all', ['ann ONLINE']]])
+    service.left('ann', 'a2')
+    await clock.advance(5_250)
+    expect(told[1]).toEqual(['all', ['ann OFFLINE']])
+  })
+
+  test('a session whose end is told twice counts once', async () => {
+    const service = presence()
+    service.arrived('ann', 'a1')
+    service.arrived('ann', 'a2')
+    service.left('ann', 'a1')
+    service.left('ann', 'a1')
+    await clock.advance(60_000)
+    expect(words(service.status(['ann']))).toEqual(['ann ONLINE'])
+  })
+
+  test('offline and online again within one batch is no change', async () => {
+    const service = presence()
+    service.arrived('ann', 'a1')
+    await clock.advance(250)
+    service.left('ann', 'a1')
+    await clock.advance(5_000)
+    service.arrived('ann', 'a2')
+    await clock.advance(250)
+    expect(told).toEqual([['all', ['ann ONLINE']]])
+  })
+})
+
+describe('presence, scope watched', () => {
+  test('only devices that asked for a user hear of changes, each one batch', async () => {
+    const service = presence('watched')
+    service.watch('x', ['ann', 'bob'])
+    service.watch('y', ['bob'])
+    for (const user of ['ann', 'bob', 'carl']) service.arrived(user, `${user}1`)
+    await clock.advance(250)
+    expect(told).toEqual([
+      ['x', ['ann ONLINE', 'bob ONLINE']],
+      ['y', ['bob ONLINE']],
+    ])
+  })
+
+  test('a device that has left hears nothing more', async () => {
+    const service = presence('watched')
+    service.arrived('x user', 'x')
+    service.watch('x', ['ann'])
+    service.left('x user', 'x')
+    service.arrived('ann', 'a1')
+    await clock.advance(250)
+    expect(told).toEqual([])
+  })
+
+  test('a device watches a thousand users at a time; the first are let go', async () => {
+    const service = presence('watched')
+    for (let n = 0; n < 6; n++)
+      service.watch(
+        'x',
+        Array.from({ length: 200 }, (_, k) => `u${n * 200 + k}`),
+      )
+    for (let n = 0; n < 1200; n++) service.arrived(`u${n}`, `d${n}`)
+    await clock.advance(250)
+    expect(told[0]?.[1]).toHaveLength(1000)
+    expect(told[0]?.[1]?.[0]).toBe('u200 ONLINE')
+  })
+})
