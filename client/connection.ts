@@ -324,8 +324,16 @@ export class Connection {
     this.#lastRefusal = refusal
     this.#refusedToken = token
     this.#drop(CallError.of(refusal))
-    if (again) return this.#giveUp(refusal)
-    if (this.#wasOnline) this.#change({ state: 'reconnecting', cause: CallError.of(refusal), retryInMs: 0 })
+    if (again) {
+      this.#giveUp(refusal)
+      return
+    }
+    // Told before the provider is asked again, so that it can throw its token away.
+    this.#change({
+      state: this.#wasOnline ? 'reconnecting' : 'connecting',
+      cause: CallError.of(refusal),
+      retryInMs: 0,
+    })
     void this.#try()
   }
 
