@@ -1,0 +1,287 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { afterEach, describe, expect, test } from '@jest/globals'
+import type { RelaySettings } from '../../src/adapters/node-turn/options.ts'
+import { openUdp } from '../../src/adapters/node-turn/ports.ts'
+import { BundledRelay, type RelayWorld } from '../../src/adapters/node-turn/relay.ts'
+import { mint } from '../../src/turn/credentials.ts'
+import { TestClock } from '../support/clock.ts'
+import { closing, SECRET } from './fixture.ts'
+import { CLASS, METHOD, Peer, TurnClient } from './turn-client.ts'
+
+/** The machine's clock, whose timers fire only when the test moves it on: the child's own clock is the machine's too. */
+const startedNow = () => new TestClock(Date.now())
+
+const relays: BundledRelay[] = []
+const children: ChildProcess[] = []
+
+afterEach(async () => {
+  for (const relay of relays.splice(0)) await relay.stop()
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+})
+
+interface Watched {
+  readonly relay: BundledRelay
+  readonly clock: TestClock
+  readonly log: { level: string; message: string; facts: Record<string, unknown> }[]
+  readonly states: string[]
+  /** Waits until it is in this state. */
+  becomes(state: string): Promise<void>
+  /** Waits for numbers that satisfy. */
+  reports(wanted: (stats: ReturnType<BundledRelay['stats']>) => boolean): Promise<void>
+}
+
+function watched(settings: Partial<RelaySettings> = {}): Watched {
+  const clock = startedNow()
+  const log: Watched['log'] = []
+  const states: string[] = []
+  const waiting = new Set<() => void>()
+  const wake = () => {
+    for (const each of waiting) each()
+  }
+  const until = (satisfied: () => boolean) =>
+    new Promise<void>((resolve) => {
+      const check = () => {
+        if (!satisfied()) return
+        waiting.delete(check)
+        resolve()
+      }
+      waiting.add(check)
+      check()
+    })
+  const write = (level: string) => (facts: object, message: string) => {
+    log.push({ level, message, facts: facts as Record<string, unknown> })
+  }
+  const world: RelayWorld = {
+    clock,
+    log: { info: write('info'), warn: write('warn'), error: write('error') },
+    reportEveryMs: 20,
+    onStats: wake,
+    onState: (state) => {
+      states.push(state)
+      wake()
+    },
+  }
+  const relay = new BundledRelay(
+    {
+      listenIp: '127.0.0.1',
+      port: 0,
+      publicIp: '127.0.0.1',
+      secrets: [SECRET],
+      allowPeers: ['127.0.0.0/8'],
+      ...settings,
+    },
+    world,
+  )
+  relays.push(relay)
+  return {
+    relay,
+    clock,
+    log,
+    states,
+    becomes: (state) => until(() => relay.state() === state),
+    reports: (wanted) => until(() => wanted(relay.stats())),
+  }
+}
+
+const clientOf = async (relay: BundledRelay, user = 'alice') => {
+  const { host, port } = relay.address() ?? { host: '127.0.0.1', port: 1 }
+  const credential = mint(SECRET, user, Date.now() / 1000 + 600)
+  return closing(await TurnClient.open({ address: host, port }, credential))
+}
+
+const gone = (pid: number) => {
+  try {
+    process.kill(pid, 0)
+    return false
+  } catch {
+    return true
+  }
+}
+
+describe('the relay’s process', () => {
+  test('is up when it listens, relays, tells its numbers, and is gone after stop()', async () => {
+    const { relay, reports, states, log } = watched()
+    expect(relay.state()).toBe('starting')
+    expect(relay.address()).toBeUndefined()
+    await relay.start()
+    expect(relay.state()).toBe('up')
+    const alice = await clientOf(relay)
+    const bob = closing(await Peer.open())
+    const relayed = await alice.relayed()
+    await alice.bind(0x4000, bob.local)
+    alice.channelData(0x4000, 'hello')
+    expect(await bob.next()).toEqual({ bytes: Buffer.from('hello'), from: relayed })
+    await reports(({ allocations, packets, bytes }) => allocations === 1 && packets === 1 && bytes === 5)
+    expect(relay.stats().refused).toEqual({ 401: 1 })
+    const pid = relay.pid ?? 0
+    await relay.stop()
+    expect(relay.state()).toBe('off')
+    expect(gone(pid)).toBe(true)
+    expect(states).toEqual(['up', 'off'])
+    expect(log.filter(({ level }) => level === 'error')).toEqual([])
+  })
+
+  test('survives what a peer can send in one datagram (#1)', async () => {
+    const { relay, log } = watched()
+    await relay.start()
+    const pid = relay.pid
+    const alice = await clientOf(relay)
+    const bob = closing(await Peer.open())
+    const relayed = await alice.relayed()
+    await alice.permit(bob.local)
+    for (const data of ['', '@', '@@', '@@@', 'r2r', '\0', 'last']) bob.say(relayed, data)
+    for (const data of ['', '@', '@@', '@@@', 'r2r', '\0', 'last']) {
+      expect((await alice.hears()).data.toString()).toBe(data)
+    }
+    expect(relay.pid).toBe(pid)
+    expect(log.filter(({ level }) => level === 'error')).toEqual([])
+  })
+
+  test('stops in the middle of a call without a fault (#9)', async () => {
+    const { relay, log } = watched()
+    await relay.start()
+    const alice = await clientOf(relay)
+    const bob = closing(await Peer.open())
+    const relayed = await alice.relayed()
+    await alice.bind(0x4000, bob.local)
+    for (let each = 0; each < 100; each++) {
+      bob.say(relayed, 'media')
+      alice.channelData(0x4000, 'media')
+    }
+    await relay.stop()
+    expect(log.filter(({ level }) => level === 'error')).toEqual([])
+  })
+
+  test('that dies is down, is started again after a pause that grows, and the pause is logged', async () => {
+    const { relay, clock, becomes, log } = watched()
+    await relay.start()
+    for (const pauseMs of [1000, 2000, 4000]) {
+      const pid = relay.pid ?? 0
+      process.kill(pid, 'SIGKILL')
+      await becomes('down')
+      expect(relay.address()).toBeUndefined()
+      expect(relay.pid).toBeUndefined()
+      expect(log.at(-1)).toMatchObject({ level: 'error', facts: { signal: 'SIGKILL', pauseMs } })
+      await clock.advance(pauseMs - 1)
+      expect(relay.pid).toBeUndefined()
+      await clock.advance(1)
+      await becomes('up')
+      expect(relay.pid).not.toBe(pid)
+    }
+    expect((await (await clientOf(relay)).allocate()).class).toBe(CLASS.success)
+  }, 30_000)
+
+  test('that has worked for a minute is started again after the first pause', async () => {
+    const { relay, clock, becomes, log } = watched()
+    await relay.start()
+    for (const pauseMs of [1000, 1000]) {
+      await clock.advance(60_000)
+      process.kill(relay.pid ?? 0, 'SIGKILL')
+      await becomes('down')
+      expect(log.at(-1)).toMatchObject({ facts: { pauseMs } })
+      await clock.advance(pauseMs)
+      await becomes('up')
+    }
+  }, 20_000)
+
+  test('that cannot bind its port is down, and up as soon as it can', async () => {
+    const blocker = createSocket('udp4')
+    blocker.bind(0, '127.0.0.1')
+    await once(blocker, 'listening')
+    const { port } = blocker.address()
+    const { relay, clock, becomes, log } = watched({ port })
+    await relay.start()
+    expect(relay.state()).toBe('down')
+    expect(log.map(({ facts }) => String(facts.reason)).join()).toContain('EADDRINUSE')
+    await new Promise<void>((resolve) => blocker.close(resolve))
+    await clock.advance(1000)
+    await becomes('up')
+    expect(relay.address()).toEqual({ host: '127.0.0.1', port })
+  }, 20_000)
+
+  test('is not started again once it has been stopped while it was down', async () => {
+    const { relay, clock, becomes } = watched()
+    await relay.start()
+    process.kill(relay.pid ?? 0, 'SIGKILL')
+    await becomes('down')
+    await relay.stop()
+    await clock.advance(60_000)
+    expect(relay.pid).toBeUndefined()
+    expect(relay.state()).toBe('off')
+  })
+
+  test('that is stopped before it has come up ends', async () => {
+    const { relay } = watched()
+    const started = relay.start()
+    const pid = relay.pid ?? 0
+    await relay.stop()
+    await started
+    expect(gone(pid)).toBe(true)
+    expect(relay.state()).toBe('off')
+  })
+
+  test('leaves the signals of the terminal and of the service to its parent', async () => {
+    const { relay } = watched()
+    await relay.start()
+    const pid = relay.pid ?? 0
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(pid, signal)
+    const alice = await clientOf(relay)
+    expect((await alice.ask({ method: METHOD.binding })).class).toBe(CLASS.success)
+    expect(relay.pid).toBe(pid)
+  })
+
+  test('shows neither secrets nor our environment to who looks at the processes', async () => {
+    process.env.AUTH_JWT_SECRET = 'not for the relay'
+    try {
+      const { relay } = watched()
+      await relay.start()
+      const { readFile } = await import('node:fs/promises')
+      const seen = await Promise.all(
+        ['cmdline', 'environ'].map((file) => readFile(`/proc/${relay.pid}/${file}`, 'utf8').catch(() => '')),
+      )
+      expect(seen.join()).not.toContain(SECRET)
+      expect(seen.join()).not.toContain('AUTH_JWT_SECRET')
+    } finally {
+      delete process.env.AUTH_JWT_SECRET
+    }
+  })
+
+  test('ends with its parent, even one that was killed', async () => {
+    const parent = fork(fileURLToPath(new URL('./parent.ts', import.meta.url)), [], {
+      execArgv: ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href],
+    })
+    children.push(parent)
+    const [{ pid, port }] = (await once(parent, 'message')) as [{ pid: number; port: number }]
+    expect(gone(pid)).toBe(false)
+    parent.kill('SIGKILL')
+    await once(parent, 'exit')
+    // its port is free again as soon as the relay has ended: nothing else tells us of somebody else's child
+    for (;;) {
+      const socket = await openUdp('127.0.0.1', port).catch(() => undefined)
+      if (socket) return void socket.close()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }, 20_000)
+
+  test.each([
+    ['publicIp', { publicIp: '0.0.0.0' }],
+    ['publicIp', { publicIp: 'turn.example.org' }],
+    ['listenIp', { listenIp: 'localhost' }],
+    ['IPv4 or both IPv6', { listenIp: '::1' }],
+    ['minPort', { minPort: 2000, maxPort: 1999 }],
+    ['port', { port: 70_000 }],
+    ['secrets', { secrets: [] }],
+    ['secrets', { secrets: [''] }],
+    ['allowPeers: 10/8', { allowPeers: ['10/8'] }],
+    ['realm', { realm: '' }],
+    ['channels', { channels: 0 }],
+    ['maxAllocationSeconds', { allocationSeconds: 600, maxAllocationSeconds: 60 }],
+  ])('is not even started with a wrong %s (#18)', (named, settings) => {
+    expect(() => watched(settings)).toThrow(RangeError)
+    expect(() => watched(settings)).toThrow(named)
+  })
+})
