@@ -32,6 +32,8 @@ const STOMP_PATH = '/imserver/ws'
 /** Sessions are closed in steps, so that not all of them come back to another node in the same moment. */
 const STOP_STEPS = { perStep: 500, stepMs: 100, deadlineMs: 10_000 }
 
+const FINISH_REQUESTS_MS = 5_000
+
 export interface World {
   readonly clock: Clock
   readonly log: Log
@@ -172,7 +174,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   await lifecycle.start({
     name: 'http',
     start: () => listen(server, config.http.port, config.http.host),
-    stop: () => closed(server),
+    stop: () => closed(server, clock),
   })
   await lifecycle.start({ name: 'sessions', stop: () => broker.stop(STOP_STEPS) })
   state = 'ready'
@@ -208,10 +210,14 @@ function listen(server: Server, port: number, host: string): Promise<void> {
   })
 }
 
-/** Requests that are being answered are finished; idle connections are closed. */
-function closed(server: Server): Promise<void> {
+/** Requests that are being answered are finished, for a while; idle connections are closed at once. */
+function closed(server: Server, clock: Clock): Promise<void> {
   return new Promise((resolve) => {
-    server.close(() => resolve())
+    const cancel = clock.after(FINISH_REQUESTS_MS, () => server.closeAllConnections())
+    server.close(() => {
+      cancel()
+      resolve()
+    })
     server.closeIdleConnections()
   })
 }

@@ -11,7 +11,7 @@ import { SignJWT } from 'jose'
 import SockJS from 'sockjs-client'
 import { WebSocket } from 'ws'
 import { readConfig } from '../../src/config.ts'
-import { createLog } from '../../src/log.ts'
+import type { Log } from '../../src/log.ts'
 import { type RunningServer, startServer } from '../../src/server.ts'
 import { TestClock } from './clock.ts'
 
@@ -52,6 +52,8 @@ export interface World {
   arrives(user: string, name?: string, options?: ArrivalOptions): Promise<Device>
   /** HTTP with a token of the user. */
   asks(user: string, path: string, body?: unknown, options?: AskOptions): Promise<Answer>
+  /** Fulfilled when the server has seen the end of a session of this user. */
+  notes(user: string): Promise<void>
   closes(): Promise<void>
 }
 
@@ -80,10 +82,10 @@ export async function opens(env: Record<string, string> = {}): Promise<World> {
     PORT: '0',
     AUTH_JWT_SECRET: SECRET,
     TURN_ENABLED: 'false',
-    LOG_LEVEL: 'silent',
     ...env,
   })
-  const server = await startServer(config, { clock, log: createLog(config.log) })
+  const ends = new EndsOfSessions()
+  const server = await startServer(config, { clock, log: ends })
   const devices: Device[] = []
   return {
     server,
@@ -105,10 +107,45 @@ export async function opens(env: Record<string, string> = {}): Promise<World> {
       })
       return { status: response.status, body: (await response.json()) as Record<string, unknown> }
     },
+    notes: (user) => ends.next(user),
     async closes() {
       await Promise.all(devices.map((device) => device.leaves()))
-      await server.stop()
+      let stopped = false
+      const stopping = server.stop().finally(() => {
+        stopped = true
+      })
+      // What waits for the clock while stopping (steps, deadlines) gets its time.
+      while (!stopped) await clock.advance(1_000)
+      await stopping
     },
+  }
+}
+
+/** Reads the server's log for the sessions that have ended; errors in it fail the test that runs. */
+class EndsOfSessions implements Log {
+  readonly #ended: string[] = []
+  #wake: (() => void)[] = []
+
+  async next(user: string): Promise<void> {
+    while (!this.#ended.includes(user)) await new Promise<void>((resolve) => this.#wake.push(resolve))
+    this.#ended.splice(this.#ended.indexOf(user), 1)
+  }
+
+  debug(facts: { user?: string }, message: string): void {
+    if (message !== 'session ended') return
+    this.#ended.push(facts.user ?? '')
+    for (const wake of this.#wake.splice(0)) wake()
+  }
+
+  info(): void {}
+  warn(): void {}
+
+  error(facts: { err?: unknown }, message: string): void {
+    throw new Error(`the server logged an error: ${message}`, { cause: facts.err })
+  }
+
+  child(): Log {
+    return this
   }
 }
 
@@ -194,11 +231,7 @@ export class Device {
 
   /** Nothing that was not expected has been told to this device until now. */
   async hearsNothing(): Promise<void> {
-    await this.#receipt((receipt) => {
-      const { id, unsubscribe } = this.#client.subscribe('/user/queue/call/down', () => undefined, { receipt })
-      void id
-      unsubscribe()
-    })
+    await this.#roundTrip()
     expect({ device: `${this.user}'s ${this.name}`, heard: this.#heard }).toEqual({
       device: `${this.user}'s ${this.name}`,
       heard: [],
@@ -209,6 +242,17 @@ export class Device {
     const callId = randomUUID()
     await this.says('/app/call/request', { callId, callee, callerUserName: `${this.user} on ${this.name}`, ...more })
     return callId
+  }
+
+  /** Sends without waiting for anything. */
+  sends(destination: string, body: unknown): void {
+    this.#client.publish({ destination, body: typeof body === 'string' ? body : JSON.stringify(body) })
+  }
+
+  /** What has been told to this device until now is of no interest. */
+  async forgets(): Promise<void> {
+    await this.#roundTrip()
+    this.#heard.length = 0
   }
 
   accepts(callId: string): Promise<void> {
@@ -247,6 +291,13 @@ export class Device {
       body: text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text,
     })
     for (const wake of this.#wake.splice(0)) wake()
+  }
+
+  /** Whatever was told to this device before has arrived afterwards. */
+  #roundTrip(): Promise<void> {
+    return this.#receipt((receipt) => {
+      this.#client.subscribe('/user/queue/call/down', () => undefined, { receipt, id: receipt }).unsubscribe()
+    })
   }
 
   #receipt(send: (receipt: string) => void): Promise<void> {

@@ -228,6 +228,24 @@ describe('while it rings', () => {
     expect(hears('alice/phone')).toEqual(['call/response REJECT BUSY'])
   })
 
+  test('REJECT with BUSY over HTTP speaks for all devices', async () => {
+    await responds('bob', 'REJECT', 'c1', 'BUSY')
+    expect([await live(), await reason()]).toEqual(['REJECTED', 'BUSY'])
+    expect(hears('bob/laptop')).toEqual(['call/down REJECT DECLINED_ELSEWHERE'])
+  })
+
+  test('further devices that ring are not told to the caller again', async () => {
+    world.devices.connect('bob', 'bob/watch')
+    await world.calls.appeared('bob', 'bob/watch')
+    expect(hears('bob/watch')).toEqual(['call/request VIDEO'])
+    expect(hears('alice/phone')).toEqual([])
+  })
+
+  test('a request repeated with another token is not the lost device that came back', async () => {
+    await leaves('alice/phone')
+    expect(await requests('alice/laptop', 'bob')).toMatchObject({ code: 1002 })
+  })
+
   test('HANGUP of the caller stops every device that rang', async () => {
     expect(await hangs('alice/phone')).toMatchObject({ ok: true })
     expect(hears('bob/phone')).toEqual(['call/hangup CANCELLED'])
@@ -345,6 +363,11 @@ describe('while connected', () => {
     expect(await hangs('bob')).toMatchObject({ ok: true })
     expect(await hangs('bob')).toMatchObject({ ok: true })
     expect(hears('alice/phone')).toEqual(['call/hangup HANGUP'])
+  })
+
+  test('REQUEST of the peer is no glare but busy: they talk already', async () => {
+    expect(await requests('bob/laptop', 'alice', 'c2')).toMatchObject({ code: 1001, reason: 'BUSY' })
+    expect(await live()).toBe('CONNECTED')
   })
 
   test('signalling goes to the other bound device, octets untouched, with who it is from', async () => {
@@ -543,6 +566,14 @@ describe('over HTTP, the user as a whole', () => {
     expect([await live(), await reason()]).toEqual(['COMPLETED', 'PEER_LOST'])
     expect(hears('alice/phone').at(-1)).toBe('call/hangup PEER_LOST')
     expect(hears('bob/phone').at(-1)).toBe('call/hangup PEER_LOST')
+  })
+
+  test('any device of a user who answered as a whole may hang up', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob', 'ACCEPT')
+    expect(await hangs('bob/laptop')).toMatchObject({ ok: true })
+    expect(hears('bob/phone').at(-1)).toBe('call/hangup HANGUP')
+    expect(hears('alice/phone').at(-1)).toBe('call/hangup HANGUP')
   })
 
   test('once a socket is bound the silence over HTTP does not matter', async () => {
