@@ -31,7 +31,14 @@ function rootAbove(folder: string): string {
   return rootAbove(above)
 }
 
-/** Packages may hide package.json behind `exports`: look for it above whatever they do export. */
+/**
+ * Packages may hide package.json behind `exports`: look for it above whatever they do export. Some have further ones in
+ * their folders, which name no package (stompjs says in `bundles/` only that these are CommonJS).
+ */
 function packageFolder(name: string): string {
-  return rootAbove(dirname(require.resolve(name)))
+  for (let folder = dirname(require.resolve(name)); ; folder = dirname(folder)) {
+    const path = join(folder, 'package.json')
+    if (existsSync(path) && (JSON.parse(readFileSync(path, 'utf8')) as { name?: string }).name === name) return folder
+    if (folder === dirname(folder)) throw new Error(`the folder of ${name} was not found`)
+  }
 }
