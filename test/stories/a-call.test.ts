@@ -76,6 +76,7 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
     await alice.hears('/user/queue/errors', {
       code: 400,
       message: 'callerUserName: must not be blank',
+      callId: 'x',
       destination: '/app/call/request',
     })
     await alice.says('/app/no/such/thing', {})

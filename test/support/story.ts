@@ -75,8 +75,7 @@ export interface Answer {
 }
 
 /** The whole server in this process on a free port, with a clock in the hand. */
-export async function opens(env: Record<string, string> = {}): Promise<World> {
-  const clock = new TestClock(Date.now())
+export async function opens(env: Record<string, string> = {}, clock = new TestClock(Date.now())): Promise<World> {
   const config = readConfig({
     HOST: '127.0.0.1',
     PORT: '0',

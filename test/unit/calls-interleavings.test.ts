@@ -168,7 +168,8 @@ async function take(world: World, step: Step, node: number): Promise<void> {
     await calls.hangup(me, {})
     return
   }
-  count(step.callId)
+  // A request may end or answer other calls of the same two users.
+  for (const id of step.do === 'request' ? CALLS : [step.callId]) count(id)
   switch (step.do) {
     case 'request':
       await calls.request(me, requestOf(step.callee, step.callId, step.glare ? { glare: 'accept' } : {}))

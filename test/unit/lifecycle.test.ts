@@ -38,6 +38,6 @@ test('a part that cannot stop is logged and holds up nobody', async () => {
   await lifecycle.start(part('a'))
   await lifecycle.start(part('b', 'stop'))
   await lifecycle.stop()
-  expect(told).toEqual(['+a', '-a'])
+  expect(told).toEqual(['+a', '+b', '-a'])
   expect(logged).toEqual(['b did not stop cleanly'])
 })

@@ -1,0 +1,186 @@
+/** docs/protocol.md is what really goes over the wire: `RECORD=1 npm test -- protocol-document` writes it anew. */
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { expect, test } from '@jest/globals'
+import { TestClock } from '../support/clock.ts'
+import { RecordedDevice, Recorder } from '../support/recorder.ts'
+import { opens, tokenFor } from '../support/story.ts'
+
+const FILE = new URL('../../docs/protocol.md', import.meta.url)
+
+const OFFER = 'v=0\\r\\no=- 4611 2 IN IP4 127.0.0.1\\r\\ns=-\\r\\n…'
+
+async function record(): Promise<string> {
+  const world = await opens(
+    {
+      TURN_ENABLED: '',
+      STUN_URLS: 'stun:turn.example.org:3478',
+      TURN_URLS: 'turn:turn.example.org:3478?transport=udp',
+      TURN_SECRET: 'shared with the relay',
+    },
+    new TestClock(Date.UTC(2026, 0, 1)),
+  )
+  const recorder = new Recorder()
+  const devices: RecordedDevice[] = []
+
+  const connects = async (user: string, device: string, queues: readonly string[]) => {
+    const token = await tokenFor(user)
+    recorder.name(token, `<token of ${user}>`)
+    const who = `${user}'s ${device}`
+    const address = `${world.url.replace('http', 'ws')}/imserver/ws?userId=${user}`
+    const peer = await RecordedDevice.opens(who, address, recorder)
+    devices.push(peer)
+    peer.sends('CONNECT', { 'accept-version': '1.2', host: 'im.example.org', ide: token, 'heart-beat': '10000,10000' })
+    const session = /\nsession:(.*)\n/.exec(await peer.hears())?.[1] ?? ''
+    peer.session = session
+    recorder.name(session, `<session of ${who}>`)
+    for (const [n, queue] of queues.entries()) {
+      peer.sends('SUBSCRIBE', { id: String(n), destination: queue, receipt: `s${n}` })
+      await peer.hears()
+    }
+    return peer
+  }
+
+  const parts: string[] = []
+  const says = (...text: string[]) => void parts.push(...text)
+  const shows = () => says(recorder.take())
+
+  try {
+    says(
+      '# A call, frame by frame\n',
+      'Recorded from a run of the server: alice calls bob, who has two devices; a test holds this page equal to what goes',
+      'over the wire. `^@` is the NUL that ends a frame; `<…>` stands for what differs from run to run. Every message here',
+      'is described in [asyncapi.json](asyncapi.json), every code in [errors.md](errors.md).\n',
+      '## Connecting\n',
+      'The WebSocket goes to `ws(s)://host:port/imserver/ws?userId=alice` (SockJS: the same path with `http(s)`). The token',
+      'is in the header `ide`. Each SUBSCRIBE asks for a receipt, so that the client knows when it is in effect.\n',
+    )
+    const alice = await connects('alice', 'phone', [
+      '/user/queue/call/response',
+      '/user/queue/call/ringing',
+      '/user/queue/call/hangup',
+      '/user/queue/rtc/signaling',
+      '/user/queue/turn/get-turn-credentials',
+      '/user/queue/errors',
+      '/topic/user/status',
+    ])
+    shows()
+    const bobs = [
+      '/user/queue/call/request',
+      '/user/queue/call/down',
+      '/user/queue/call/hangup',
+      '/user/queue/rtc/signaling',
+    ]
+    const phone = await connects('bob', 'phone', bobs)
+    const laptop = await connects('bob', 'laptop', bobs)
+    recorder.take()
+
+    says(
+      '## Who is online\n',
+      'The answer comes to the asking session only; later changes are pushed on the same subscription.\n',
+    )
+    alice.sends('SEND', { destination: '/app/user/status' }, '["bob","carol"]')
+    await alice.hears()
+    shows()
+
+    says(
+      '## TURN credentials\n',
+      'Good for `ttl` seconds, as coturn checks them with `use-auth-secret`. Ask anew before each call.\n',
+    )
+    alice.sends('SEND', { destination: '/app/turn/get-turn-credentials' })
+    await alice.hears()
+    shows()
+
+    says(
+      '## A request rings\n',
+      "Every device of bob's gets the request as it was sent, with `caller` and `remainingMs` added.\n",
+    )
+    const callId = 'F15D1A7F-907C-605E-9904-3B4A17688754'
+    const request = `{"callId":"${callId}","type":"VIDEO","callee":"bob","callerUserName":"Alice","calleeUserName":"Bob"}`
+    alice.sends(
+      'SEND',
+      { destination: '/app/call/request', 'content-type': 'application/json', receipt: 'r1' },
+      request,
+    )
+    await phone.hears()
+    await laptop.hears()
+    await alice.hears()
+    await alice.hears()
+    shows()
+
+    says(
+      '## Signalling before the answer\n',
+      'The caller need not wait: what it sends now is kept for the device that will answer (64 frames, 256 KiB).\n',
+    )
+    alice.sends(
+      'SEND',
+      { destination: '/app/rtc/signaling', receipt: 'r2' },
+      `{"callId":"${callId}","type":"OFFER","payload":"${OFFER}"}`,
+    )
+    await alice.hears()
+    shows()
+
+    says(
+      '## One device answers\n',
+      'The other one stops ringing, the caller hears it, and the kept OFFER arrives, body untouched.\n',
+    )
+    phone.sends('SEND', { destination: '/app/call/response', receipt: 'r1' }, `{"callId":"${callId}","type":"ACCEPT"}`)
+    await phone.hears()
+    await phone.hears()
+    await laptop.hears()
+    await alice.hears()
+    shows()
+
+    says('## Negotiation\n', 'From here on signalling goes from bound device to bound device.\n')
+    phone.sends(
+      'SEND',
+      { destination: '/app/rtc/signaling' },
+      `{"callId":"${callId}","type":"ANSWER","payload":"${OFFER}"}`,
+    )
+    await alice.hears()
+    const candidate = 'candidate:1 1 udp 2113929471 192.0.2.1 50000 typ host'
+    const ice = `{"callId":"${callId}","type":"ICE_CANDIDATE","payload":{"candidate":"${candidate}","sdpMid":"0","sdpMLineIndex":0}}`
+    phone.sends('SEND', { destination: '/app/rtc/signaling' }, ice)
+    await alice.hears()
+    shows()
+
+    says('## Hanging up\n', 'An empty body means the current call.\n')
+    phone.sends('SEND', { destination: '/app/call/hangup', receipt: 'r2' })
+    await phone.hears()
+    await alice.hears()
+    shows()
+
+    says(
+      '## When something is wrong\n',
+      'A refusal comes on the errors queue and closes nothing; the `receipt-id` says to which SEND it belongs.\n',
+    )
+    alice.sends(
+      'SEND',
+      { destination: '/app/call/request', receipt: 'r3' },
+      '{"callId":"1","callee":"bob","callerUserName":" "}',
+    )
+    await alice.hears()
+    shows()
+
+    says('Only a frame that breaks STOMP itself ends the connection, with an ERROR.\n')
+    laptop.sends('SEND', { receipt: 'r1' }, '{}')
+    await laptop.hears()
+    await laptop.closed()
+    shows()
+
+    says('## Leaving\n', 'The RECEIPT of DISCONNECT means that everything before it is done.\n')
+    alice.sends('DISCONNECT', { receipt: 'bye' })
+    await alice.hears()
+    await alice.closed()
+    shows()
+    return parts.join('\n')
+  } finally {
+    await world.closes()
+  }
+}
+
+test('docs/protocol.md is what goes over the wire', async () => {
+  const recorded = await record()
+  if (process.env.RECORD === '1') writeFileSync(FILE, recorded)
+  expect(readFileSync(FILE, 'utf8')).toBe(recorded)
+})
