@@ -16,9 +16,9 @@ export interface Connection {
   readonly peer: Peer
   /** Octets written here and not yet taken by the network (for polling transports: not yet fetched by the peer). */
   readonly buffered: number
-  /** Writes one or more whole frames (or a heart-beat). Never throws; after the end it does nothing. */
+  /** Writes one whole frame, or a heart-beat. Never throws; after the end it does nothing. */
   send(data: Buffer): void
-  /** Sends what is waiting, then closes with a WebSocket close code (RFC 6455 section 7.4) and a reason for people. */
+  /** Sends what is waiting, then closes (and reads again, if it was paused) with a WebSocket close code (RFC 6455 section 7.4) and a reason for people. */
   close(code: number, reason: string): void
   /** Ends at once, without waiting for anything. */
   terminate(): void
@@ -36,6 +36,8 @@ export interface ConnectionHandler {
   data(octets: Buffer): void
   /** The peer has answered a ping. */
   alive(): void
+  /** What was waiting has been taken by the network. Told where the transport knows of it. */
+  drained(): void
   /** Called once, whoever ended it. */
   closed(code: number, reason: string): void
 }

@@ -1,6 +1,8 @@
 /** The whole public face of the broker: STOMP over any text connection, and nothing about calls. */
 
+export { createBroker } from './broker.ts'
 export { type Cancel, type Clock, systemClock } from './clock.ts'
 export type { Connection, ConnectionHandler, Peer } from './connection.ts'
 export type { ClientCommand, ServerCommand, Version } from './frame.ts'
+export { type StompEndpoint, type StompEndpointOptions, serveStomp } from './transports/serve.ts'
 export type * from './types.ts'

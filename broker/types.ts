@@ -4,7 +4,7 @@
 
 import type { Clock } from './clock.ts'
 import type { Connection, Peer } from './connection.ts'
-import type { ClientCommand, Version } from './frame.ts'
+import type { ClientCommand, ServerCommand, Version } from './frame.ts'
 
 /** Who a session belongs to. */
 export interface Principal {
@@ -81,14 +81,20 @@ export interface BrokerLimits {
   /** All connections, logged in or not. */
   readonly connections: number
   readonly connectTimeoutMs: number
-  /** Octets received and not yet worked on, per session; beyond it reading pauses (or, where it cannot, the session ends). */
+  /**
+   * Octets received and not yet worked on, per session; beyond it reading pauses (or, where it cannot, the session ends).
+   * The frames of open transactions have the same bound again.
+   */
   readonly queuedBytes: number
   /** Octets waiting for a slow reader; beyond it that session is closed, others are untouched. */
   readonly bufferedBytes: number
   /** Transactions open at a time, and frames held in all of them, per session. */
   readonly transactions: number
   readonly transactionFrames: number
-  /** Messages sent to a session in the ack modes `client` and `client-individual` and not yet acknowledged. */
+  /**
+   * Messages of open queues sent to a session in the ack modes `client` and `client-individual` and not yet
+   * acknowledged; with that many it gets no more until it acknowledges some.
+   */
   readonly unacknowledged: number
   /** Messages and octets kept by one open queue while nobody listens. */
   readonly queueMessages: number
@@ -126,7 +132,7 @@ export interface BrokerObserver {
   refused?(code: number): void
   frameIn?(command: ClientCommand): void
   /** `count` frames of the kind were written. */
-  frameOut?(command: 'CONNECTED' | 'MESSAGE' | 'RECEIPT' | 'ERROR', count: number): void
+  frameOut?(command: ServerCommand, count: number): void
   /** A connection was closed against its will: a broken frame, a limit, a slow reader, a missing heart-beat. */
   expelled?(cause: Expulsion, detail: string): void
   /** A handler or observer threw. */
@@ -157,6 +163,8 @@ export interface BrokerCounts {
 }
 
 export interface Broker {
+  /** False while it stops, or has as many connections as it may: what a transport should know before it lets a peer in. */
+  readonly accepting: boolean
   /** Takes over a fresh connection of any transport. */
   accept(connection: Connection): void
   session(id: string): SessionView | undefined

@@ -1,0 +1,149 @@
+/**
+ * The broker: takes connections in, and performs what its users ask of sessions as a whole (publish, tell, find, stop).
+ * The rules of the protocol are in session.ts and connected.ts.
+ */
+
+import type { Connected } from './connected.ts'
+import type { Connection, ConnectionHandler } from './connection.ts'
+import { CLOSE_CODES } from './errors.ts'
+import { Heartbeats } from './heartbeat.ts'
+import { OpenQueues } from './open-destinations.ts'
+import { TokenBuckets } from './rate.ts'
+import { Router } from './router.ts'
+import { Session, type SessionSurroundings } from './session.ts'
+import { Listeners } from './subscriptions.ts'
+import type { Broker, BrokerCounts, BrokerOptions, Message, SessionView } from './types.ts'
+import { Users } from './user-destinations.ts'
+
+/** A broker without connections. Throws when an open destination of the options is malformed. */
+export function createBroker(options: BrokerOptions): Broker {
+  return new StompBroker(options)
+}
+
+/** RFC 6455 registry: try again later. */
+const TRY_AGAIN_LATER = 1013
+
+class StompBroker implements Broker {
+  readonly #options: BrokerOptions
+  readonly #surroundings: SessionSurroundings
+  readonly #users = new Users<Connected>()
+  readonly #listeners = new Listeners()
+  /** Every connection, logged in or not, the oldest first. */
+  readonly #connections = new Set<Session>()
+  #stopped: Promise<void> | undefined
+  #onEmpty: (() => void) | undefined
+
+  constructor(options: BrokerOptions) {
+    const { clock, limits, observer, heartbeat, destinations } = options
+    this.#options = options
+    this.#surroundings = {
+      clock,
+      limits,
+      observer,
+      options,
+      router: new Router(destinations),
+      users: this.#users,
+      listeners: this.#listeners,
+      queues: new OpenQueues(limits, () => observer.frameOut?.('MESSAGE', 1)),
+      userRates: new TokenBuckets(limits.userRate, clock),
+      heartbeats: new Heartbeats(clock, heartbeat),
+      publish: (topic, message) => this.publish(topic, message),
+      gone: (session) => this.#gone(session),
+    }
+  }
+
+  get accepting(): boolean {
+    return this.#stopped === undefined && this.#connections.size < this.#options.limits.connections
+  }
+
+  accept(connection: Connection): void {
+    if (!this.accepting) {
+      connection.handler = DEAF
+      connection.close(this.#stopped ? CLOSE_CODES.shutdown : TRY_AGAIN_LATER, 'no new connections now')
+      return
+    }
+    const session = new Session(connection, this.#surroundings)
+    this.#connections.add(session)
+    connection.handler = session
+  }
+
+  session(id: string): SessionView | undefined {
+    return this.#users.session(id)
+  }
+
+  sessions(user: string): readonly SessionView[] {
+    return this.#users.sessions(user)
+  }
+
+  online(user: string): boolean {
+    return this.#users.count(user) > 0
+  }
+
+  listening(user: string, destination: string): readonly string[] {
+    return this.#users.listening(user, destination)
+  }
+
+  tell(sessionId: string, destination: string, message: Message): boolean {
+    return this.#users.session(sessionId)?.tell(destination, message) ?? false
+  }
+
+  publish(topic: string, message: Message): number {
+    const count = this.#listeners.publish(topic, message)
+    if (count > 0) this.#options.observer.frameOut?.('MESSAGE', count)
+    return count
+  }
+
+  counts(): BrokerCounts {
+    let subscriptions = 0
+    for (const session of this.#users.all()) subscriptions += session.subscriptionCount
+    let buffered = 0
+    for (const connection of this.#connections) buffered += connection.buffered
+    return {
+      connections: this.#connections.size,
+      sessions: this.#users.sessionCount,
+      users: this.#users.userCount,
+      subscriptions,
+      buffered,
+    }
+  }
+
+  disconnect(sessionId: string, code: number, reason: string): void {
+    this.#users.session(sessionId)?.disconnect(code, reason)
+  }
+
+  stop(options: { perStep: number; stepMs: number; deadlineMs: number }): Promise<void> {
+    this.#stopped ??= this.#stop(options)
+    return this.#stopped
+  }
+
+  #stop({ perStep, stepMs, deadlineMs }: { perStep: number; stepMs: number; deadlineMs: number }): Promise<void> {
+    const { clock } = this.#options
+    const left = [...this.#connections]
+    const step = (): void => {
+      for (const session of left.splice(0, Math.max(1, perStep))) session.shutdown('server restarts')
+      if (left.length > 0) cancelStep = clock.after(stepMs, step)
+    }
+    let cancelStep = (): void => undefined
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancelStep()
+        cancelDeadline()
+        this.#onEmpty = undefined
+        for (const session of this.#connections) session.terminate()
+        resolve()
+      }
+      const cancelDeadline = clock.after(deadlineMs, end)
+      this.#onEmpty = end
+      step()
+      if (this.#connections.size === 0) end()
+    })
+  }
+
+  #gone(session: Session): void {
+    this.#connections.delete(session)
+    if (this.#connections.size === 0) this.#onEmpty?.()
+  }
+}
+
+/** Hears nothing: the handler of a connection that was turned away. */
+const DEAF: ConnectionHandler = { data() {}, alive() {}, drained() {}, closed() {} }

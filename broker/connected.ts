@@ -1,0 +1,457 @@
+/**
+ * A session between CONNECTED and its end: what it holds (subscriptions, transactions, what is unacknowledged), and what
+ * each frame does to it. Every frame has an outcome, which is a value; session.ts turns it into RECEIPT, errors message
+ * or ERROR. Knows nothing of sockets, heart-beats or the order in which frames are worked on.
+ */
+
+import { Unacknowledged } from './acknowledgements.ts'
+import type { Clock } from './clock.ts'
+import type { Peer } from './connection.ts'
+import { broken, exceeded, internal, tooMany, type Violation } from './errors.ts'
+import type { ClientFrame, Version } from './frame.ts'
+import type { Consumer, Delivery, OpenQueues } from './open-destinations.ts'
+import { TokenBucket, type TokenBuckets } from './rate.ts'
+import { ERRORS_QUEUE, type Router } from './router.ts'
+import { isAckMode, type Listeners, type Subscriber, Subscription } from './subscriptions.ts'
+import { Transactions } from './transactions.ts'
+import type { BrokerLimits, BrokerObserver, Handler, Message, Principal, Refused, SessionView } from './types.ts'
+
+/** What became of a frame. */
+export type Outcome =
+  | { readonly kind: 'done' }
+  /** Told on the errors queue, each; the connection stays. */
+  | { readonly kind: 'refused'; readonly refusals: readonly Refusal[] }
+  /** Told in an ERROR; the connection ends. */
+  | { readonly kind: 'violation'; readonly violation: Violation }
+  /** The client says good-bye. */
+  | { readonly kind: 'goodbye' }
+
+export interface Refusal {
+  readonly refused: Refused
+  readonly destination: string
+}
+
+/** What all sessions share. */
+export interface Surroundings {
+  readonly clock: Clock
+  readonly limits: BrokerLimits
+  readonly observer: BrokerObserver
+  readonly router: Router
+  readonly listeners: Listeners
+  readonly queues: OpenQueues
+  readonly userRates: TokenBuckets
+  /** To every subscriber of a topic; how many. */
+  publish(topic: string, message: Message): number
+}
+
+/** The way out of one session. */
+export interface Line {
+  /** Octets that wait for the peer. */
+  readonly buffered: number
+  /** Writes a frame; closes the session when the peer reads too slowly. */
+  write(frame: Buffer): void
+  /** Ends the session at once. */
+  disconnect(code: number, reason: string): void
+}
+
+const DONE: Outcome = { kind: 'done' }
+const GOODBYE: Outcome = { kind: 'goodbye' }
+
+/** Headers of a SEND that concern the frame itself and do not go on to subscribers of an open destination. */
+const FRAME_HEADERS = new Set(['destination', 'content-length', 'content-type', 'receipt', 'transaction'])
+
+export class Connected implements SessionView, Subscriber {
+  readonly id: string
+  readonly principal: Principal
+  readonly version: Version
+  readonly peer: Peer
+  readonly connectedAt: number
+
+  readonly #all: Surroundings
+  readonly #line: Line
+  /** By id; in STOMP 1.0 also by destination, see {@link keyOf}. */
+  readonly #subscriptions = new Map<string, Subscription>()
+  readonly #byDestination = new Map<string, Subscription[]>()
+  readonly #consumers = new Map<Subscription, Consumer>()
+  /** Ids whose SUBSCRIBE was refused: their UNSUBSCRIBE is as harmless as that was. */
+  readonly #refusedIds = new Set<string>()
+  readonly #transactions: Transactions
+  readonly #unacknowledged = new Unacknowledged()
+  readonly #rate: TokenBucket
+  #messages = 0
+  #listening = true
+
+  constructor(who: Pick<SessionView, 'id' | 'principal' | 'version' | 'peer'>, surroundings: Surroundings, line: Line) {
+    this.id = who.id
+    this.principal = who.principal
+    this.version = who.version
+    this.peer = who.peer
+    this.connectedAt = surroundings.clock.now()
+    this.#all = surroundings
+    this.#line = line
+    this.#transactions = new Transactions(surroundings.limits)
+    this.#rate = new TokenBucket(surroundings.limits.sessionRate, this.connectedAt)
+  }
+
+  get subscriptionCount(): number {
+    return this.#subscriptions.size
+  }
+
+  listensTo(destination: string): boolean {
+    return this.#byDestination.has(destination)
+  }
+
+  nextMessage(): number {
+    return ++this.#messages
+  }
+
+  write(frame: Buffer): void {
+    this.#line.write(frame)
+  }
+
+  disconnect(code: number, reason: string): void {
+    this.#line.disconnect(code, reason)
+  }
+
+  /** A message on the first subscription to the destination. False when there is none. */
+  tell(destination: string, message: Message): boolean {
+    const subscription = this.#byDestination.get(destination)?.[0]
+    if (subscription === undefined) return false
+    subscription.deliver(message)
+    this.#all.observer.frameOut?.('MESSAGE', 1)
+    return true
+  }
+
+  /** Says on the errors queue what was refused. Whoever has not subscribed to it does not want to know. */
+  tellRefusal({ refused, destination }: Refusal, receipt: string | undefined): void {
+    const { code, message, ...facts } = refused
+    this.#all.observer.refused?.(code)
+    const body = JSON.stringify({ code, message, destination, ...facts })
+    this.tell(ERRORS_QUEUE, receipt === undefined ? { body } : { body, headers: { 'receipt-id': receipt } })
+  }
+
+  /** Does what a frame asks. Never throws. */
+  perform(frame: ClientFrame): Outcome | Promise<Outcome> {
+    switch (frame.command) {
+      case 'SEND':
+      case 'ACK':
+      case 'NACK':
+        return this.#transact(frame)
+      case 'SUBSCRIBE':
+        return this.#subscribe(frame)
+      case 'UNSUBSCRIBE':
+        return this.#unsubscribe(frame)
+      case 'BEGIN':
+        return this.#begin(frame)
+      case 'COMMIT':
+        return this.#commit(frame)
+      case 'ABORT':
+        return this.#abort(frame)
+      case 'DISCONNECT':
+        return GOODBYE
+      case 'CONNECT':
+      case 'STOMP':
+        return violation(
+          broken('already connected', `A session begins with one ${frame.command}; there was one before.`),
+        )
+    }
+  }
+
+  /** Room was made on the line. */
+  drained(): void {
+    this.#wakeQueues()
+  }
+
+  /** Nothing reaches this session any more: it leaves all destinations, and what it had not acknowledged goes to others. */
+  stopListening(): void {
+    this.#listening = false
+    for (const subscription of this.#subscriptions.values()) this.#leave(subscription)
+    this.#subscriptions.clear()
+    this.#byDestination.clear()
+  }
+
+  /** SEND, ACK, NACK: at once, or held by the transaction that they name. */
+  #transact(frame: ClientFrame): Outcome | Promise<Outcome> {
+    const fault = frame.command === 'SEND' ? destinationFault(frame) : this.#acknowledgeFault(frame)
+    if (fault) return violation(fault)
+    const transaction = frame.headers['transaction']
+    if (transaction === undefined) return this.#apply(frame)
+    const held = this.#transactions.hold(transaction, frame)
+    return held ? violation(held) : DONE
+  }
+
+  #apply(frame: ClientFrame): Outcome | Promise<Outcome> {
+    return frame.command === 'SEND' ? this.#send(frame) : this.#acknowledge(frame)
+  }
+
+  // SEND
+
+  #send({ headers, body }: ClientFrame): Outcome | Promise<Outcome> {
+    const destination = headers['destination'] as string
+    const route = this.#all.router.send(destination)
+    switch (route.to) {
+      case 'handler':
+        return this.#handle(route.handler, destination, headers, body)
+      case 'open-topic':
+        this.#all.publish(destination, forwarded(headers, body))
+        return DONE
+      case 'open-queue':
+        return outcome(
+          destination,
+          this.#all.queues.send(destination, forwarded(headers, Buffer.from(body)), body.length),
+        )
+      case 'nowhere':
+        return outcome(destination, route.refused)
+    }
+  }
+
+  #handle(
+    handler: Handler,
+    destination: string,
+    headers: ClientFrame['headers'],
+    body: Buffer,
+  ): Outcome | Promise<Outcome> {
+    const tooFast = this.#tooFast()
+    if (tooFast) return outcome(destination, tooFast)
+    try {
+      const answer = handler(this, { destination, headers, body })
+      if (!(answer instanceof Promise)) return outcome(destination, answer)
+      return answer.then(
+        (refused) => outcome(destination, refused),
+        (error: unknown) => this.#failed(error, destination),
+      )
+    } catch (error) {
+      return this.#failed(error, destination)
+    }
+  }
+
+  #failed(error: unknown, destination: string): Outcome {
+    this.#all.observer.failed?.(error, `SEND ${destination}`)
+    return outcome(destination, internal())
+  }
+
+  /** One token of the session and one of its user, or none of either. */
+  #tooFast(): Refused | undefined {
+    const now = this.#all.clock.now()
+    const userRate = this.#all.userRates.of(this.principal.user)
+    const wait = Math.max(this.#rate.wait(now), userRate.wait(now))
+    if (wait > 0) {
+      const seconds = Math.ceil(wait / 1000)
+      return tooMany(`too many messages; wait ${seconds} s`, seconds)
+    }
+    this.#rate.take(now)
+    userRate.take(now)
+    return undefined
+  }
+
+  // SUBSCRIBE, UNSUBSCRIBE
+
+  #subscribe(frame: ClientFrame): Outcome | Promise<Outcome> {
+    const { headers } = frame
+    const fault = destinationFault(frame) ?? this.#subscribeFault(headers)
+    if (fault) return violation(fault)
+    const destination = headers['destination'] as string
+    const { id, ack = 'auto' } = headers
+    const key = keyOf(id, destination)
+    const route = this.#all.router.subscribe(destination)
+    if (route.from === 'nowhere') return this.#refuseSubscription(key, destination, route.refused)
+    // A peer that is gone hears nothing: nobody is to think that it does
+    if (!this.#listening || !isAckMode(ack)) return DONE
+
+    const subscription = new Subscription(this, id, destination, ack)
+    if (route.from === 'topic') this.#all.listeners.add(subscription)
+    if (route.from === 'open-queue') {
+      const consumer = this.#consumer(subscription)
+      this.#consumers.set(subscription, consumer)
+      const refused = this.#all.queues.consume(consumer)
+      if (refused) {
+        this.#consumers.delete(subscription)
+        return this.#refuseSubscription(key, destination, refused)
+      }
+    }
+    this.#refusedIds.delete(key)
+    this.#subscriptions.set(key, subscription)
+    const others = this.#byDestination.get(destination)
+    if (others) others.push(subscription)
+    else this.#byDestination.set(destination, [subscription])
+    return this.#tellSubscribed(destination)
+  }
+
+  #subscribeFault({ id, destination = '', ack = 'auto' }: ClientFrame['headers']): Violation | undefined {
+    if (id === '' || (id === undefined && this.version !== '1.0'))
+      return broken('SUBSCRIBE without id', 'The header id is required: UNSUBSCRIBE and every MESSAGE name it.')
+    if (this.#subscriptions.has(keyOf(id, destination)))
+      return broken('subscription id used twice', 'A subscription of this session has this id; UNSUBSCRIBE it first.')
+    if (!isAckMode(ack)) return broken('unknown ack mode', 'The header ack is one of auto, client, client-individual.')
+    const { subscriptionsPerSession: most } = this.#all.limits
+    if (this.#subscriptions.size >= most)
+      return exceeded(`more than ${most} subscriptions`, `A session may have ${most} subscriptions here.`)
+    return undefined
+  }
+
+  #refuseSubscription(key: string, destination: string, refused: Refused): Outcome {
+    if (this.#refusedIds.size < this.#all.limits.subscriptionsPerSession) this.#refusedIds.add(key)
+    return outcome(destination, refused)
+  }
+
+  #tellSubscribed(destination: string): Outcome | Promise<Outcome> {
+    const { observer } = this.#all
+    const failed = (error: unknown): Outcome => {
+      observer.failed?.(error, `SUBSCRIBE ${destination}`)
+      return outcome(destination, internal())
+    }
+    try {
+      const told = observer.subscribed?.(this, destination)
+      return told instanceof Promise ? told.then(() => DONE, failed) : DONE
+    } catch (error) {
+      return failed(error)
+    }
+  }
+
+  #unsubscribe({ headers }: ClientFrame): Outcome {
+    const { id, destination } = headers
+    if (id === undefined && (this.version !== '1.0' || destination === undefined))
+      return violation(broken('UNSUBSCRIBE without id', 'The header id names the subscription that ends.'))
+    const key = keyOf(id, destination ?? '')
+    const subscription = this.#subscriptions.get(key)
+    if (subscription === undefined) {
+      if (this.#refusedIds.delete(key) || !this.#listening) return DONE
+      return violation(broken('unknown subscription', 'UNSUBSCRIBE must name a subscription of this session.'))
+    }
+    this.#subscriptions.delete(key)
+    const rest = (this.#byDestination.get(subscription.destination) ?? []).filter((other) => other !== subscription)
+    if (rest.length > 0) this.#byDestination.set(subscription.destination, rest)
+    else this.#byDestination.delete(subscription.destination)
+    this.#leave(subscription)
+    return DONE
+  }
+
+  #leave(subscription: Subscription): void {
+    this.#all.listeners.remove(subscription)
+    const consumer = this.#consumers.get(subscription)
+    if (consumer === undefined) return
+    this.#consumers.delete(subscription)
+    for (const delivery of this.#unacknowledged.abandon(subscription)) delivery.returned()
+    this.#all.queues.leave(consumer)
+  }
+
+  // ACK, NACK
+
+  #consumer(subscription: Subscription): Consumer {
+    const { bufferedBytes, unacknowledged } = this.#all.limits
+    return {
+      subscription,
+      hasRoom: () =>
+        this.#listening &&
+        this.#consumers.has(subscription) &&
+        this.#line.buffered <= bufferedBytes / 2 &&
+        (subscription.ack === 'auto' || this.#unacknowledged.size < unacknowledged),
+      nextMessage: () => this.nextMessage(),
+      mustAcknowledge: (n: number, delivery: Delivery) => this.#unacknowledged.add(n, delivery),
+    }
+  }
+
+  #wakeQueues(): void {
+    for (const consumer of this.#consumers.values()) this.#all.queues.wake(consumer)
+  }
+
+  #acknowledgeFault({ command, headers }: ClientFrame): Violation | undefined {
+    if (command === 'NACK' && this.version === '1.0') return broken('unknown command', 'STOMP 1.0 has no NACK.')
+    const name = this.version === '1.2' ? 'id' : 'message-id'
+    if (headers[name] === undefined)
+      return broken(
+        `${command} without ${name}`,
+        `STOMP ${this.version} needs the header ${name}: it names the message.`,
+      )
+    if (this.version === '1.1' && headers['subscription'] === undefined)
+      return broken(`${command} without subscription`, 'STOMP 1.1 needs the header subscription beside message-id.')
+    return undefined
+  }
+
+  /**
+   * Strict towards ids that this session was never sent (RabbitMQ: ERROR and the end of the connection, too), and
+   * harmless where RabbitMQ is not: what is settled already, was sent in mode auto, or lost its subscription meanwhile,
+   * may be acknowledged again. Clients that acknowledge each message in mode `client` do so all the time.
+   */
+  #acknowledge({ command, headers }: ClientFrame): Outcome {
+    const written = headers[this.version === '1.2' ? 'id' : 'message-id'] as string
+    const n = this.#numberOf(written)
+    if (n === undefined)
+      return violation(broken(`${command} of an unknown message`, 'This session was not sent a message with this id.'))
+    const named = this.#unacknowledged.get(n)
+    if (this.version === '1.1' && named !== undefined && named.subscription.id !== headers['subscription'])
+      return violation(broken(`${command} of another subscription`, 'The message came on another subscription.'))
+    const settled = this.#unacknowledged.settle(n)
+    if (command === 'NACK') for (const delivery of settled) delivery.returned()
+    if (settled.length > 0) this.#wakeQueues()
+    return DONE
+  }
+
+  /** `<session>-<n>` of a message that was sent. */
+  #numberOf(messageId: string): number | undefined {
+    const prefix = `${this.id}-`
+    const digits = messageId.startsWith(prefix) ? messageId.slice(prefix.length) : ''
+    const n = /^[1-9]\d{0,15}$/.test(digits) ? Number(digits) : 0
+    return n >= 1 && n <= this.#messages ? n : undefined
+  }
+
+  // BEGIN, COMMIT, ABORT
+
+  #begin(frame: ClientFrame): Outcome {
+    const id = frame.headers['transaction']
+    const fault = id === undefined ? transactionMissing(frame) : this.#transactions.begin(id)
+    return fault ? violation(fault) : DONE
+  }
+
+  #abort(frame: ClientFrame): Outcome {
+    const id = frame.headers['transaction']
+    const ended = id === undefined ? transactionMissing(frame) : this.#transactions.end(id)
+    return 'explanation' in ended ? violation(ended) : DONE
+  }
+
+  async #commit(frame: ClientFrame): Promise<Outcome> {
+    const id = frame.headers['transaction']
+    const frames = id === undefined ? transactionMissing(frame) : this.#transactions.end(id)
+    if ('explanation' in frames) return violation(frames)
+    const refusals: Refusal[] = []
+    for (const held of frames) {
+      const result = await this.#apply(held)
+      if (result.kind === 'violation') return result
+      if (result.kind === 'refused') refusals.push(...result.refusals)
+    }
+    return refusals.length > 0 ? { kind: 'refused', refusals } : DONE
+  }
+}
+
+function violation(fault: Violation): Outcome {
+  return { kind: 'violation', violation: fault }
+}
+
+function outcome(destination: string, refused: Refused | undefined): Outcome {
+  return refused === undefined ? DONE : { kind: 'refused', refusals: [{ refused, destination }] }
+}
+
+/** Subscriptions are known by id; in STOMP 1.0 one without id is known by its destination. */
+function keyOf(id: string | undefined, destination: string): string {
+  return id === undefined ? `destination:${destination}` : `id:${id}`
+}
+
+function destinationFault({ command, body, headers }: ClientFrame): Violation | undefined {
+  if (headers['destination']) return undefined
+  const swapped = command === 'SEND' && body.length > 0 && !('content-type' in headers)
+  const hint = swapped
+    ? ' Of send(destination, headers, body) the headers come second: are body and headers swapped?'
+    : ''
+  return broken(`${command} without destination`, `The header destination is required.${hint}`)
+}
+
+function transactionMissing({ command }: ClientFrame): Violation {
+  return broken(`${command} without transaction`, 'The header transaction names the transaction.')
+}
+
+/** What subscribers of an open destination get: the octets and the client's own headers. */
+function forwarded(headers: ClientFrame['headers'], body: Buffer): Message {
+  const own: Record<string, string> = Object.create(null)
+  for (const name in headers) if (!FRAME_HEADERS.has(name)) own[name] = headers[name] as string
+  return { body, contentType: headers['content-type'] ?? '', headers: own }
+}

@@ -1,0 +1,212 @@
+/**
+ * Octets of any cut → frames, heart-beats, violations, in order (STOMP 1.2, "Augmented BNF"). Pull-based: the session
+ * asks for the next item when it is ready for it, and may settle the version between two items, so that frames pipelined
+ * behind CONNECT are read by the right rules. Knows where frames begin and end, and nothing of what they mean.
+ *
+ * Linear for every cut: the scan goes on where it was, and what is left over moves into storage that doubles.
+ */
+
+import { broken, exceeded, type Violation } from './errors.ts'
+import type { ClientFrame, Version } from './frame.ts'
+import { bodyNotAllowed, type Head, type HeadLimits, mayHaveBody, readHead, receiptOf } from './head.ts'
+
+export type Inbound =
+  | { readonly kind: 'frame'; readonly frame: ClientFrame }
+  | { readonly kind: 'heartbeat' }
+  | { readonly kind: 'violation'; readonly violation: Violation }
+
+export interface ParserLimits extends HeadLimits {
+  /** Octets of one frame, head and body, without the NUL. */
+  readonly frameBytes: number
+}
+
+const NUL = 0
+const LF = 10
+const CR = 13
+
+const HEARTBEAT: Inbound = { kind: 'heartbeat' }
+const NOTHING = Buffer.alloc(0)
+
+export class Parser {
+  readonly #limits: ParserLimits
+  #frameBytes: number
+  /** Undefined until CONNECT has settled it. */
+  #version: Version | undefined
+
+  /** Octets `#start` to `#end` are not parsed yet. */
+  #octets: Buffer = NOTHING
+  #start = 0
+  #end = 0
+  /** Whether `#octets` is ours to append to, or a chunk that was pushed. */
+  #owned = false
+
+  /** Where the scan goes on, and where the line that it is in begins. */
+  #at = 0
+  #lineStart = 0
+  /** Set while a body is awaited, which begins at `#bodyStart`. */
+  #head: Head | undefined
+  #bodyStart = 0
+  #dead = false
+
+  constructor(limits: ParserLimits) {
+    this.#limits = limits
+    this.#frameBytes = limits.frameBytes
+  }
+
+  /** Octets that are not parsed yet. */
+  get waiting(): number {
+    return this.#end - this.#start
+  }
+
+  /** From the next frame on this version's rules hold, and frames may be this large. */
+  speak(version: Version, frameBytes: number): void {
+    this.#version = version
+    this.#frameBytes = frameBytes
+  }
+
+  /** Adds octets. The buffer is the parser's from now on; bodies are slices of it. */
+  push(octets: Buffer): void {
+    if (this.#dead || octets.length === 0) return
+    if (this.waiting === 0) {
+      this.#adopt(octets)
+      return
+    }
+    if (!this.#owned || this.#octets.length - this.#end < octets.length) this.#grow(octets.length)
+    octets.copy(this.#octets, this.#end)
+    this.#end += octets.length
+  }
+
+  /** The next item, or undefined when octets are missing. After a violation there is nothing more. */
+  next(): Inbound | undefined {
+    if (this.#dead) return undefined
+    if (this.#head === undefined) {
+      if (this.#at === this.#start && this.#skipEol()) return HEARTBEAT
+      const head = this.#scanHead()
+      if (head === undefined) return undefined
+      if ('explanation' in head) return this.#die(head)
+      this.#head = head
+    }
+    return this.#finish(this.#head)
+  }
+
+  #adopt(octets: Buffer): void {
+    this.#octets = octets
+    this.#owned = false
+    this.#start = this.#at = this.#lineStart = 0
+    this.#end = octets.length
+  }
+
+  /** Moves what is left into fresh storage; never within the old one, of which bodies were handed out. */
+  #grow(more: number): void {
+    const storage = Buffer.allocUnsafeSlow(2 * (this.waiting + more))
+    this.#octets.copy(storage, 0, this.#start, this.#end)
+    this.#at -= this.#start
+    this.#lineStart -= this.#start
+    this.#bodyStart -= this.#start
+    this.#end -= this.#start
+    this.#start = 0
+    this.#octets = storage
+    this.#owned = true
+  }
+
+  #die(violation: Violation): Inbound {
+    this.#dead = true
+    this.#adopt(NOTHING)
+    return { kind: 'violation', violation }
+  }
+
+  /** Between frames every EOL is a heart-beat; the CR of a CR LF is passed over in every version. */
+  #skipEol(): boolean {
+    let octet: number | undefined
+    while (this.#start < this.#end) {
+      octet = this.#octets[this.#start]
+      if (octet !== LF && octet !== CR) break
+      this.#start++
+      if (octet === LF) break
+    }
+    this.#at = this.#lineStart = this.#start
+    return octet === LF
+  }
+
+  /** Looks for the blank line octet by octet: heads are short, and this beats a native call per line. */
+  #scanHead(): Head | Violation | undefined {
+    const octets = this.#octets
+    const limit = this.#start + this.#frameBytes
+    const end = Math.min(this.#end, limit + 1)
+    for (let at = this.#at; at < end; at++) {
+      const octet = octets[at]
+      if (octet === LF) {
+        if (this.#isBlank(at)) {
+          const head = octets.subarray(this.#start, this.#lineStart - 1)
+          this.#at = this.#bodyStart = at + 1
+          return this.#fits(readHead(head, this.#version, this.#limits))
+        }
+        this.#lineStart = at + 1
+      } else if (octet === NUL) return this.#unfinished(octets.subarray(this.#start, at))
+    }
+    this.#at = end
+    return end > limit ? this.#tooLarge(receiptOf(octets.subarray(this.#start, end))) : undefined
+  }
+
+  /** Whether the LF at this place ends a blank line. CR LF is an EOL in STOMP 1.2, and until a version is settled. */
+  #isBlank(at: number): boolean {
+    if (this.#lineStart === this.#start) return false
+    if (at === this.#lineStart) return true
+    return at === this.#lineStart + 1 && this.#octets[this.#lineStart] === CR && (this.#version ?? '1.2') === '1.2'
+  }
+
+  #fits(head: Head | Violation): Head | Violation {
+    if ('explanation' in head) return head
+    const octets = this.#bodyStart - this.#start + (head.contentLength ?? 0)
+    return octets > this.#frameBytes ? this.#tooLarge(head.headers['receipt']) : head
+  }
+
+  /** The body ends where content-length says, or at the first NUL. */
+  #finish(head: Head): Inbound | undefined {
+    const nul = head.contentLength === undefined ? this.#findNul(head) : this.#bodyStart + head.contentLength
+    if (nul === undefined || nul >= this.#end) {
+      const tooLarge = this.#end - this.#start > this.#frameBytes && head.contentLength === undefined
+      return tooLarge ? this.#die(this.#tooLarge(head.headers['receipt'])) : undefined
+    }
+    if (this.#octets[nul] !== NUL)
+      return this.#die(head.contentLength === undefined ? bodyNotAllowed(head) : wrongLength(head))
+    if (nul - this.#start > this.#frameBytes) return this.#die(this.#tooLarge(head.headers['receipt']))
+    const body = this.#octets.subarray(this.#bodyStart, nul)
+    this.#head = undefined
+    this.#start = this.#at = this.#lineStart = nul + 1
+    if (this.#start === this.#end) this.#adopt(NOTHING)
+    return { kind: 'frame', frame: { command: head.command, headers: head.headers, body } }
+  }
+
+  #findNul(head: Head): number | undefined {
+    if (!mayHaveBody(head.command)) return this.#bodyStart
+    const found = this.#octets.subarray(this.#at, this.#end).indexOf(NUL)
+    if (found >= 0) return this.#at + found
+    this.#at = this.#end
+    return undefined
+  }
+
+  #unfinished(head: Buffer): Violation {
+    return broken(
+      'frame without a blank line',
+      'A NUL came before the blank line that ends the headers. CR LF makes a blank line in STOMP 1.2 only.',
+      receiptOf(head),
+    )
+  }
+
+  #tooLarge(receipt: string | undefined): Violation {
+    return exceeded(
+      `frame larger than ${this.#frameBytes} octets`,
+      `A frame may have ${this.#frameBytes} octets here, head and body together.`,
+      receipt,
+    )
+  }
+}
+
+function wrongLength({ command, headers, contentLength }: Head): Violation {
+  return broken(
+    `content-length of ${command} is wrong`,
+    `The octet after the ${contentLength} that content-length announces is not NUL. It counts octets, not characters.`,
+    headers['receipt'],
+  )
+}

@@ -1,0 +1,74 @@
+/** Token buckets: so many at once, so many per second. Time is an argument. Knows nothing of what is counted. */
+
+import type { Cancel, Clock } from './clock.ts'
+import type { Rate } from './types.ts'
+
+export class TokenBucket {
+  readonly #rate: Rate
+  #tokens: number
+  #at: number
+
+  constructor(rate: Rate, now: number) {
+    this.#rate = rate
+    this.#tokens = rate.burst
+    this.#at = now
+  }
+
+  /** Milliseconds until there is a token; 0 when there is one now. */
+  wait(now: number): number {
+    this.#fill(now)
+    return this.#tokens >= 1 ? 0 : Math.ceil(((1 - this.#tokens) * 1000) / this.#rate.perSecond)
+  }
+
+  /** Takes a token; ask {@link wait} first. */
+  take(now: number): void {
+    this.#fill(now)
+    this.#tokens -= 1
+  }
+
+  full(now: number): boolean {
+    this.#fill(now)
+    return this.#tokens >= this.#rate.burst
+  }
+
+  #fill(now: number): void {
+    const elapsed = Math.max(0, now - this.#at)
+    this.#tokens = Math.min(this.#rate.burst, this.#tokens + (elapsed * this.#rate.perSecond) / 1000)
+    this.#at = now
+  }
+}
+
+const SWEEP_MS = 30_000
+
+/** A bucket per key. A full bucket is as good as none, so buckets go when they are full: not when their user leaves and comes back. */
+export class TokenBuckets {
+  readonly #rate: Rate
+  readonly #clock: Clock
+  readonly #buckets = new Map<string, TokenBucket>()
+  #sweep: Cancel | undefined
+
+  constructor(rate: Rate, clock: Clock) {
+    this.#rate = rate
+    this.#clock = clock
+  }
+
+  get size(): number {
+    return this.#buckets.size
+  }
+
+  of(key: string): TokenBucket {
+    let bucket = this.#buckets.get(key)
+    if (bucket === undefined) {
+      bucket = new TokenBucket(this.#rate, this.#clock.now())
+      this.#buckets.set(key, bucket)
+      this.#sweep ??= this.#clock.after(SWEEP_MS, () => this.#dropFull())
+    }
+    return bucket
+  }
+
+  #dropFull(): void {
+    const now = this.#clock.now()
+    for (const [key, bucket] of this.#buckets) if (bucket.full(now)) this.#buckets.delete(key)
+    this.#sweep = this.#buckets.size > 0 ? this.#clock.after(SWEEP_MS, () => this.#dropFull()) : undefined
+  }
+}

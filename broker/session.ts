@@ -1,0 +1,416 @@
+/**
+ * One session's life: opened, authenticating, connected, closed. Reads frames one at a time and in order (while one is
+ * being worked on, the others wait as octets), answers each with RECEIPT, errors message or ERROR, and ends the
+ * connection when it must. What a frame means to a connected session is in connected.ts.
+ */
+
+import { randomBytes } from 'node:crypto'
+import type { Cancel } from './clock.ts'
+import { Connected, type Line, type Outcome, type Surroundings } from './connected.ts'
+import type { Connection, ConnectionHandler } from './connection.ts'
+import { broken, CLOSE_CODES, exceeded, internal, tooMany, type Violation } from './errors.ts'
+import { oneLine } from './escaping.ts'
+import { type ClientFrame, encodeFrame, HEARTBEAT, type HeaderLine, VERSIONS, type Version } from './frame.ts'
+import { type Beating, type HeartbeatOffer, type Heartbeats, negotiate, Pulse, readOffer } from './heartbeat.ts'
+import { Parser } from './parser.ts'
+import type { Admission, BrokerOptions, Expulsion, Principal, Refused } from './types.ts'
+import type { Users } from './user-destinations.ts'
+
+/** A session's phases: there is a user only where there is one. */
+type State =
+  | { readonly phase: 'opened' }
+  | { readonly phase: 'authenticating' }
+  | { readonly phase: 'connected'; readonly session: Connected; readonly pulse: Pulse }
+  | { readonly phase: 'closed' }
+
+export interface SessionSurroundings extends Surroundings {
+  readonly users: Users<Connected>
+  readonly heartbeats: Heartbeats
+  readonly options: BrokerOptions
+  /** The connection is over; nothing comes from it any more. */
+  gone(session: Session): void
+}
+
+/** How long a closed connection may take to deliver what was written and to say good-bye. */
+const LINGER_MS = 5_000
+
+/** Refused CONNECTs and violations, before a version is settled. */
+const UNSETTLED: Version = '1.0'
+
+export class Session implements ConnectionHandler, Beating, Line {
+  readonly #connection: Connection
+  readonly #all: SessionSurroundings
+  readonly #parser: Parser
+  #state: State = { phase: 'opened' }
+  /** A frame is being worked on. */
+  #busy = false
+  #paused = false
+  /** The way to the peer is closed or closing: nothing is read or written any more. What came before still counts. */
+  #gone: string | undefined
+  #connectTimer: Cancel
+  #lingerTimer: Cancel | undefined
+
+  constructor(connection: Connection, surroundings: SessionSurroundings) {
+    const { clock, limits } = surroundings
+    this.#connection = connection
+    this.#all = surroundings
+    this.#parser = new Parser({ ...limits, frameBytes: limits.frameBytesBeforeLogin })
+    this.#connectTimer = clock.after(limits.connectTimeoutMs, () => this.#loginTimeout())
+  }
+
+  // What the connection tells
+
+  data(octets: Buffer): void {
+    if (this.#gone !== undefined || this.#state.phase === 'closed') return
+    if (this.#state.phase === 'connected') this.#state.pulse.heard(this.#all.clock.now())
+    this.#parser.push(octets)
+    this.#work()
+  }
+
+  alive(): void {
+    if (this.#state.phase === 'connected') this.#state.pulse.heard(this.#all.clock.now())
+  }
+
+  drained(): void {
+    if (this.#state.phase === 'connected') this.#state.session.drained()
+  }
+
+  closed(code: number, reason: string): void {
+    this.#connectTimer()
+    this.#lingerTimer?.()
+    this.#all.gone(this)
+    this.#depart(reason === '' ? `connection closed with ${code}` : `${code} ${reason}`)
+    // Only frames of a session count after its end; a login that is under way has nobody to be for any more
+    if (!this.#busy || this.#state.phase !== 'connected') this.#finish()
+  }
+
+  // What the broker asks
+
+  get buffered(): number {
+    return this.#connection.buffered
+  }
+
+  /** Cuts the session; frames that wait are dropped. */
+  disconnect(code: number, reason: string): void {
+    if (this.#state.phase === 'closed') return
+    this.#depart(reason)
+    this.#finish()
+    this.#close(code, reason)
+  }
+
+  /** Closes for a restart of the server; frames that have come before still count. */
+  shutdown(reason: string): void {
+    if (this.#gone !== undefined || this.#state.phase === 'closed') return
+    this.#all.observer.expelled?.('shutdown', reason)
+    this.#depart(reason)
+    this.#close(CLOSE_CODES.shutdown, reason)
+  }
+
+  terminate(): void {
+    this.#connection.terminate()
+  }
+
+  // What the wheel asks
+
+  beat(): void {
+    this.write(HEARTBEAT)
+  }
+
+  ping(): boolean {
+    return this.#connection.ping()
+  }
+
+  listening(): boolean {
+    return !this.#paused
+  }
+
+  /** No ERROR: nobody is there to read it. */
+  silent(ms: number): void {
+    this.#expel('heart-beat', `no sign of life for ${ms} ms`)
+  }
+
+  // Reading
+
+  /** Works on what has come, a frame at a time, until something must be waited for. */
+  #work(): void {
+    while (!this.#busy && this.#state.phase !== 'closed') {
+      const item = this.#parser.next()
+      if (item === undefined) break
+      if (item.kind === 'violation') this.#fail(item.violation)
+      else if (item.kind === 'frame') this.#step(item.frame)
+    }
+    if (this.#gone !== undefined && !this.#busy) this.#finish()
+    this.#regulate()
+  }
+
+  #step(frame: ClientFrame): void {
+    const state = this.#state
+    switch (state.phase) {
+      case 'opened':
+        if (frame.command === 'CONNECT' || frame.command === 'STOMP') this.#connect(frame)
+        else this.#fail(notConnected(frame))
+        break
+      case 'connected':
+        this.#perform(state.session, frame)
+        break
+      case 'authenticating':
+      case 'closed':
+        throw new Error(`a frame is read while ${state.phase}`)
+    }
+  }
+
+  #perform(session: Connected, frame: ClientFrame): void {
+    this.#all.observer.frameIn?.(frame.command)
+    const outcome = session.perform(frame)
+    if (!(outcome instanceof Promise)) {
+      this.#settle(session, frame, outcome)
+      return
+    }
+    this.#busy = true
+    outcome
+      .catch((error: unknown): Outcome => this.#bug(error, frame))
+      .then((settled) => {
+        this.#busy = false
+        this.#settle(session, frame, settled)
+        this.#work()
+      })
+      .catch((error: unknown) => this.#all.observer.failed?.(error, 'session'))
+  }
+
+  #bug(error: unknown, { command, headers }: ClientFrame): Outcome {
+    this.#all.observer.failed?.(error, command)
+    return { kind: 'refused', refusals: [{ refused: internal(), destination: headers['destination'] ?? '' }] }
+  }
+
+  /** The work is done: says so, if that was asked for. */
+  #settle(session: Connected, { headers }: ClientFrame, outcome: Outcome): void {
+    if (this.#state.phase !== 'connected') return
+    const receipt = headers['receipt']
+    switch (outcome.kind) {
+      case 'done':
+        this.#receipt(session, receipt)
+        break
+      case 'refused':
+        for (const refusal of outcome.refusals) session.tellRefusal(refusal, receipt)
+        break
+      case 'violation':
+        this.#fail({ ...outcome.violation, receipt })
+        break
+      case 'goodbye':
+        this.#receipt(session, receipt)
+        this.disconnect(1000, 'DISCONNECT')
+        break
+    }
+  }
+
+  #receipt(session: Connected, receipt: string | undefined): void {
+    if (receipt === undefined) return
+    this.write(encodeFrame('RECEIPT', [['receipt-id', receipt]], session.version))
+    this.#all.observer.frameOut?.('RECEIPT', 1)
+  }
+
+  /** Stops reading while more waits than may, and goes on when there is room. */
+  #regulate(): void {
+    const { queuedBytes } = this.#all.limits
+    const waiting = this.#busy ? this.#parser.waiting : 0
+    if (this.#paused && waiting <= queuedBytes / 2) {
+      this.#paused = false
+      this.#connection.resume()
+      if (this.#state.phase === 'connected') this.#state.pulse.heard(this.#all.clock.now())
+    } else if (!this.#paused && waiting > queuedBytes && this.#gone === undefined) {
+      this.#paused = this.#connection.pause()
+      if (!this.#paused)
+        this.#fail(
+          exceeded(
+            `more than ${queuedBytes} octets waiting`,
+            'Frames come faster than they are worked on, and this transport cannot be slowed down. Wait for receipts.',
+          ),
+        )
+    }
+  }
+
+  // CONNECT
+
+  #connect(frame: ClientFrame): void {
+    const { headers } = frame
+    this.#all.observer.frameIn?.(frame.command)
+    const version = highestCommon(headers['accept-version'])
+    const heartbeat = readOffer(headers['heart-beat'])
+    if (version === undefined) this.#failVersion(headers['receipt'])
+    else if (heartbeat === undefined) this.#fail(malformedHeartbeat(headers['receipt']))
+    else this.#logIn(frame, version, heartbeat)
+  }
+
+  #logIn(frame: ClientFrame, version: Version, heartbeat: HeartbeatOffer): void {
+    this.#parser.speak(version, this.#all.limits.frameBytes)
+    const state: State = { phase: 'authenticating' }
+    this.#state = state
+    this.#busy = true
+    this.#authenticate(frame)
+      .then((admission) => {
+        this.#busy = false
+        // Timed out, or closed by the peer, meanwhile: a late answer is nobody's business
+        if (this.#state !== state || this.#gone !== undefined) return
+        const answer = this.#hasRoom(admission)
+        if ('refused' in answer) this.#refuseLogin(answer.refused)
+        else this.#welcome(answer.principal, version, heartbeat)
+        this.#work()
+      })
+      .catch((error: unknown) => this.#all.observer.failed?.(error, 'session'))
+  }
+
+  async #authenticate({ headers }: ClientFrame): Promise<Admission> {
+    try {
+      return await this.#all.options.authenticate({ headers, peer: this.#connection.peer })
+    } catch (error) {
+      this.#all.observer.failed?.(error, 'authenticate')
+      return { refused: internal() }
+    }
+  }
+
+  #hasRoom(admission: Admission): Admission {
+    if ('refused' in admission) return admission
+    const { users, limits } = this.#all
+    if (users.count(admission.principal.user) < limits.sessionsPerUser) return admission
+    return { refused: tooMany(`this user has ${limits.sessionsPerUser} sessions, as many as may be`) }
+  }
+
+  #welcome(principal: Principal, version: Version, offer: HeartbeatOffer): void {
+    const { users, clock, heartbeats, options, observer } = this.#all
+    this.#connectTimer()
+    const id = randomBytes(16).toString('base64url')
+    const session = new Connected({ id, principal, version, peer: this.#connection.peer }, this.#all, this)
+    const pulse = new Pulse(this, negotiate(options.heartbeat, offer), clock.now())
+    this.#state = { phase: 'connected', session, pulse }
+    users.join(session)
+    heartbeats.add(pulse)
+    this.write(this.#connectedFrame(session))
+    observer.frameOut?.('CONNECTED', 1)
+    if (this.#gone === undefined) observer.connected?.(session)
+  }
+
+  /** "CONNECTED frames ... will not escape" (STOMP 1.2, "Value Encoding"). What lets a session be resumed will go in here. */
+  #connectedFrame({ id, version, principal }: Connected): Buffer {
+    const { server, heartbeat } = this.#all.options
+    const lines: HeaderLine[] = [
+      ['version', version],
+      ['heart-beat', `${heartbeat.sends},${heartbeat.wants}`],
+      ['session', id],
+      ['server', oneLine(server)],
+      ['user-name', oneLine(principal.user)],
+    ]
+    return encodeFrame('CONNECTED', lines, UNSETTLED)
+  }
+
+  #refuseLogin({ code, message }: Refused): void {
+    this.#all.observer.refused?.(code)
+    const lines: HeaderLine[] = [
+      ['message', oneLine(`${code} ${message}`)],
+      ['content-type', 'application/json'],
+    ]
+    this.#error('login', message, lines, JSON.stringify({ code, message }))
+  }
+
+  #loginTimeout(): void {
+    const detail = `no session within ${this.#all.limits.connectTimeoutMs} ms`
+    this.#error(
+      'login-timeout',
+      detail,
+      [['message', detail]],
+      'A connection must send CONNECT, and be let in, in time.',
+    )
+  }
+
+  // Writing
+
+  write(frame: Buffer): void {
+    if (this.#gone !== undefined) return
+    this.#connection.send(frame)
+    if (this.#state.phase === 'connected') this.#state.pulse.sent(this.#all.clock.now())
+    const { buffered } = this.#connection
+    if (buffered > this.#all.limits.bufferedBytes)
+      this.#expel('slow-reader', `reads too slowly: ${buffered} octets are waiting`)
+  }
+
+  #fail({ cause, message, explanation, receipt }: Violation): void {
+    const lines: HeaderLine[] = [
+      ['message', oneLine(message)],
+      ['content-type', 'text/plain;charset=UTF-8'],
+    ]
+    if (receipt !== undefined) lines.push(['receipt-id', receipt])
+    this.#error(cause, message, lines, explanation)
+  }
+
+  /** "If the server does not support any of the protocol versions ... it MUST respond with an ERROR frame" (STOMP 1.2). */
+  #failVersion(receipt: string | undefined): void {
+    const message = 'no STOMP version in common'
+    const lines: HeaderLine[] = [
+      ['version', VERSIONS.join(',')],
+      ['message', message],
+      ['content-type', 'text/plain'],
+    ]
+    if (receipt !== undefined) lines.push(['receipt-id', receipt])
+    this.#error('protocol', message, lines, `Supported protocol versions are ${VERSIONS.join(' ')}`)
+  }
+
+  /** "The server MUST then close the connection just after sending the ERROR frame" (STOMP 1.2, ERROR). */
+  #error(cause: Expulsion, detail: string, lines: readonly HeaderLine[], body: string): void {
+    if (this.#state.phase === 'closed') return
+    const version = this.#state.phase === 'connected' ? this.#state.session.version : UNSETTLED
+    if (this.#gone === undefined) {
+      this.#connection.send(encodeFrame('ERROR', lines, version, body))
+      this.#all.observer.frameOut?.('ERROR', 1)
+    }
+    this.#expel(cause, detail)
+  }
+
+  // Ending
+
+  #expel(cause: Expulsion, detail: string): void {
+    if (this.#state.phase === 'closed') return
+    if (this.#gone === undefined) this.#all.observer.expelled?.(cause, detail)
+    this.disconnect(CLOSE_CODES[cause], detail)
+  }
+
+  /** From here on nothing reaches the peer, and nothing more is taken from it. */
+  #depart(reason: string): void {
+    if (this.#gone !== undefined) return
+    this.#gone = reason
+    if (this.#state.phase !== 'connected') return
+    this.#all.heartbeats.remove(this.#state.pulse)
+    this.#state.session.stopListening()
+  }
+
+  /** Nothing is left to do. */
+  #finish(): void {
+    const state = this.#state
+    if (state.phase === 'closed') return
+    this.#connectTimer()
+    this.#state = { phase: 'closed' }
+    if (state.phase !== 'connected') return
+    this.#all.users.leave(state.session)
+    this.#all.observer.disconnected?.(state.session, this.#gone ?? '')
+  }
+
+  #close(code: number, reason: string): void {
+    if (this.#paused) this.#connection.resume()
+    this.#paused = false
+    this.#lingerTimer?.()
+    this.#lingerTimer = this.#all.clock.after(LINGER_MS, () => this.#connection.terminate())
+    this.#connection.close(code, reason)
+  }
+}
+
+/** The highest version that both speak; no `accept-version` means 1.0 (STOMP 1.2, "Protocol Negotiation"). */
+function highestCommon(acceptVersion: string | undefined): Version | undefined {
+  const accepted = (acceptVersion ?? '1.0').split(',').map((version) => version.trim())
+  return VERSIONS.findLast((version) => accepted.includes(version))
+}
+
+function notConnected({ command, headers }: ClientFrame): Violation {
+  return broken(`${command} before CONNECT`, 'A session begins with CONNECT or STOMP.', headers['receipt'])
+}
+
+function malformedHeartbeat(receipt: string | undefined): Violation {
+  return broken('heart-beat is malformed', 'It is two numbers of milliseconds: heart-beat:10000,10000', receipt)
+}

@@ -1,0 +1,109 @@
+/**
+ * Subscriptions, and who listens where. A publication is encoded once per version, whoever gets it;
+ * to each subscriber only its own head is made. Knows nothing of which destinations exist, or who may use them.
+ */
+
+import { encodeTail, type HeaderLine, headerLines, joinFrame, type Version } from './frame.ts'
+import type { Message } from './types.ts'
+
+/** How a subscriber acknowledges (STOMP 1.2, "SUBSCRIBE ack Header"). */
+export type AckMode = 'auto' | 'client' | 'client-individual'
+
+export function isAckMode(text: string): text is AckMode {
+  return text === 'auto' || text === 'client' || text === 'client-individual'
+}
+
+/** The session behind a subscription, as far as delivery goes. */
+export interface Subscriber {
+  readonly id: string
+  readonly version: Version
+  /** Counts the messages of this session: `message-id` is `<session>-<n>`. */
+  nextMessage(): number
+  /** Writes a MESSAGE. A session that reads too slowly is closed by this; never throws. */
+  write(frame: Buffer): void
+}
+
+/** One SUBSCRIBE that is in effect. */
+export class Subscription {
+  /** Undefined for a STOMP 1.0 subscription that is known by its destination alone. */
+  readonly id: string | undefined
+  readonly destination: string
+  readonly ack: AckMode
+  readonly #subscriber: Subscriber
+  /** The part of the head that never changes. */
+  readonly #prefix: string
+
+  constructor(subscriber: Subscriber, id: string | undefined, destination: string, ack: AckMode) {
+    this.#subscriber = subscriber
+    this.id = id
+    this.destination = destination
+    this.ack = ack
+    const lines: HeaderLine[] = [['destination', destination]]
+    if (id !== undefined) lines.unshift(['subscription', id])
+    this.#prefix = `MESSAGE\n${headerLines(lines, subscriber.version)}message-id:${subscriber.id}-`
+  }
+
+  /** Writes one MESSAGE. `n` is its number in the session, for whoever must know it beforehand. */
+  deliver(message: Message, n: number = this.#subscriber.nextMessage(), redelivered = false): void {
+    const { id, version } = this.#subscriber
+    // In modes other than auto "the MESSAGE frame MUST contain an ack header" (STOMP 1.2, MESSAGE)
+    const ack = this.ack === 'auto' ? '' : `ack:${id}-${n}\n`
+    const head = `${this.#prefix}${n}\n${ack}${redelivered ? 'redelivered:true\n' : ''}`
+    this.#subscriber.write(joinFrame(head, tailOf(message, version)))
+  }
+}
+
+/** Destination → subscriptions of any session. */
+export class Listeners {
+  readonly #byDestination = new Map<string, Set<Subscription>>()
+
+  add(subscription: Subscription): void {
+    const listeners = this.#byDestination.get(subscription.destination)
+    if (listeners) listeners.add(subscription)
+    else this.#byDestination.set(subscription.destination, new Set([subscription]))
+  }
+
+  remove(subscription: Subscription): void {
+    const listeners = this.#byDestination.get(subscription.destination)
+    if (listeners?.delete(subscription) && listeners.size === 0) this.#byDestination.delete(subscription.destination)
+  }
+
+  /** To every subscription of the destination; how many. */
+  publish(destination: string, message: Message): number {
+    const listeners = this.#byDestination.get(destination)
+    if (listeners === undefined) return 0
+    const count = listeners.size
+    for (const subscription of listeners) subscription.deliver(message)
+    return count
+  }
+}
+
+/** Headers of a MESSAGE that the broker alone writes. */
+const RESERVED = new Set([
+  'destination',
+  'subscription',
+  'message-id',
+  'ack',
+  'redelivered',
+  'content-length',
+  'content-type',
+])
+
+const tails = new WeakMap<Message, Map<Version, Buffer>>()
+
+/** All of a MESSAGE that its subscribers of one version share. Kept as long as the message object is. */
+function tailOf(message: Message, version: Version): Buffer {
+  const byVersion = tails.get(message) ?? new Map<Version, Buffer>()
+  let tail = byVersion.get(version)
+  if (tail === undefined) {
+    tail = encodeMessage(message, version)
+    tails.set(message, byVersion.set(version, tail))
+  }
+  return tail
+}
+
+function encodeMessage({ body, contentType = 'application/json', headers = {} }: Message, version: Version): Buffer {
+  const lines = Object.entries(headers).filter(([name]) => !RESERVED.has(name))
+  if (contentType !== '') lines.unshift(['content-type', contentType])
+  return encodeTail(headerLines(lines, version), body)
+}

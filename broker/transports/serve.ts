@@ -1,0 +1,130 @@
+/**
+ * One path of an HTTP server for STOMP: raw WebSocket on the path itself, SockJS on the path and below it.
+ * Knows who may come in; what is said then is the broker's business.
+ */
+
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Broker } from '../types.ts'
+import { queryOf } from './query.ts'
+import { sockJsAcceptor } from './sockjs.ts'
+import { webSocketAcceptor } from './ws.ts'
+
+export interface StompEndpointOptions {
+  readonly server: Server
+  /** Such as `/imserver/ws`, without a slash at its end. */
+  readonly path: string
+  readonly broker: Broker
+  /** The broker's own limit of a frame: what a transport takes in is bounded a little above it. */
+  readonly limits: { readonly frameBytes: number }
+  /** Whether a page of this origin may connect. `origin` is undefined for clients that are no browsers; `host` is the Host header. */
+  readonly allowOrigin: (origin: string | undefined, host: string | undefined) => boolean
+  /** False: nobody new comes in now (503), beside what the broker says itself. */
+  readonly accepting: () => boolean
+  /** Where SockJS's iframe page loads sockjs-client from: the server's own address of it. */
+  readonly sockJsClientUrl: string
+}
+
+export interface StompEndpoint {
+  /** For the HTTP server's requests, before anybody else: true when it was for SockJS and is taken care of. */
+  request(request: IncomingMessage, response: ServerResponse): boolean
+  /** Takes its listener off the HTTP server. Connections stay with the broker. */
+  detach(): void
+}
+
+/** Seconds after which somebody who was turned away may ask again. */
+const RETRY_AFTER_S = 5
+
+/**
+ * Takes over the `upgrade` requests of the server: those for other paths are answered 404.
+ * Requests for SockJS must be given to {@link StompEndpoint.request}.
+ */
+export function serveStomp(options: StompEndpointOptions): StompEndpoint {
+  const { server, path, broker, limits, sockJsClientUrl } = options
+  const longestMessage = 2 * limits.frameBytes + 256 * 1024
+  const webSocket = webSocketAcceptor(longestMessage, (connection) => broker.accept(connection))
+  const sockJs = sockJsAcceptor({ path, clientUrl: sockJsClientUrl, longestMessage }, (connection) =>
+    broker.accept(connection),
+  )
+  const rawPaths = new Set([path, `${path}/`, `${path}/websocket`])
+
+  /** Why nobody may come in by this request; undefined when somebody may. */
+  const refusal = (request: IncomingMessage, opens: boolean): Refusal | undefined => {
+    const { origin, host } = request.headers
+    if (!options.allowOrigin(origin, host)) return { status: 403, why: 'this origin may not connect' }
+    if (opens && !(options.accepting() && broker.accepting))
+      return { status: 503, why: 'no new connections now', retryAfter: RETRY_AFTER_S }
+    return undefined
+  }
+
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    // What goes wrong on a socket ends it; that is all there is to know
+    socket.on('error', () => socket.destroy())
+    const pathname = pathOf(request)
+    const raw = rawPaths.has(pathname)
+    const exists = raw || (pathname.startsWith(`${path}/`) && pathname.endsWith('/websocket'))
+    const refused = exists ? refusal(request, true) : { status: 404, why: 'nothing here takes an upgrade' }
+    if (refused) {
+      refuseUpgrade(socket, refused)
+      return
+    }
+    const peer = {
+      transport: 'websocket',
+      address: request.socket.remoteAddress ?? '',
+      query: queryOf(request.url ?? ''),
+    } as const
+    if (raw) webSocket.accept(request, socket, head, peer)
+    else sockJs.upgrade(request, socket, head)
+  }
+  server.on('upgrade', upgrade)
+
+  return {
+    request(request, response) {
+      const pathname = pathOf(request)
+      if (pathname !== path && !pathname.startsWith(`${path}/`)) return false
+      // Requests of sessions that exist go on while nobody new comes in; a new one is turned away by the broker
+      const refused = refusal(request, pathname === `${path}/info`)
+      if (refused) refuseRequest(response, refused)
+      // The welcome page knows no query
+      else {
+        if (pathname === path) request.url = path
+        sockJs.request(request, response)
+      }
+      return true
+    },
+    detach() {
+      server.off('upgrade', upgrade)
+    },
+  }
+}
+
+interface Refusal {
+  readonly status: number
+  readonly why: string
+  readonly retryAfter?: number
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? '').split('?', 1)[0] as string
+}
+
+function headersOf({ why, retryAfter }: Refusal): Record<string, string> {
+  return {
+    Connection: 'close',
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': String(Buffer.byteLength(why) + 1),
+    ...(retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }),
+  }
+}
+
+function refuseRequest(response: ServerResponse, refusal: Refusal): void {
+  response.writeHead(refusal.status, headersOf(refusal))
+  response.end(`${refusal.why}\n`)
+}
+
+/** An upgrade that is refused is answered by hand: there is no ServerResponse for it. */
+function refuseUpgrade(socket: Duplex, refusal: Refusal): void {
+  const lines = Object.entries(headersOf(refusal)).map(([name, value]) => `${name}: ${value}\r\n`)
+  const head = `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\n${lines.join('')}\r\n`
+  socket.end(`${head}${refusal.why}\n`)
+}

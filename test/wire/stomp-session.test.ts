@@ -1,0 +1,42 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { frame, stompPeer } from '../support/stomp-peer.ts'
+import { type TestServer, testServer } from '../support/stomp-server.ts'
+
+let server: TestServer
+beforeAll(async () => {
+  server = await testServer()
+})
+afterAll(() => server.stop())
+
+describe('a session over a WebSocket', () => {
+  test('CONNECT is answered with CONNECTED that says version, session, server and user-name', async () => {
+    const alice = await stompPeer(server.url, { token: 'alice' })
+    const { headers } = await alice.connect()
+    expect(headers).toMatchObject({
+      version: '1.2',
+      server: 'carillon/test',
+      'user-name': 'alice',
+      'heart-beat': '0,0',
+    })
+    expect(headers['session']).toMatch(/^[\w-]{16,22}$/)
+    expect(alice.ws.protocol).toBe('v12.stomp')
+    await alice.close()
+  })
+
+  test('what a handler tells the session comes as a MESSAGE on its subscription, body untouched', async () => {
+    const alice = await stompPeer(server.url, { token: 'alice' })
+    const connected = await alice.connect()
+    await alice.subscribe('/user/queue/echo', 'e1')
+    alice.send(frame('SEND', { destination: '/app/echo', 'content-type': 'text/x' }, 'grüß {"a": 1}'))
+    const message = await alice.frame('MESSAGE')
+    expect(message.body).toBe('grüß {"a": 1}')
+    expect({ ...message.headers }).toEqual({
+      subscription: 'e1',
+      'message-id': `${connected.headers['session']}-1`,
+      destination: '/user/queue/echo',
+      'content-type': 'text/x',
+      'content-length': '15',
+    })
+    await alice.close()
+  })
+})
