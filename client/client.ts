@@ -311,7 +311,8 @@ export class CallClient {
     const devices = (globalThis.navigator as Navigator | undefined)?.mediaDevices
     return {
       rtc,
-      rtcConfiguration: options.rtcConfiguration ?? {},
+      // One transport for all media: half the candidates, and one relay allocation a side.
+      rtcConfiguration: { bundlePolicy: 'max-bundle', ...options.rtcConfiguration },
       getUserMedia: options.getUserMedia ?? devices?.getUserMedia?.bind(devices),
       video: options.video ?? { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: 'user' },
       audio: options.audio ?? { echoCancellation: true, noiseSuppression: true, autoGainControl: true },

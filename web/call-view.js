@@ -68,6 +68,9 @@ export class CallView {
     this.#remote.srcObject = null
     this.#local.srcObject = null
     $('path').hidden = true
+    this.#stage.dataset.state = 'idle'
+    this.#stage.dataset.remoteVideo = this.#stage.dataset.localVideo = 'false'
+    this.#stage.dataset.sound = 'none'
     $('unblock').hidden = true
     $('timer').textContent = ''
   }
@@ -77,7 +80,6 @@ export class CallView {
     if (!call) return
     if (call.state === 'ended') {
       this.#leave()
-      this.#stage.dataset.state = 'idle'
       this.#controls.replaceChildren()
       document.title = 'Carillon'
       if (this.#focusBefore instanceof HTMLElement && this.#focusBefore.isConnected) this.#focusBefore.focus()
@@ -114,6 +116,7 @@ export class CallView {
     const key = JSON.stringify([
       call.id,
       ringsHere,
+      early(call),
       call.state === 'calling',
       call.hasMicrophone,
       call.muted,
@@ -170,8 +173,7 @@ export class CallView {
     )
     camera.setAttribute('aria-pressed', String(!call.localVideo))
     camera.disabled = call.state === 'calling'
-    const early = call.state === 'calling' || call.state === 'ringing'
-    return [mute, camera, control('hang-up', 'hangup', early ? 'Cancel' : 'Hang up', 'no', () => call.hangUp())]
+    return [mute, camera, control('hang-up', 'hangup', early(call) ? 'Cancel' : 'Hang up', 'no', () => call.hangUp())]
   }
 
   /** @param {import('../client/types.ts').Call} call */
@@ -246,6 +248,11 @@ export class CallView {
   complain(error) {
     this.#say(fault(error))
   }
+}
+
+/** Nobody has answered yet. @param {import('../client/types.ts').Call} call */
+function early(call) {
+  return call.state === 'calling' || call.state === 'ringing'
 }
 
 /** @param {HTMLVideoElement} video @param {MediaStream | undefined} stream @returns whether it is new */
