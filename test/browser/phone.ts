@@ -1,0 +1,169 @@
+/** The softphone in a real Chromium with a made-up camera and microphone, in the hands of a test. */
+
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import type { CallClient } from '../../client/index.ts'
+
+const SCREENSHOTS = fileURLToPath(new URL('./screenshots/', import.meta.url))
+const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+const FLAGS = [
+  '--no-sandbox',
+  '--use-fake-device-for-media-stream',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--allow-loopback-in-peer-connection',
+  '--autoplay-policy=user-gesture-required',
+]
+
+/** One browser process. `asks`: it asks the person for camera and microphone, and nobody answers yes. */
+export function launch({ asks = false } = {}): Promise<Browser> {
+  const executablePath = process.env.CHROMIUM_PATH ?? PLACES.find((path) => existsSync(path))
+  if (!executablePath) throw new Error('no Chromium: apt-get install chromium, or set CHROMIUM_PATH')
+  const args = asks ? FLAGS : [...FLAGS, '--use-fake-ui-for-media-stream']
+  return chromium.launch({ executablePath, args, headless: true })
+}
+
+export type StageState = 'idle' | 'incoming' | 'calling' | 'ringing' | 'connecting' | 'connected'
+
+declare global {
+  /** Set by the page for whoever opens the browser's console. */
+  var carillon: CallClient
+}
+
+/** What is to be expected of every page: kept while tests run, looked at by {@link Phone.complaints}. */
+export class Phone {
+  readonly page: Page
+  readonly #complaints: string[] = []
+
+  private constructor(page: Page) {
+    this.page = page
+    page.on('pageerror', (error) => this.#complaints.push(`uncaught: ${error.message}`))
+    page.on('console', (message) => {
+      // A server that is away is told by Chromium on its own account.
+      if (message.type() === 'error' && !/WebSocket connection|404 \(Not Found\)/.test(message.text())) {
+        this.#complaints.push(message.text())
+      }
+    })
+    page.on('request', (request) => {
+      const { hostname, protocol } = new URL(request.url())
+      if (/^(http|ws)/.test(protocol) && hostname !== '127.0.0.1') this.#complaints.push(`asks ${request.url()}`)
+    })
+  }
+
+  /** A device of its own: nothing is shared with other phones of the same browser. */
+  static async open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Phone> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
+    context.setDefaultTimeout(20_000)
+    const phone = new Phone(await context.newPage())
+    await phone.page.goto(url)
+    return phone
+  }
+
+  /** Signed in under the name, and online. */
+  static async of(browser: Browser, url: string, name: string, options: BrowserContextOptions = {}): Promise<Phone> {
+    const phone = await Phone.open(browser, url, options)
+    await phone.signIn(name)
+    return phone
+  }
+
+  /** Errors of the page, and requests that left the server it came from. */
+  get complaints(): readonly string[] {
+    return this.#complaints
+  }
+
+  async signIn(name: string): Promise<void> {
+    await this.page.fill('#name', name)
+    await this.page.click('#sign-in-form button[type=submit]')
+    await this.connection('online')
+  }
+
+  async connection(state: string): Promise<void> {
+    await this.page.waitForSelector(`#connection[data-state=${state}]`)
+  }
+
+  async calls(name: string, type: 'Video' | 'Voice' = 'Video'): Promise<void> {
+    await this.page.fill('#callee', name)
+    await this.page.click(`#dial button:has-text("${type} call")`)
+  }
+
+  async stage(state: StageState): Promise<void> {
+    await this.page.waitForSelector(`#stage[data-state=${state}]`, { state: 'attached' })
+  }
+
+  async press(control: 'accept' | 'accept-voice' | 'decline' | 'hang-up' | 'mute' | 'camera'): Promise<void> {
+    await this.page.click(`#${control}`)
+  }
+
+  /** Waits until the line of status reads so. */
+  async says(text: string | RegExp): Promise<void> {
+    await this.page.locator('#call-status').filter({ hasText: text }).waitFor()
+  }
+
+  /** Waits until the outcome of a call reads so. */
+  async tells(text: string | RegExp): Promise<void> {
+    await this.page.locator('#outcome-text').filter({ hasText: text }).waitFor()
+  }
+
+  async shows(name: string, status: 'online' | 'offline'): Promise<void> {
+    await this.page.waitForSelector(`.person[data-user="${name}"][data-status=${status}]`)
+  }
+
+  /** Waits until so many more pictures of the other side were decoded than at the first look. */
+  async decodes(more: number): Promise<void> {
+    const first = await this.page.evaluate(received, 'framesDecoded' as const)
+    await this.page.waitForFunction(receivedAtLeast, { kind: 'video', key: 'framesDecoded', least: first + more })
+  }
+
+  async hears(morePackets: number): Promise<void> {
+    await this.page.waitForFunction(receivedAtLeast, { kind: 'audio', key: 'packetsReceived', least: morePackets })
+  }
+
+  /** How the media go. */
+  async path() {
+    await this.page.waitForSelector('#path:not([hidden])')
+    return this.page.evaluate(() => carillon.calls[0]?.path())
+  }
+
+  /** To be looked at: `test/browser/screenshots/`. */
+  async shot(name: string): Promise<void> {
+    mkdirSync(SCREENSHOTS, { recursive: true })
+    await this.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) })
+  }
+
+  async close(): Promise<void> {
+    await this.page.context().close()
+  }
+}
+
+/** Two phones that have talked until both see each other. */
+export async function connect(caller: Phone, callee: Phone, calleeName: string): Promise<void> {
+  await caller.calls(calleeName)
+  await callee.stage('incoming')
+  await callee.press('accept')
+  await Promise.all([caller.stage('connected'), callee.stage('connected')])
+}
+
+// These two run in the page.
+
+async function received(key: 'framesDecoded'): Promise<number> {
+  let sum = 0
+  const report = await carillon.calls[0]?.peerConnection?.getStats()
+  report?.forEach((stat: { type: string; kind: string; framesDecoded?: number }) => {
+    if (stat.type === 'inbound-rtp' && stat.kind === 'video') sum += stat[key] ?? 0
+  })
+  return sum
+}
+
+async function receivedAtLeast(wanted: { kind: string; key: string; least: number }): Promise<boolean> {
+  let sum = 0
+  const report = await carillon.calls[0]?.peerConnection?.getStats()
+  report?.forEach((stat: { type: string; kind: string } & Record<string, unknown>) => {
+    if (stat.type === 'inbound-rtp' && stat.kind === wanted.kind) sum += Number(stat[wanted.key] ?? 0)
+  })
+  return sum >= wanted.least
+}
