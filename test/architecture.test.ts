@@ -27,8 +27,8 @@ const RULES: readonly Rule[] = [
   { files: /^broker\/transports\//, may: [/^broker\//, /^ws$/], why: 'only transports touch ws and SockJS' },
   { files: /^broker\//, may: [/^broker\//], why: 'the broker could be a package of its own' },
   {
-    files: /^src\/calls\/transition\.ts$/,
-    may: [/^src\/calls\/types\.ts$/, /^src\/errors\.ts$/],
+    files: /^src\/calls\/(transition|rules\/.*)\.ts$/,
+    may: [/^src\/calls\/rules\//, /^src\/calls\/types\.ts$/, /^src\/errors\.ts$/],
     pure: true,
     why: 'the rules are a pure function',
   },

@@ -1,0 +1,75 @@
+/** Commands for a call that is over: nothing changes any more, but everybody gets an answer. */
+
+import { accepted, refuse } from '../../errors.ts'
+import type { Actor, Call, CallCommand, CallTimers, Effect } from '../types.ts'
+import { type Decision, type RequestCommand, refused, unchanged } from './decision.ts'
+import { isParty, speaksFor } from './legs.ts'
+import { answeredElsewhere, declinedElsewhere, notAParty, tell } from './words.ts'
+
+export function afterTheEnd(
+  call: Call,
+  command: Exclude<CallCommand, RequestCommand>,
+  now: number,
+  timers: CallTimers,
+): Decision {
+  const forget = command.verb === 'tick' && now >= call.due
+  return { ...answerAfterTheEnd(call, command, now, timers), forget }
+}
+
+export function answerAfterTheEnd(
+  call: Call,
+  command: Exclude<CallCommand, RequestCommand>,
+  now: number,
+  timers: CallTimers,
+): Decision {
+  switch (command.verb) {
+    case 'appear':
+    case 'lose':
+    case 'hear':
+    case 'tick':
+      return unchanged
+    case 'ringing':
+    case 'accept':
+    case 'reject':
+    case 'hangup':
+    case 'signal':
+      break
+  }
+  const { actor } = command
+  if (!isParty(call, actor.user)) return refused(notAParty(call))
+  if (command.verb === 'signal') {
+    const late = now >= (call.endedAt ?? now) + timers.lateSignalMs
+    return late ? refused(refuse('notFound', 'callId: this call is over', { callId: call.callId })) : unchanged
+  }
+  const closing = closingFrame(call, actor)
+  if (command.verb === 'reject' || command.verb === 'hangup') {
+    return { outcome: accepted, effects: closing }
+  }
+  const wentOn = actor.user === call.callee && call.winner && !speaksFor(call.winner, actor)
+  const facts = { callId: call.callId, status: call.status, ...(call.reason ? { reason: call.reason } : {}) }
+  const refusal = wentOn
+    ? refuse('handledElsewhere', 'answered on another device', facts)
+    : refuse('alreadyOver', `the call is over (${call.status})`, facts)
+  return { outcome: refusal, effects: closing }
+}
+
+/** The frame with which this device was, or would have been, told that the call is over. */
+function closingFrame(call: Call, actor: Actor): readonly Effect[] {
+  const { device, user } = actor
+  if (device === undefined) return []
+  const { callId, reason } = call
+  switch (call.status) {
+    case 'MISSED':
+      return [tell({ device }, 'call/timeout', { callId })]
+    case 'REJECTED':
+      return user === call.caller
+        ? [tell({ device }, 'call/response', { callId, type: 'REJECT', reason })]
+        : [declinedElsewhere(call, device)]
+    case 'COMPLETED':
+      return user === call.callee && !speaksFor(call.winner, actor)
+        ? [answeredElsewhere(call, device)]
+        : [tell({ device }, 'call/hangup', { callId, reason })]
+    default:
+      return [tell({ device }, 'call/hangup', { callId, reason })]
+  }
+}

@@ -1,0 +1,26 @@
+/** How a device comes to be bound to a leg: again after it was lost, or as the first one of a user who acted as a whole. */
+
+import type { Actor, Call, CallTimers, Leg } from '../types.ts'
+import { scheduled } from './deadlines.ts'
+import type { Rebound } from './decision.ts'
+import { isOver, legFor, legOf } from './legs.ts'
+import { tell } from './words.ts'
+
+/** The call with this leg in the place of the same user's. */
+export function withLeg(call: Call, leg: Leg, timers: CallTimers): Call {
+  return scheduled(leg.user === call.caller ? { ...call, origin: leg } : { ...call, winner: leg }, timers)
+}
+
+/** A lost device that speaks again is bound again, under its new session. */
+export function cameBack(call: Call, actor: Actor, now: number, timers: CallTimers): Rebound {
+  const leg = legOf(call, actor.user)
+  if (isOver(call) || !leg || leg.lostAt === undefined || actor.device === undefined) return { effects: [] }
+  return { write: withLeg(call, legFor(actor, now), timers), effects: [] }
+}
+
+/** The first device that signals for a user who acted as a whole becomes the bound one; the others stop. */
+export function bind(call: Call, user: string, actor: Actor, now: number, timers: CallTimers): Rebound {
+  const next = withLeg({ ...call, rung: user === call.callee ? [] : call.rung }, legFor(actor, now), timers)
+  const body = { callId: call.callId, type: 'ACCEPT', reason: 'ANSWERED_ELSEWHERE' }
+  return { write: next, effects: [tell({ user, except: actor.device }, 'call/down', body)] }
+}

@@ -1,0 +1,44 @@
+/** What a decision is made of. */
+
+import { accepted, type Outcome, type Refusal } from '../../errors.ts'
+import type { Call, CallCommand, Effect } from '../types.ts'
+
+/** The calls that a command may touch. */
+export interface Situation {
+  /** The call that has the command's callId. */
+  readonly call?: Call | undefined
+  /** With a request: the live call that holds the caller's slot, and the one that holds the callee's. */
+  readonly mine?: Call | undefined
+  readonly theirs?: Call | undefined
+}
+
+export interface Decision {
+  /** What the one who gave the command is answered. A refusal may still write: a busy callee leaves a record. */
+  readonly outcome: Outcome
+  /** The command's own call as it shall be; it keeps the version it was loaded with (0: new). */
+  readonly write?: Call | undefined
+  /** Done in order, after the commit. */
+  readonly effects: readonly Effect[]
+  /** What a request does to other calls that hold its slots. All of it is committed together with `write`, or none. */
+  readonly others?: readonly Change[]
+  /** The call is past its tombstone. */
+  readonly forget?: boolean
+}
+
+/** A call as it shall be, and what is done about it after the commit. */
+export interface Change {
+  readonly call: Call
+  readonly effects: readonly Effect[]
+}
+
+export type RequestCommand = Extract<CallCommand, { verb: 'request' }>
+
+export const unchanged: Decision = { outcome: accepted, effects: [] }
+
+export const refused = (outcome: Refusal): Decision => ({ outcome, effects: [] })
+
+/** A change of the command's own call. */
+export const written = ({ call, effects }: Change): Rebound => ({ write: call, effects })
+
+/** What may be missing of a decision until its outcome is known. */
+export type Rebound = Pick<Decision, 'write' | 'effects'>

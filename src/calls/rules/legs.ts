@@ -1,0 +1,35 @@
+/** Parties and their legs: who is who in a call, and who speaks for whom. */
+
+import type { Actor, Call, Leg, Target } from '../types.ts'
+
+/** Whether the call has ended: then nothing about it changes any more. */
+export function isOver(call: Call): boolean {
+  return call.endedAt !== undefined
+}
+
+export const isUnanswered = (call: Call): boolean => call.status === 'CALLING' || call.status === 'RINGING'
+
+export const isParty = (call: Call, user: string): boolean => user === call.caller || user === call.callee
+
+export const peerOf = (call: Call, user: string): string => (user === call.caller ? call.callee : call.caller)
+
+export const legOf = (call: Call, user: string): Leg | undefined => (user === call.caller ? call.origin : call.winner)
+
+export const otherLeg = (call: Call, user: string): Leg | undefined =>
+  user === call.caller ? call.winner : call.origin
+
+export const legFor = (actor: Actor, now: number): Leg => ({
+  user: actor.user,
+  device: actor.device,
+  token: actor.token,
+  heardAt: now,
+})
+
+/** The actor is the leg's own device, or the same token on a new session after that device was lost: it came back. */
+export function speaksFor(leg: Leg | undefined, actor: Actor): boolean {
+  if (!leg || leg.user !== actor.user) return false
+  return leg.device === actor.device || (leg.lostAt !== undefined && leg.token === actor.token)
+}
+
+export const targetOf = (leg: Leg, except?: string): Target =>
+  leg.device === undefined ? { user: leg.user, except } : { device: leg.device }

@@ -1,0 +1,202 @@
+/** Commands for a call that lives. */
+
+import { accepted, refuse } from '../../errors.ts'
+import type { Actor, Call, CallCommand, CallTimers, Effect, KeptSignal, Leg } from '../types.ts'
+import { bind, cameBack, withLeg } from './binding.ts'
+import { end, scheduled } from './deadlines.ts'
+import { type Decision, type RequestCommand, refused, unchanged } from './decision.ts'
+import { isParty, isUnanswered, legFor, legOf, otherLeg, speaksFor, targetOf } from './legs.ts'
+import {
+  answeredElsewhere,
+  declinedElsewhere,
+  elsewhere,
+  elsewhereQuietly,
+  farewell,
+  notAParty,
+  onlyTheCallee,
+  relay,
+  tell,
+  tellLeg,
+} from './words.ts'
+
+/** Signalling of the caller that is kept until somebody answers (contract, section 4). */
+const KEPT_FRAMES = 64
+
+const KEPT_BYTES = 256 * 1024
+
+export function whileLive(
+  call: Call,
+  command: Exclude<CallCommand, RequestCommand>,
+  now: number,
+  timers: CallTimers,
+): Decision {
+  switch (command.verb) {
+    case 'appear':
+      return command.user === call.callee && isUnanswered(call) ? appear(call, command.devices, now, timers) : unchanged
+    case 'lose':
+      return lose(call, command.user, command.device, now, timers)
+    case 'hear':
+      return hear(call, command.user, now, timers)
+    case 'tick':
+      return unchanged
+    case 'ringing':
+    case 'accept':
+    case 'reject':
+    case 'hangup':
+    case 'signal':
+      if (!isParty(call, command.actor.user)) return refused(notAParty(call))
+      return byParty(call, command, now, timers)
+  }
+}
+
+type PartyCommand = Extract<CallCommand, { verb: 'ringing' | 'accept' | 'reject' | 'hangup' | 'signal' }>
+
+function byParty(call: Call, command: PartyCommand, now: number, timers: CallTimers): Decision {
+  const { actor } = command
+  switch (command.verb) {
+    case 'ringing':
+      return ringing(call, actor, now, timers)
+    case 'accept':
+      return accept(call, actor, now, timers)
+    case 'reject':
+      return reject(call, actor, command.reason, now, timers)
+    case 'hangup':
+      return hangUp(call, actor, now, timers)
+    case 'signal':
+      return signal(call, actor, command.signal, now, timers)
+  }
+}
+
+function ringing(call: Call, actor: Actor, now: number, timers: CallTimers): Decision {
+  if (actor.user !== call.callee) return refused(onlyTheCallee(call))
+  if (!isUnanswered(call)) return speaksFor(call.winner, actor) ? unchanged : elsewhere(call, actor)
+  return actor.device === undefined ? unchanged : appear(call, [actor.device], now, timers)
+}
+
+function appear(call: Call, devices: readonly string[], now: number, timers: CallTimers): Decision {
+  const fresh = devices.filter((device) => !call.rung.includes(device) && !call.declined.includes(device))
+  if (fresh.length === 0) return unchanged
+  const first = call.status === 'CALLING'
+  const next = scheduled(
+    { ...call, status: 'RINGING', ringingAt: call.ringingAt ?? now, rung: [...call.rung, ...fresh] },
+    timers,
+  )
+  const body = { ...call.request, caller: call.caller, remainingMs: call.ringUntil - now }
+  const shown = fresh.map((device) => tell({ device }, 'call/request', body))
+  const told: Effect[] = first
+    ? [
+        ...tellLeg(call.origin, 'call/ringing', { callId: call.callId }),
+        { kind: 'news', news: 'call.ringing', call: next },
+      ]
+    : []
+  return { outcome: accepted, write: next, effects: [...shown, ...told] }
+}
+
+export function accept(call: Call, actor: Actor, now: number, timers: CallTimers): Decision {
+  if (actor.user !== call.callee) return refused(onlyTheCallee(call))
+  if (!isUnanswered(call)) {
+    if (speaksFor(call.winner, actor)) return { outcome: accepted, ...cameBack(call, actor, now, timers) }
+    return call.winner?.device === undefined && actor.device !== undefined
+      ? { outcome: accepted, ...bind(call, actor.user, actor, now, timers) }
+      : elsewhere(call, actor)
+  }
+  const winner = legFor(actor, now)
+  // A user who answers as a whole (over HTTP) keeps every device ringing until one of them signals.
+  const others = actor.device === undefined ? [] : call.rung.filter((device) => device !== actor.device)
+  const next = scheduled(
+    {
+      ...call,
+      status: 'CONNECTED',
+      winner,
+      rung: actor.device === undefined ? call.rung : [],
+      kept: [],
+      connectedAt: now,
+    },
+    timers,
+  )
+  return {
+    outcome: accepted,
+    write: next,
+    effects: [
+      ...tellLeg(call.origin, 'call/response', { callId: call.callId, type: 'ACCEPT' }),
+      ...others.map((device) => answeredElsewhere(call, device)),
+      ...call.kept.map((kept) => relay(targetOf(winner), call.caller, kept)),
+      { kind: 'news', news: 'call.connected', call: next },
+    ],
+  }
+}
+
+function reject(call: Call, actor: Actor, reason: 'DECLINED' | 'BUSY', now: number, timers: CallTimers): Decision {
+  if (actor.user !== call.callee) return refused(onlyTheCallee(call))
+  if (!isUnanswered(call))
+    return speaksFor(call.winner, actor) ? hangUp(call, actor, now, timers) : elsewhere(call, actor)
+  const others = call.rung.filter((device) => device !== actor.device)
+  if (reason === 'BUSY' && actor.device !== undefined && others.length > 0) {
+    const declined = [...call.declined.filter((device) => device !== actor.device), actor.device]
+    return { outcome: accepted, write: scheduled({ ...call, rung: others, declined }, timers), effects: [] }
+  }
+  const ended = end(call, 'REJECTED', reason, now, timers, [
+    ...tellLeg(call.origin, 'call/response', { callId: call.callId, type: 'REJECT', reason }),
+    ...others.map((device) => declinedElsewhere(call, device)),
+  ])
+  return { outcome: accepted, write: ended.call, effects: ended.effects }
+}
+
+function hangUp(call: Call, actor: Actor, now: number, timers: CallTimers): Decision {
+  if (isUnanswered(call) && actor.user === call.callee) return reject(call, actor, 'DECLINED', now, timers)
+  const leg = legOf(call, actor.user)
+  // A lost device cannot hang up itself, so any other device of its user may.
+  const may =
+    actor.device === undefined || leg?.device === undefined || leg.lostAt !== undefined || speaksFor(leg, actor)
+  if (!may) return elsewhere(call, actor)
+  const ended = isUnanswered(call)
+    ? end(call, 'CANCELLED', 'CANCELLED', now, timers, farewell(call, actor, 'CANCELLED'))
+    : end(call, 'COMPLETED', 'HANGUP', now, timers, farewell(call, actor, 'HANGUP'))
+  return { outcome: accepted, write: ended.call, effects: ended.effects }
+}
+
+function signal(call: Call, actor: Actor, frame: KeptSignal, now: number, timers: CallTimers): Decision {
+  const leg = legOf(call, actor.user)
+  if (!leg) {
+    return refused(refuse('forbidden', 'callId: answer the call before you signal', { callId: call.callId }))
+  }
+  const asTheUser = actor.device === undefined
+  if (!asTheUser && leg.device !== undefined && !speaksFor(leg, actor)) return elsewhereQuietly(call)
+  const bound =
+    !asTheUser && leg.device === undefined
+      ? bind(call, actor.user, actor, now, timers)
+      : cameBack(call, actor, now, timers)
+  if (isUnanswered(call)) return keep(bound.write ?? call, frame, bound.effects, timers)
+  const other = otherLeg(call, actor.user)
+  const relayed = other ? [relay(targetOf(other), actor.user, frame)] : []
+  return { outcome: accepted, write: bound.write, effects: [...bound.effects, ...relayed] }
+}
+
+function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], timers: CallTimers): Decision {
+  const bytes = call.kept.reduce((sum, kept) => sum + kept.body.length, frame.body.length)
+  if (call.kept.length >= KEPT_FRAMES || bytes > KEPT_BYTES) {
+    const limit = `at most ${KEPT_FRAMES} frames and ${KEPT_BYTES} octets are kept before the answer`
+    return refused(refuse('tooMany', `signalling: ${limit}`, { callId: call.callId }))
+  }
+  return { outcome: accepted, write: scheduled({ ...call, kept: [...call.kept, copyOf(frame)] }, timers), effects }
+}
+
+/** What is kept must not hold on to the network buffer that it came in. */
+const copyOf = (frame: KeptSignal): KeptSignal => ({ ...frame, body: Uint8Array.from(frame.body) })
+
+function lose(call: Call, user: string, device: string, now: number, timers: CallTimers): Decision {
+  const losing = (leg: Leg | undefined): Leg | undefined =>
+    leg?.user === user && leg.device === device && leg.lostAt === undefined ? { ...leg, lostAt: now } : leg
+  const origin = losing(call.origin) ?? call.origin
+  const winner = losing(call.winner)
+  const rung = user === call.callee ? call.rung.filter((other) => other !== device) : call.rung
+  if (origin === call.origin && winner === call.winner && rung.length === call.rung.length) return unchanged
+  const next = scheduled({ ...call, origin, ...(winner ? { winner } : {}), rung }, timers)
+  return { outcome: accepted, write: next, effects: [] }
+}
+
+function hear(call: Call, user: string, now: number, timers: CallTimers): Decision {
+  const leg = legOf(call, user)
+  if (!leg || leg.device !== undefined || leg.heardAt === now) return unchanged
+  return { outcome: accepted, write: withLeg(call, { ...leg, heardAt: now }, timers), effects: [] }
+}

@@ -1,0 +1,67 @@
+/** What devices are told, and the refusals that several rules share. */
+
+import { type Refusal, refuse } from '../../errors.ts'
+import type { Actor, Call, CallQueue, Effect, EndReason, KeptSignal, Leg, Target } from '../types.ts'
+import { type Decision, refused } from './decision.ts'
+import { isUnanswered, legOf, otherLeg, targetOf } from './legs.ts'
+
+export const tell = (to: Target, queue: CallQueue, body: Readonly<Record<string, unknown>>): Effect => ({
+  kind: 'tell',
+  to,
+  queue,
+  body,
+})
+
+export const relay = (to: Target, from: string, frame: KeptSignal): Effect => ({
+  kind: 'relay',
+  to,
+  from,
+  signal: frame,
+})
+
+export function tellLeg(
+  leg: Leg | undefined,
+  queue: CallQueue,
+  body: Readonly<Record<string, unknown>>,
+  except?: string,
+): readonly Effect[] {
+  return leg ? [tell(targetOf(leg, except), queue, body)] : []
+}
+
+export function hangUpRung(call: Call, reason: EndReason): readonly Effect[] {
+  return call.rung.map((device) => tell({ device }, 'call/hangup', { callId: call.callId, reason }))
+}
+
+/** Who hears `call/hangup` when a party ends the call: the other party, and the own devices but the one that did it. */
+export function farewell(call: Call, actor: Actor, reason: EndReason): readonly Effect[] {
+  const body = { callId: call.callId, reason }
+  const own = legOf(call, actor.user)
+  const byItself = own?.device !== undefined && own.device === actor.device
+  return [
+    ...(isUnanswered(call) ? hangUpRung(call, reason) : tellLeg(otherLeg(call, actor.user), 'call/hangup', body)),
+    ...(byItself ? [] : tellLeg(own, 'call/hangup', body, actor.device)),
+  ]
+}
+
+export const answeredElsewhere = (call: Call, device: string): Effect =>
+  tell({ device }, 'call/down', { callId: call.callId, type: 'ACCEPT', reason: 'ANSWERED_ELSEWHERE' })
+
+export const declinedElsewhere = (call: Call, device: string): Effect =>
+  tell({ device }, 'call/down', { callId: call.callId, type: 'REJECT', reason: 'DECLINED_ELSEWHERE' })
+
+export const notAParty = (call: Call): Refusal =>
+  refuse('forbidden', 'callId: this is not a call of yours', { callId: call.callId })
+
+export const onlyTheCallee = (call: Call): Refusal =>
+  refuse('forbidden', 'callId: only the callee may answer this call', { callId: call.callId })
+
+const handledElsewhere = (call: Call): Refusal =>
+  refuse('handledElsewhere', 'another device of yours handles this call', { callId: call.callId })
+
+/** 1004, and the window on this device closes. */
+export function elsewhere(call: Call, actor: Actor): Decision {
+  const closing = actor.device === undefined ? [] : [answeredElsewhere(call, actor.device)]
+  return { outcome: handledElsewhere(call), effects: closing }
+}
+
+export const elsewhereQuietly = (call: Call): Decision => refused(handledElsewhere(call))
