@@ -1,5 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
+import { Allocation } from '../../src/adapters/node-turn/allocation.ts'
+import { Allocations } from '../../src/adapters/node-turn/allocations.ts'
 import { openUdp } from '../../src/adapters/node-turn/ports.ts'
+import { TestClock } from '../support/clock.ts'
 import { closing, onIPv6, relay } from './fixture.ts'
 import { ATTR, attribute, CLASS, encode, METHOD, Reply, TurnClient, UDP } from './turn-client.ts'
 
@@ -36,6 +39,10 @@ describe('Binding', () => {
     alice.sendRaw(change(4, 0))
     alice.sendRaw(Buffer.concat([good, Buffer.alloc(4)]))
     alice.sendRaw(good.subarray(0, 19))
+    // an attribute that says it is longer than the message
+    alice.sendRaw(
+      encode({ method: METHOD.binding, attributes: [attribute(ATTR.software, Buffer.alloc(4))] }).fill(9, 23, 24),
+    )
     await alice.nothingCame()
   })
 })
@@ -337,6 +344,49 @@ describe('ports and bounds', () => {
     const codes = (await Promise.all(clients.map((each) => each.allocate()))).map(({ code }) => code)
     expect(codes.filter((code) => code === undefined)).toHaveLength(2)
     expect(codes.filter((code) => code === 508)).toHaveLength(2)
+  })
+
+  test('places are counted while ports are still being bound (#11)', () => {
+    const allocations = new Allocations({ perUser: 2, most: 3 })
+    const from = (port: number) => ({ family: 4, address: '192.0.2.1', port }) as const
+    expect(allocations.reserve(from(1), 'alice', 'a')).toBe('reserved')
+    expect(allocations.pending(from(1))).toBe('a')
+    expect(allocations.reserve(from(2), 'alice', 'b')).toBe('reserved')
+    expect(allocations.reserve(from(3), 'alice', 'c')).toBe('quota')
+    expect(allocations.reserve(from(3), 'bob', 'c')).toBe('reserved')
+    expect(allocations.reserve(from(4), 'carol', 'd')).toBe('full')
+    allocations.giveUp(from(1), 'alice')
+    expect(allocations.pending(from(1))).toBeUndefined()
+    expect(allocations.reserve(from(4), 'alice', 'd')).toBe('reserved')
+  })
+
+  test('trouble of one relay socket ends its allocation and nothing else (#10)', async () => {
+    const clock = new TestClock()
+    const socket = await openUdp('127.0.0.1', 0)
+    const client = { family: 4, address: '127.0.0.1', port: 9 } as const
+    let released = 0
+    const allocation = new Allocation(
+      {
+        client,
+        caller: { username: '1:alice', password: '', user: 'alice', expiresAt: 1 },
+        transaction: '',
+        socket,
+        relayed: client,
+        bounds: { permissions: 1, channels: 1, bytesPerSecond: 0 },
+        clock,
+        traffic: { packets: 0, bytes: 0, dropped: 0 },
+        toClient: () => true,
+        route: () => ({ kind: 'socket' }),
+        released: () => void released++,
+      },
+      600,
+    )
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+    socket.emit('error', new Error('ENOBUFS'))
+    await closed
+    allocation.release()
+    expect(released).toBe(1)
+    expect(clock.waiting).toBe(0)
   })
 
   test('stop() ends every allocation and closes every socket in the middle of a call (#9)', async () => {

@@ -78,6 +78,16 @@ describe('who may allocate', () => {
     expect((await alice.allocate()).code).toBe(401)
   })
 
+  test('another realm is 401 even when the key is right', async () => {
+    const { client } = await relay()
+    const alice = await client()
+    await alice.greet()
+    const { key } = alice
+    const draft = alice.signed({ method: METHOD.allocate, attributes: [UDP] })
+    const attributes = draft.attributes?.map((each) => (each[0] === ATTR.realm ? attribute(ATTR.realm, 'other') : each))
+    expect((await alice.ask({ ...draft, attributes: attributes ?? [], key })).code).toBe(401)
+  })
+
   test('the password of nobody is the text of a function (#2)', async () => {
     const { address } = await relay()
     const username = 'constructor'
