@@ -24,9 +24,9 @@ process.on('uncaughtException', (error) => {
 })
 
 for (const warning of config.warnings) log.warn({}, warning)
-const server = await startServer(config, { clock: systemClock, log }).catch((error: unknown) => fail(reasonOf(error)))
-greet(config, server)
-stopOnSignals(server, log)
+const starting = startServer(config, { clock: systemClock, log }).catch((error: unknown) => fail(reasonOf(error)))
+stopOnSignals(starting, log)
+greet(config, await starting)
 
 function configuration(): Config {
   try {
@@ -56,8 +56,8 @@ function greet({ demo, turn }: Config, { url }: RunningServer): void {
   process.stdout.write(`${lines.join('\n')}\n`)
 }
 
-/** The first signal stops in order; the second one ends at once. */
-function stopOnSignals(running: RunningServer, log: Log): void {
+/** The first signal stops in order (a server that is starting does that first); the second one ends at once. */
+function stopOnSignals(starting: Promise<RunningServer>, log: Log): void {
   let stopping = false
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) {
@@ -66,13 +66,15 @@ function stopOnSignals(running: RunningServer, log: Log): void {
     }
     stopping = true
     log.info({ signal }, 'stopping: no new connections; sessions are closed in steps')
-    running.stop().then(
-      () => {
-        log.info({}, 'stopped')
-        process.exit(0)
-      },
-      (error: unknown) => fail(reasonOf(error)),
-    )
+    starting
+      .then((server) => server.stop())
+      .then(
+        () => {
+          log.info({}, 'stopped')
+          process.exit(0)
+        },
+        (error: unknown) => fail(reasonOf(error)),
+      )
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
