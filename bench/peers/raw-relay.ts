@@ -1,0 +1,47 @@
+/**
+ * The reference: the least that a relay on the package ws can do. It forwards each message as it came, by `ws.send`,
+ * and parses, checks and remembers nothing. Whatever carries messages through ws costs this much.
+ *
+ * `/pair/<name>`: what one of two says reaches the other. `/fan/out` speaks to everybody at `/fan/in`.
+ */
+
+import type { AddressInfo } from 'node:net'
+import { type WebSocket, WebSocketServer } from 'ws'
+
+const waiting = new Map<string, WebSocket>()
+const listeners = new Set<WebSocket>()
+
+const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false, clientTracking: false })
+
+server.on('connection', (ws, { url = '' }) => {
+  if (url === '/fan/in') {
+    listeners.add(ws)
+    ws.on('close', () => listeners.delete(ws))
+  } else if (url === '/fan/out') {
+    ws.on('message', (data, binary) => {
+      for (const listener of listeners) listener.send(data, { binary })
+    })
+  } else pair(ws, url)
+})
+
+server.on('listening', () => {
+  const { port } = server.address() as AddressInfo
+  process.stdout.write(`${JSON.stringify({ url: `http://127.0.0.1:${port}` })}\n`)
+})
+
+/** The first of a name waits for the second. */
+function pair(ws: WebSocket, name: string): void {
+  const partner = waiting.get(name)
+  if (partner === undefined) {
+    waiting.set(name, ws)
+    ws.on('close', () => waiting.delete(name))
+    return
+  }
+  waiting.delete(name)
+  forward(ws, partner)
+  forward(partner, ws)
+}
+
+function forward(from: WebSocket, to: WebSocket): void {
+  from.on('message', (data, binary) => to.send(data, { binary }))
+}

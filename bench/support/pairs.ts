@@ -1,0 +1,77 @@
+/** Pairs of the reference and of Carillon that say the very same octets to each other. */
+
+import type { Pair, Side } from './exchange.ts'
+import { Peer } from './peer.ts'
+import { CALL_QUEUES, destinationOf, logIn, sendOf } from './stomp.ts'
+
+const BODY_OCTETS = 700
+
+/** Pairs in established calls: the callee has answered, and both are bound. */
+export function connectedCalls(url: string, count: number): Promise<Pair[]> {
+  return all(count, async (n) => {
+    const caller = await logIn(url, `caller-${n}`, { subscriptions: CALL_QUEUES })
+    const callee = await logIn(url, `callee-${n}`, { subscriptions: CALL_QUEUES })
+    const callId = callIdOf(n)
+    const rings = callee.hears((frame) => destinationOf(frame) === '/user/queue/call/request')
+    caller.send(sendOf('/app/call/request', JSON.stringify({ callId, callee: `callee-${n}`, callerUserName: 'Bench' })))
+    await rings
+    const answered = caller.hears((frame) => destinationOf(frame) === '/user/queue/call/response')
+    callee.send(sendOf('/app/call/response', JSON.stringify({ callId, type: 'ACCEPT' })))
+    await answered
+    return pairOf(caller, callee, callId)
+  })
+}
+
+/** Pairs at the raw relay, which send what the others send. */
+export function rawPairs(url: string, count: number): Promise<Pair[]> {
+  return all(count, async (n) => {
+    const address = `${url.replace('http', 'ws')}/pair/${n}`
+    return pairOf(await Peer.open(address), await Peer.open(address), callIdOf(n))
+  })
+}
+
+export async function closeAll(pairs: readonly Pair[]): Promise<void> {
+  await Promise.all(pairs.flatMap((pair) => pair.map(({ peer }) => peer.close())))
+}
+
+function pairOf(one: Peer, other: Peer, callId: string): Pair {
+  const offer = signalOf(callId, 'OFFER')
+  const answer = signalOf(callId, 'ANSWER')
+  const side = (peer: Peer, says: string, hears: string): Side => ({
+    peer,
+    says: sendOf('/app/rtc/signaling', says),
+    hears: Buffer.from(`${hears}\0`),
+  })
+  return [side(one, offer, answer), side(other, answer, offer)]
+}
+
+const callIdOf = (n: number) => `bench-${String(n).padStart(30, '0')}`
+
+/** A body of 700 octets in which an SDP is what it is in calls: lines, with CR LF escaped as JSON has it. */
+function signalOf(callId: string, type: 'OFFER' | 'ANSWER'): string {
+  const body = (payload: string) => JSON.stringify({ callId, type, payload })
+  const sdp = [
+    'v=0',
+    'o=- 4611731400430051336 2 IN IP4 127.0.0.1',
+    's=-',
+    't=0 0',
+    'a=group:BUNDLE 0',
+    'm=audio 9 UDP/TLS/RTP/SAVPF 111 63',
+    'c=IN IP4 0.0.0.0',
+    'a=rtcp:9 IN IP4 0.0.0.0',
+    'a=ice-ufrag:Yk3p',
+    'a=ice-pwd:0mQ2rT5uW8xZ1cF4hJ7kM9pS',
+    'a=fingerprint:sha-256 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF',
+    'a=setup:actpass',
+    'a=mid:0',
+    'a=sendrecv',
+    'a=rtcp-mux',
+    'a=rtpmap:111 opus/48000/2',
+    'a=ssrc:1001 cname:',
+  ].join('\r\n')
+  return body(sdp.padEnd(sdp.length + BODY_OCTETS - Buffer.byteLength(body(sdp)), 'x'))
+}
+
+function all<T>(count: number, make: (n: number) => Promise<T>): Promise<T[]> {
+  return Promise.all(Array.from({ length: count }, (_, n) => make(n)))
+}

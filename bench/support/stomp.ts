@@ -1,0 +1,73 @@
+/** Sessions of Carillon as a load generator needs them: logged in, subscribed, and frames made by hand. */
+
+import { createHmac } from 'node:crypto'
+import { Peer, textMessage } from './peer.ts'
+
+/** What the measured server checks tokens with. It lives as long as a run and guards nothing. */
+export const SECRET = 'a secret for the benchmark and nothing else'
+
+/** Where a device hears of calls: all that the client of the field subscribes to. */
+export const CALL_QUEUES = [
+  '/user/queue/call/request',
+  '/user/queue/call/response',
+  '/user/queue/call/down',
+  '/user/queue/call/hangup',
+  '/user/queue/call/timeout',
+  '/user/queue/call/ringing',
+  '/user/queue/rtc/signaling',
+  '/user/queue/errors',
+] as const
+
+/** A SEND as a message that can be sent again and again. */
+export function sendOf(destination: string, body: string): Buffer {
+  const length = Buffer.byteLength(body)
+  return textMessage(
+    `SEND\ndestination:${destination}\ncontent-type:application/json\ncontent-length:${length}\n\n${body}\0`,
+  )
+}
+
+/** The `destination` of a MESSAGE; empty for other frames and heart-beats. */
+export function destinationOf(frame: Buffer): string {
+  const from = frame.indexOf('\ndestination:') + '\ndestination:'.length
+  return from < '\ndestination:'.length ? '' : frame.toString('utf8', from, frame.indexOf(10, from))
+}
+
+export interface Login {
+  readonly subscriptions: readonly string[]
+  /** `heart-beat` of CONNECT. */
+  readonly heartbeat?: string
+}
+
+/** Connects a user with a token of its own and waits until every subscription is in effect. */
+export async function logIn(url: string, user: string, { subscriptions, heartbeat = '0,0' }: Login): Promise<Peer> {
+  const peer = await Peer.open(`${url.replace('http', 'ws')}/imserver/ws?userId=${encodeURIComponent(user)}`)
+  const connected = peer.hears((frame) => startsWith(frame, 'CONNECTED') || failed(frame))
+  peer.send(textMessage(`CONNECT\naccept-version:1.2\nhost:bench\nheart-beat:${heartbeat}\nide:${tokenOf(user)}\n\n\0`))
+  await connected
+  if (subscriptions.length === 0) return peer
+  const subscribed = peer.hears((frame) => startsWith(frame, 'RECEIPT') || failed(frame))
+  subscriptions.forEach((destination, i) => {
+    const receipt = i === subscriptions.length - 1 ? 'receipt:subscribed\n' : ''
+    peer.send(textMessage(`SUBSCRIBE\nid:${i}\ndestination:${destination}\n${receipt}\n\0`))
+  })
+  await subscribed
+  return peer
+}
+
+function startsWith(frame: Buffer, command: string): boolean {
+  return frame.toString('latin1', 0, command.length) === command
+}
+
+/** Throws what the server complains of. */
+function failed(frame: Buffer): false {
+  if (startsWith(frame, 'ERROR') || destinationOf(frame) === '/user/queue/errors') throw new Error(frame.toString())
+  return false
+}
+
+/** A JSON Web Token (RFC 7519), HS256, good for an hour. */
+function tokenOf(user: string): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const now = Math.floor(Date.now() / 1000)
+  const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: user, iat: now, exp: now + 3600 })}`
+  return `${signed}.${createHmac('sha256', SECRET).update(signed).digest('base64url')}`
+}
