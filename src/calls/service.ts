@@ -190,7 +190,7 @@ export class CallService {
     for (const effect of effects) {
       switch (effect.kind) {
         case 'tell':
-          this.#tell(effect.to, effect.queue, effect.body)
+          this.#tell(effect)
           break
         case 'relay':
           this.#relay(effect.to, effect.from, effect.signal)
@@ -211,8 +211,8 @@ export class CallService {
     if (devices.length > 0) await this.#attempt(callId, { verb: 'appear', user: callee, devices })
   }
 
-  #tell(to: Target, name: CallQueue, body: Readonly<Record<string, unknown>>): void {
-    this.#send(to, queue(name), { body: JSON.stringify(body) })
+  #tell({ to, queue: name, body, headers }: Extract<Effect, { kind: 'tell' }>): void {
+    this.#send(to, queue(name), { body: JSON.stringify(body), ...(headers && { headers }) })
   }
 
   #relay(to: Target, from: UserId, { body, contentType }: KeptSignal): void {

@@ -127,6 +127,8 @@ export type Effect =
       readonly to: Target
       readonly queue: CallQueue
       readonly body: Readonly<Record<string, unknown>>
+      /** Facts beside the body, as STOMP headers. */
+      readonly headers?: Readonly<Record<string, string>>
     }
   /** Show the call to the callee's devices: each that listens then `appear`s. */
   | { readonly kind: 'ring'; readonly call: Call }

@@ -36,6 +36,7 @@ describe('REQUEST', () => {
     expect(hears('bob/laptop')).toEqual(['call/request VIDEO'])
     expect(hears('alice/phone')).toEqual(['call/ringing'])
     expect(hears('alice/laptop')).toEqual([])
+    expect(world.devices.heard.at(-1)).toMatchObject({ body: { callId: 'c1' }, headers: { devices: '2' } })
     expect(world.devices.heard[0]?.body).toEqual({
       callId: 'c1',
       type: 'VIDEO',

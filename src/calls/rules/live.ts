@@ -83,9 +83,10 @@ function appear(call: Call, devices: readonly string[], now: number, timers: Cal
   )
   const body = { ...call.request, caller: call.caller, remainingMs: call.ringUntil - now }
   const shown = fresh.map((device) => tell({ device }, 'call/request', body))
+  const headers = { devices: String(fresh.length) }
   const told: Effect[] = first
     ? [
-        ...tellLeg(call.origin, 'call/ringing', { callId: call.callId }),
+        { ...tell(targetOf(call.origin), 'call/ringing', { callId: call.callId }), headers },
         { kind: 'news', news: 'call.ringing', call: next },
       ]
     : []

@@ -5,7 +5,11 @@ import type { Actor, Call, CallQueue, Effect, EndReason, KeptSignal, Leg, Target
 import { type Decision, refused } from './decision.ts'
 import { isUnanswered, legOf, otherLeg, targetOf } from './legs.ts'
 
-export const tell = (to: Target, queue: CallQueue, body: Readonly<Record<string, unknown>>): Effect => ({
+export const tell = (
+  to: Target,
+  queue: CallQueue,
+  body: Readonly<Record<string, unknown>>,
+): Extract<Effect, { kind: 'tell' }> => ({
   kind: 'tell',
   to,
   queue,
