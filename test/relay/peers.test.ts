@@ -147,4 +147,9 @@ describe('IPv6 addresses (#16)', () => {
     expect(groups(short).join(':')).toBe(long)
     expect(canonical(long)).toBe(short)
   })
+
+  test('lose their zone when they are written out', () => {
+    expect(groups('fe80::1%eth0').join(':')).toBe('fe80:0:0:0:0:0:0:1')
+    expect(canonical('fe80::1%eth0')).toBe('fe80::1')
+  })
 })

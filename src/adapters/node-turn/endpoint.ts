@@ -43,9 +43,9 @@ export function fromNodeTurn(value: unknown): Endpoint {
   return endpoint(address, port)
 }
 
-/** The eight groups of an IPv6 address in hexadecimal (RFC 4291, section 2.2). */
+/** The eight groups of an IPv6 address in hexadecimal (RFC 4291, section 2.2), its zone left out. */
 export function groups(address: string): string[] {
-  const [head = '', tail] = dotless(address).split('::')
+  const [head = '', tail] = dotless(address.replace(/%.*$/, '')).split('::')
   const left = head === '' ? [] : head.split(':')
   const right = tail === undefined || tail === '' ? [] : tail.split(':')
   return [...left, ...Array<string>(8 - left.length - right.length).fill('0'), ...right]

@@ -87,9 +87,10 @@ export class RelayServer {
     this.#socket = socket
     this.#bound = endpoint(this.#options.listenIp, socket.address().port)
     socket.on('error', this.#report)
-    socket.on('message', (datagram, { address, port }) => {
+    socket.on('message', (datagram, { family, address, port }) => {
       try {
-        this.#receive(datagram, endpoint(address, port))
+        // sockets name their peers canonically; a link-local address keeps its zone, or it could not be answered
+        this.#receive(datagram, { family: family === 'IPv4' ? 4 : 6, address, port })
       } catch (error) {
         this.#report(error)
       }
