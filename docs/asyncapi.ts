@@ -121,6 +121,7 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
     address: '/user/queue/call/ringing',
     summary: 'A device of the callee shows the call: the calling device, once.',
     schema: z.object({ callId }),
+    headers: { devices: { type: 'string', description: 'On how many devices it rings at this moment.' } },
   },
   {
     name: 'onRtcSignaling',
