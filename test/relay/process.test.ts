@@ -3,7 +3,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { afterEach, describe, expect, test } from '@jest/globals'
+import { afterEach, describe, expect, jest, test } from '@jest/globals'
 import type { RelaySettings } from '../../src/adapters/node-turn/options.ts'
 import { openUdp } from '../../src/adapters/node-turn/ports.ts'
 import { BundledRelay, type RelayWorld } from '../../src/adapters/node-turn/relay.ts'
@@ -11,6 +11,9 @@ import { mint } from '../../src/turn/credentials.ts'
 import { TestClock } from '../support/clock.ts'
 import { closing, SECRET } from './fixture.ts'
 import { CLASS, METHOD, Peer, TurnClient } from './turn-client.ts'
+
+/** Processes start as slowly as the machine is busy. */
+jest.setTimeout(60_000)
 
 /** The machine's clock, whose timers fire only when the test moves it on: the child's own clock is the machine's too. */
 const startedNow = () => new TestClock(Date.now())
@@ -173,7 +176,7 @@ describe('the relay’s process', () => {
       expect(relay.pid).not.toBe(pid)
     }
     expect((await (await clientOf(relay)).allocate()).class).toBe(CLASS.success)
-  }, 30_000)
+  })
 
   test('that has worked for a minute is started again after the first pause', async () => {
     const { relay, clock, becomes, log } = watched()
@@ -186,7 +189,7 @@ describe('the relay’s process', () => {
       await clock.advance(pauseMs)
       await becomes('up')
     }
-  }, 20_000)
+  })
 
   test('that cannot bind its port is down, and up as soon as it can', async () => {
     const blocker = createSocket('udp4')
@@ -201,7 +204,7 @@ describe('the relay’s process', () => {
     await clock.advance(1000)
     await becomes('up')
     expect(relay.address()).toEqual({ host: '127.0.0.1', port })
-  }, 20_000)
+  })
 
   test('is not started again once it has been stopped while it was down', async () => {
     const { relay, clock, becomes } = watched()
@@ -265,7 +268,7 @@ describe('the relay’s process', () => {
       if (socket) return void socket.close()
       await new Promise((resolve) => setImmediate(resolve))
     }
-  }, 20_000)
+  })
 
   test.each([
     ['publicIp', { publicIp: '0.0.0.0' }],
