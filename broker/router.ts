@@ -79,8 +79,6 @@ function toRegExp(pattern: string): RegExp {
  * are refused, so that no proxy, log or later code can be led astray.
  */
 function trick(destination: string): Refused | undefined {
-  const segments = destination.split('/').slice(1)
-  const path = segments.some((segment) => segment === '' || segment === '.' || segment === '..')
-  const encoded = /%2f|%2e|%5c|\\|\0/i.test(destination)
-  return path || encoded ? forbidden(`${destination}: is a path, not a name`) : undefined
+  const path = /\/\/|\/\.{1,2}(\/|$)|%2f|%2e|%5c|\\|\0/i.test(destination)
+  return path ? forbidden(`${destination}: is a path, not a name`) : undefined
 }

@@ -38,6 +38,8 @@ interface SockJsSession {
   /** What waits for the next poll. */
   readonly send_buffer?: readonly string[]
   readonly recv?: Receiver | null
+  /** Its timer: of the next heart-beat, or of its end when nobody polls. */
+  readonly to_tref?: NodeJS.Timeout | null
 }
 interface SockJsConnection {
   readonly _session: SockJsSession
@@ -97,13 +99,14 @@ class SockJsStompConnection implements Connection {
   /** Octets in the session's send buffer, which sockjs empties as a whole. */
   #unfetched = 0
   #closing: { readonly code: number; readonly reason: string } | undefined
+  #closed = false
 
   constructor(raw: SockJsConnection) {
     this.#raw = raw
     this.#session = raw._session
     this.peer = { transport: 'sockjs', address: raw.remoteAddress ?? '', query: queryOf(raw.url) }
     raw.on('data', (message) => this.#receive(message))
-    raw.on('close', () => this.handler.closed(this.#closing?.code ?? 1006, this.#closing?.reason ?? ''))
+    raw.on('close', () => this.#over())
     this.#session.recv?.connection?.on('drain', () => this.handler.drained())
   }
 
@@ -124,7 +127,11 @@ class SockJsStompConnection implements Connection {
   close(code: number, reason: string): void {
     if (this.#closing !== undefined) return
     this.#closing = { code, reason }
-    queueMicrotask(() => this.#raw.close(code, reason))
+    queueMicrotask(() => {
+      const receiving = Boolean(this.#session.recv)
+      this.#raw.close(code, reason)
+      if (receiving) this.#over()
+    })
   }
 
   terminate(): void {
@@ -133,6 +140,7 @@ class SockJsStompConnection implements Connection {
       const { recv } = this.#session
       recv?.connection?.destroy()
       recv?.response?.destroy()
+      this.#over()
     })
   }
 
@@ -151,7 +159,18 @@ class SockJsStompConnection implements Connection {
   /** A request came to fetch what waits. */
   fetched(response: Writable): void {
     response.on('drain', () => this.handler.drained())
-    if (!this.#waits) queueMicrotask(() => this.handler.drained())
+    if (this.#waits) return
+    if (this.#closing) this.#over()
+    else queueMicrotask(() => this.handler.drained())
+  }
+
+  /** The peer has fetched everything, or never will. sockjs remembers the session a little longer, for those who ask again. */
+  #over(): void {
+    this.#session.to_tref?.unref()
+    if (this.#closed) return
+    this.#closed = true
+    const { code, reason } = this.#closing ?? { code: 1006, reason: '' }
+    this.handler.closed(code, reason)
   }
 
   get #waits(): boolean {
