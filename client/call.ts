@@ -164,7 +164,7 @@ export class LiveCall implements IncomingCall {
   }
 
   async accept(options: { type?: CallType } = {}): Promise<void> {
-    if (!this.#ringsHere) {
+    if (!this.ringsHere) {
       throw new CallError('wrong-state', `cannot answer: the call is ${this.#state}`)
     }
     this.#leg = this.#openLeg(options.type ?? this.type)
@@ -181,7 +181,7 @@ export class LiveCall implements IncomingCall {
   }
 
   decline(reason: 'DECLINED' | 'BUSY' = 'DECLINED'): void {
-    if (!this.#ringsHere) {
+    if (!this.ringsHere) {
       this.hangUp()
       return
     }
@@ -191,7 +191,7 @@ export class LiveCall implements IncomingCall {
 
   hangUp(): void {
     if (this.#over) return
-    if (this.#ringsHere) {
+    if (this.ringsHere) {
       this.decline()
       return
     }
@@ -205,7 +205,11 @@ export class LiveCall implements IncomingCall {
     this.#signal({ type, payload } as Description | Candidate)
   }
 
-  // What the client tells it.
+  // What the client asks and tells it.
+
+  get ringsHere(): boolean {
+    return this.direction === 'incoming' && this.#state === 'ringing'
+  }
 
   heardRinging(): void {
     if (this.#state === 'calling') this.#change('ringing')
@@ -268,10 +272,6 @@ export class LiveCall implements IncomingCall {
     this.#leg?.close()
     this.#line.ended(this)
     this.#change('ended')
-  }
-
-  get #ringsHere(): boolean {
-    return this.direction === 'incoming' && this.#state === 'ringing'
   }
 
   get #over(): boolean {

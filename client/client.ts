@@ -152,6 +152,8 @@ export class CallClient {
    */
   async call(callee: string, options: PlaceOptions = {}): Promise<Call> {
     if (this.state !== 'online') throw new CallError('offline', 'not connected to the server')
+    const theirs = [...this.#calls.values()].find((call) => call.ringsHere && call.peer.userId === callee)
+    if (theirs) return answer(theirs, options.type)
     const request: CallRequest = {
       callId: newCallId(),
       type: options.type ?? 'VIDEO',
@@ -209,8 +211,7 @@ export class CallClient {
       call.end('cancelled', 'me')
       if (theirs) {
         this.#shy.delete(theirs)
-        await theirs.accept({ type: call.type })
-        return theirs
+        return answer(theirs, call.type)
       }
     }
     if (code === CODE.busy || code === CODE.unreachable) {
@@ -320,6 +321,12 @@ export class CallClient {
       clock: this.#clock,
     }
   }
+}
+
+/** With the media that one wanted to call with, but no camera for a voice call. */
+async function answer(theirs: LiveCall, type: CallType = 'VIDEO'): Promise<Call> {
+  await theirs.accept({ type: theirs.type === 'AUDIO' ? 'AUDIO' : type })
+  return theirs
 }
 
 function tell(call: LiveCall, destination: Heard, body: unknown): void {

@@ -43,6 +43,9 @@ function openPhone(who) {
   const people = new People(client, place)
   Object.assign(globalThis, { carillon: client })
 
+  /** @type {WeakSet<import('../client/types.ts').Call>} */
+  const begun = new WeakSet()
+
   client.on('frame', (frame) => frames.add(frame))
   client.on('state', (change) => {
     if (change.cause?.code === 401) provider.refused()
@@ -79,33 +82,37 @@ function openPhone(who) {
   function place(callee, type) {
     sounds.unlock()
     if (callee === who.name) return tell('That is you. Open a second tab with another name.')
-    if (client.calls.some((call) => call.direction === 'outgoing')) return
+    const inCall = client.calls.some(({ state, peer }) => state !== 'ringing' || peer.userId !== callee)
+    if (inCall) return tell('You are in a call: hang up first.')
     people.meet(callee)
-    client.call(callee, { type, name: who.name }).then(
-      // Both called each other: theirs was answered.
-      (call) => call.direction === 'incoming' && begin(call),
-      (error) => tell(fault(error)),
-    )
+    // When both call each other, theirs is answered.
+    client.call(callee, { type, name: who.name }).then(begin, (error) => tell(fault(error)))
   }
 
   /** @param {import('../client/types.ts').Call} call */
   function begin(call) {
-    if (call.state === 'ended' || view.call === call) return
+    if (call.state === 'ended' || begun.has(call)) return
+    begun.add(call)
     const before = view.call
     tell('')
     view.show(call)
     people.meet(call.peer.userId)
     people.busy = true
-    // Ringing while our own call is still being prepared: answering that one gives this one up.
-    if (before) call.on('state', ({ state }) => state === 'connecting' && before.hangUp())
     call.on('state', ({ state }) => {
-      if (state !== 'ended') return
-      people.busy = client.calls.length > 0
-      people.meet(call.peer.userId, note(call))
-      tell(outcome(call), call.endReason === 'hung-up' ? undefined : call)
-      const other = client.calls[0]
-      if (other) view.show(other)
+      // Rang while a call of our own was still being prepared: answering the one gives the other up.
+      if (state === 'connecting' && before?.state !== 'ended') before?.hangUp()
+      if (state === 'ended') over(call)
     })
+  }
+
+  /** @param {import('../client/types.ts').Call} call */
+  function over(call) {
+    people.meet(call.peer.userId, note(call))
+    people.busy = client.calls.length > 0
+    const [other] = client.calls
+    if (!other) tell(outcome(call), call.endReason === 'hung-up' ? undefined : call)
+    else if (begun.has(other)) view.show(other)
+    else begin(other)
   }
 
   /** @param {string} text @param {import('../client/types.ts').Call} [call] one that may be tried again */

@@ -113,14 +113,36 @@ export class Phone {
     await this.page.waitForSelector(`.person[data-user="${name}"][data-status=${status}]`)
   }
 
-  /** Waits until so many more pictures of the other side were decoded than at the first look. */
-  async decodes(more: number): Promise<void> {
-    const first = await this.page.evaluate(received, 'framesDecoded' as const)
-    await this.page.waitForFunction(receivedAtLeast, { kind: 'video', key: 'framesDecoded', least: first + more })
+  /**
+   * Waits until the page says yes. Not by `waitForFunction`: Playwright takes the promise that an async function returns
+   * for a yes by itself.
+   */
+  async until<A>(predicate: (argument: A) => Promise<boolean>, argument: A, timeoutMs = 20_000): Promise<void> {
+    const loop = async (yes: (argument: A) => Promise<boolean>, given: A, patienceMs: number) => {
+      const end = performance.now() + patienceMs
+      while (!(await yes(given))) {
+        if (performance.now() > end) return false
+        await new Promise((next) => setTimeout(next, 100))
+      }
+      return true
+    }
+    const inPage = `(${loop})(${predicate}, ${JSON.stringify(argument)}, ${timeoutMs})`
+    if (!(await this.page.evaluate<boolean>(inPage))) throw new Error(`not within ${timeoutMs} ms: ${predicate}`)
   }
 
-  async hears(morePackets: number): Promise<void> {
-    await this.page.waitForFunction(receivedAtLeast, { kind: 'audio', key: 'packetsReceived', least: morePackets })
+  /** Waits until so many more pictures of the other side were decoded. */
+  async decodes(more: number): Promise<void> {
+    const first = await this.page.evaluate(received, { kind: 'video', key: 'framesDecoded' })
+    await this.#receives('video', 'framesDecoded', first + more)
+  }
+
+  /** Waits until so many packets of sound have come. */
+  hears(packets: number): Promise<void> {
+    return this.#receives('audio', 'packetsReceived', packets)
+  }
+
+  async #receives(kind: string, key: string, least: number): Promise<void> {
+    await this.until(receivedAtLeast, { kind, key, least })
   }
 
   /** How the media go. */
@@ -148,13 +170,13 @@ export async function connect(caller: Phone, callee: Phone, calleeName: string):
   await Promise.all([caller.stage('connected'), callee.stage('connected')])
 }
 
-// These two run in the page.
+// These two run in the page, each for itself.
 
-async function received(key: 'framesDecoded'): Promise<number> {
+async function received({ kind, key }: { kind: string; key: string }): Promise<number> {
   let sum = 0
   const report = await carillon.calls[0]?.peerConnection?.getStats()
-  report?.forEach((stat: { type: string; kind: string; framesDecoded?: number }) => {
-    if (stat.type === 'inbound-rtp' && stat.kind === 'video') sum += stat[key] ?? 0
+  report?.forEach((stat: { type: string; kind: string } & Record<string, unknown>) => {
+    if (stat.type === 'inbound-rtp' && stat.kind === kind) sum += Number(stat[key] ?? 0)
   })
   return sum
 }

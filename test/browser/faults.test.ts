@@ -1,0 +1,141 @@
+/** What the page says and does when something is missing: an answer, a camera, the server, a token. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { SignJWT } from 'jose'
+import type { Browser } from 'playwright-core'
+import { connect, launch, Phone } from './phone.ts'
+import { freeTcpPort, type RunningServer, startServer } from './server.ts'
+
+jest.setTimeout(60_000)
+
+let browser: Browser
+let server: RunningServer
+const phones: Phone[] = []
+
+beforeAll(async () => {
+  ;[server, browser] = await Promise.all([startServer({ RING_TIMEOUT_MS: '2000' }), launch()])
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await server?.stop()
+})
+
+afterEach(async () => {
+  await Promise.all(phones.splice(0).map((phone) => phone.close()))
+})
+
+async function phone(name: string, url = server.url, from = browser): Promise<Phone> {
+  const opened = await Phone.of(from, url, name)
+  phones.push(opened)
+  return opened
+}
+
+test('a call that nobody answers ends by itself on both sides', async () => {
+  const a = await phone('alice1')
+  const b = await phone('bob1')
+  await a.calls('bob1')
+  await b.stage('incoming')
+  await a.tells('No answer from bob1')
+  await b.tells('Missed call from alice1')
+  await a.shot('no-answer')
+})
+
+test('a call to somebody who is not there rings until the time is over', async () => {
+  const a = await phone('alice2')
+  await a.calls('nobody')
+  await a.stage('calling')
+  await a.shot('calling')
+  await a.tells('No answer from nobody')
+})
+
+test('one can be called without camera and microphone, and is told what is missing', async () => {
+  const strict = await launch({ asks: true })
+  const a = await phone('alice3')
+  const b = await phone('bob3', server.url, strict)
+  await a.calls('bob3')
+  await b.stage('incoming')
+  await b.press('accept')
+  await Promise.all([a.stage('connected'), b.stage('connected')])
+  await b.decodes(10)
+  await b.page
+    .locator('#problem')
+    .filter({ hasText: /may not use the camera and microphone/ })
+    .waitFor()
+  await b.page.locator('#mute').filter({ hasText: 'No microphone' }).waitFor()
+  await b.shot('camera-refused')
+  await strict.close()
+})
+
+test('a call outlives the loss of the server for a moment: the page says so and comes back by itself', async () => {
+  const port = String(await freeTcpPort())
+  const env = { PORT: port, AUTH_JWT_SECRET: SECRET }
+  const first = await startServer(env)
+  const a = await pasted('alice4', first.url)
+  const b = await pasted('bob4', first.url)
+  await connect(a, b, 'bob4')
+  await Promise.all([a.decodes(5), b.decodes(5)])
+  await first.stop()
+  await a.connection('reconnecting')
+  await a.shot('reconnecting')
+  await a.decodes(20)
+  const second = await startServer(env)
+  await Promise.all([a.connection('online'), b.connection('online')])
+  await second.stop()
+})
+
+const SECRET = 'a secret of this test alone, which is long enough'
+
+async function token(user: string, secret = SECRET): Promise<string> {
+  const jwt = new SignJWT({ sub: user }).setProtectedHeader({ alg: 'HS256' }).setIssuedAt().setExpirationTime('1h')
+  return jwt.sign(new TextEncoder().encode(secret))
+}
+
+/** Signed in with a token of the operator's own issuer. */
+async function pasted(name: string, url: string): Promise<Phone> {
+  const opened = await Phone.open(browser, url)
+  phones.push(opened)
+  await opened.page.fill('#name', name)
+  await opened.page.click('#sign-in-form button[type=submit]')
+  await opened.page.fill('#token', await token(name))
+  await opened.page.click('#sign-in-form button[type=submit]')
+  await opened.connection('online')
+  return opened
+}
+
+describe('a server with a key of its own', () => {
+  let keyed: RunningServer
+
+  beforeAll(async () => {
+    keyed = await startServer({ AUTH_JWT_SECRET: SECRET })
+  })
+
+  afterAll(() => keyed?.stop())
+
+  test('gives no demo tokens: the page asks for one to paste', async () => {
+    const a = await Phone.open(browser, keyed.url)
+    phones.push(a)
+    await a.shot('sign-in')
+    await a.page.fill('#name', 'alice')
+    await a.page.click('#sign-in-form button[type=submit]')
+    await a.page.locator('#sign-in-error').filter({ hasText: 'paste a token' }).waitFor()
+    await a.shot('sign-in-token')
+    await a.page.fill('#token', await token('alice'))
+    await a.page.click('#sign-in-form button[type=submit]')
+    await a.connection('online')
+    await a.page.reload()
+    await a.connection('online')
+  })
+
+  test('a token that it refuses brings back the question, with the reason, and is not tried for ever', async () => {
+    const a = await Phone.open(browser, keyed.url)
+    phones.push(a)
+    await a.page.fill('#name', 'alice')
+    await a.page.click('#sign-in-form button[type=submit]')
+    await a.page.fill('#token', await token('alice', 'some other secret, also long enough to be one'))
+    await a.page.click('#sign-in-form button[type=submit]')
+    await a.page.locator('#sign-in-error').filter({ hasText: 'refused this sign-in' }).waitFor()
+    await a.shot('sign-in-refused')
+    expect(await a.page.evaluate(() => carillon.state)).toBe('offline')
+  })
+})
