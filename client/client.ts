@@ -208,8 +208,8 @@ export class CallClient {
     const { code, refusal } = error
     if (code === CODE.busy && refusal?.reason === 'GLARE' && refusal.activeCallId) {
       const theirs = await this.#rings(refusal.activeCallId)
-      call.end('cancelled', 'me')
       if (theirs) {
+        call.end('cancelled', 'me')
         this.#shy.delete(theirs)
         return answer(theirs, call.type)
       }
