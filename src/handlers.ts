@@ -3,8 +3,9 @@
  * the words of the errors queue.
  */
 
-import type { z } from 'zod'
+import { z } from 'zod'
 import type { Handler, Refused, Sent, SessionView } from '../broker/index.ts'
+import { callId } from './calls/messages.ts'
 import type { Actor } from './calls/types.ts'
 import type { Outcome, Refusal } from './errors.ts'
 import { parseBody } from './validation.ts'
@@ -16,7 +17,8 @@ export function payload<S extends z.ZodType>(
 ): Handler {
   return async (session, sent) => {
     const message = parseBody(schema, sent.body)
-    const outcome = message.ok ? await handle(session, message.data, sent) : message
+    if (!message.ok) return told({ ...callNamedBy(sent.body), ...message })
+    const outcome = await handle(session, message.data, sent)
     return outcome.ok ? undefined : told(outcome)
   }
 }
@@ -24,6 +26,12 @@ export function payload<S extends z.ZodType>(
 /** A session acts for its user on its own device. */
 export function actorOf({ id, principal }: SessionView): Actor {
   return { user: principal.user, device: id, token: principal.token }
+}
+
+/** A malformed message may still say which call it is about: then its sender can tell which of its windows is meant. */
+function callNamedBy(body: Uint8Array): { callId?: string } {
+  const named = parseBody(z.looseObject({ callId }), body)
+  return named.ok ? { callId: named.data.callId } : {}
 }
 
 function told({ ok: _, ...refusal }: Refusal): Refused {

@@ -17,7 +17,7 @@ function placeOf(path: readonly PropertyKey[]): string {
 }
 
 /**
- * Reads a JSON body against its schema. Never throws. The refusal of a message that names a call names it too.
+ * Reads a JSON body against its schema. Never throws.
  * An empty body counts as `{}`, so that schemas in which nothing is required accept it.
  */
 export function parseBody<S extends z.ZodType>(schema: S, body: Uint8Array): Outcome<z.output<S>> {
@@ -30,13 +30,7 @@ export function parseBody<S extends z.ZodType>(schema: S, body: Uint8Array): Out
     }
   }
   const checked = schema.safeParse(json)
-  return checked.success ? { ok: true, data: checked.data } : refuse('badRequest', explain(checked.error), about(json))
-}
-
-/** A malformed message may still say which call it is about: then its sender can tell which of its windows is meant. */
-function about(json: unknown): { callId?: string } {
-  const callId: unknown = Object(json).callId
-  return typeof callId === 'string' && callId.length <= 100 ? { callId } : {}
+  return checked.success ? { ok: true, data: checked.data } : refuse('badRequest', explain(checked.error))
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
