@@ -174,7 +174,7 @@ export class Connected implements SessionView, Subscriber {
   #transact(frame: ClientFrame): Outcome | Promise<Outcome> {
     const fault = frame.command === 'SEND' ? destinationFault(frame) : this.#acknowledgeFault(frame)
     if (fault) return violation(fault)
-    const transaction = frame.headers['transaction']
+    const transaction = frame.headers.transaction
     if (transaction === undefined) return this.#apply(frame)
     const held = this.#transactions.hold(transaction, frame)
     return held ? violation(held) : DONE
@@ -187,7 +187,7 @@ export class Connected implements SessionView, Subscriber {
   // SEND
 
   #send({ headers, body }: ClientFrame): Outcome | Promise<Outcome> {
-    const destination = headers['destination'] as string
+    const destination = headers.destination as string
     const route = this.#all.router.send(destination)
     switch (route.to) {
       case 'handler':
@@ -250,7 +250,7 @@ export class Connected implements SessionView, Subscriber {
     const { headers } = frame
     const fault = destinationFault(frame) ?? this.#subscribeFault(headers)
     if (fault) return violation(fault)
-    const destination = headers['destination'] as string
+    const destination = headers.destination as string
     const { id, ack = 'auto' } = headers
     const key = keyOf(id, destination)
     const route = this.#all.router.subscribe(destination)
@@ -363,7 +363,7 @@ export class Connected implements SessionView, Subscriber {
         `${command} without ${name}`,
         `STOMP ${this.version} needs the header ${name}: it names the message.`,
       )
-    if (this.version === '1.1' && headers['subscription'] === undefined)
+    if (this.version === '1.1' && headers.subscription === undefined)
       return broken(`${command} without subscription`, 'STOMP 1.1 needs the header subscription beside message-id.')
     return undefined
   }
@@ -379,7 +379,7 @@ export class Connected implements SessionView, Subscriber {
     if (n === undefined)
       return violation(broken(`${command} of an unknown message`, 'This session was not sent a message with this id.'))
     const named = this.#unacknowledged.get(n)
-    if (this.version === '1.1' && named !== undefined && named.subscription.id !== headers['subscription'])
+    if (this.version === '1.1' && named !== undefined && named.subscription.id !== headers.subscription)
       return violation(broken(`${command} of another subscription`, 'The message came on another subscription.'))
     const settled = this.#unacknowledged.settle(n)
     if (command === 'NACK') for (const delivery of settled) delivery.returned()
@@ -398,19 +398,19 @@ export class Connected implements SessionView, Subscriber {
   // BEGIN, COMMIT, ABORT
 
   #begin(frame: ClientFrame): Outcome {
-    const id = frame.headers['transaction']
+    const id = frame.headers.transaction
     const fault = id === undefined ? transactionMissing(frame) : this.#transactions.begin(id)
     return fault ? violation(fault) : DONE
   }
 
   #abort(frame: ClientFrame): Outcome {
-    const id = frame.headers['transaction']
+    const id = frame.headers.transaction
     const ended = id === undefined ? transactionMissing(frame) : this.#transactions.end(id)
     return 'explanation' in ended ? violation(ended) : DONE
   }
 
   async #commit(frame: ClientFrame): Promise<Outcome> {
-    const id = frame.headers['transaction']
+    const id = frame.headers.transaction
     const frames = id === undefined ? transactionMissing(frame) : this.#transactions.end(id)
     if ('explanation' in frames) return violation(frames)
     const refusals: Refusal[] = []
@@ -437,7 +437,7 @@ function keyOf(id: string | undefined, destination: string): string {
 }
 
 function destinationFault({ command, body, headers }: ClientFrame): Violation | undefined {
-  if (headers['destination']) return undefined
+  if (headers.destination) return undefined
   const swapped = command === 'SEND' && body.length > 0 && !('content-type' in headers)
   const hint = swapped
     ? ' Of send(destination, headers, body) the headers come second: are body and headers swapped?'

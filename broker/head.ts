@@ -46,7 +46,7 @@ export function mayHaveBody(command: ClientCommand): boolean {
 
 export function bodyNotAllowed({ command, headers }: Head): Violation {
   const why = 'Of the frames of a client only SEND may have a body.'
-  return broken(`${command} must not have a body`, why, headers['receipt'])
+  return broken(`${command} must not have a body`, why, headers.receipt)
 }
 
 /**
@@ -60,7 +60,7 @@ export function readHead(octets: Buffer, version: Version | undefined, limits: H
   if (version === '1.2' || version === undefined) withoutCr(lines)
 
   const headers: Record<string, string> = Object.create(null)
-  const fail = (fault: Violation): Violation => ({ ...fault, receipt: headers['receipt'] ?? receiptIn(lines) })
+  const fail = (fault: Violation): Violation => ({ ...fault, receipt: headers.receipt ?? receiptIn(lines) })
 
   const command = COMMANDS.get(lines[0] as string)
   if (command === undefined) return fail(unknownCommand(lines[0] as string))

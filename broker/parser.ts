@@ -37,8 +37,6 @@ export class Parser {
   #octets: Buffer = NOTHING
   #start = 0
   #end = 0
-  /** Whether `#octets` is ours to append to, or a chunk that was pushed. */
-  #owned = false
 
   /** Where the scan goes on, and where the line that it is in begins. */
   #at = 0
@@ -71,7 +69,8 @@ export class Parser {
       this.#adopt(octets)
       return
     }
-    if (!this.#owned || this.#octets.length - this.#end < octets.length) this.#grow(octets.length)
+    // A chunk that was pushed is full to its end; only storage of our own has room
+    if (this.#octets.length - this.#end < octets.length) this.#grow(octets.length)
     octets.copy(this.#octets, this.#end)
     this.#end += octets.length
   }
@@ -91,7 +90,6 @@ export class Parser {
 
   #adopt(octets: Buffer): void {
     this.#octets = octets
-    this.#owned = false
     this.#start = this.#at = this.#lineStart = 0
     this.#end = octets.length
   }
@@ -106,7 +104,6 @@ export class Parser {
     this.#end -= this.#start
     this.#start = 0
     this.#octets = storage
-    this.#owned = true
   }
 
   #die(violation: Violation): Inbound {
@@ -158,7 +155,7 @@ export class Parser {
   #fits(head: Head | Violation): Head | Violation {
     if ('explanation' in head) return head
     const octets = this.#bodyStart - this.#start + (head.contentLength ?? 0)
-    return octets > this.#frameBytes ? this.#tooLarge(head.headers['receipt']) : head
+    return octets > this.#frameBytes ? this.#tooLarge(head.headers.receipt) : head
   }
 
   /** The body ends where content-length says, or at the first NUL. */
@@ -166,11 +163,11 @@ export class Parser {
     const nul = head.contentLength === undefined ? this.#findNul(head) : this.#bodyStart + head.contentLength
     if (nul === undefined || nul >= this.#end) {
       const tooLarge = this.#end - this.#start > this.#frameBytes && head.contentLength === undefined
-      return tooLarge ? this.#die(this.#tooLarge(head.headers['receipt'])) : undefined
+      return tooLarge ? this.#die(this.#tooLarge(head.headers.receipt)) : undefined
     }
     if (this.#octets[nul] !== NUL)
       return this.#die(head.contentLength === undefined ? bodyNotAllowed(head) : wrongLength(head))
-    if (nul - this.#start > this.#frameBytes) return this.#die(this.#tooLarge(head.headers['receipt']))
+    if (nul - this.#start > this.#frameBytes) return this.#die(this.#tooLarge(head.headers.receipt))
     const body = this.#octets.subarray(this.#bodyStart, nul)
     this.#head = undefined
     this.#start = this.#at = this.#lineStart = nul + 1
@@ -207,6 +204,6 @@ function wrongLength({ command, headers, contentLength }: Head): Violation {
   return broken(
     `content-length of ${command} is wrong`,
     `The octet after the ${contentLength} that content-length announces is not NUL. It counts octets, not characters.`,
-    headers['receipt'],
+    headers.receipt,
   )
 }

@@ -179,13 +179,13 @@ export class Session implements ConnectionHandler, Beating, Line {
 
   #bug(error: unknown, { command, headers }: ClientFrame): Outcome {
     this.#all.observer.failed?.(error, command)
-    return { kind: 'refused', refusals: [{ refused: internal(), destination: headers['destination'] ?? '' }] }
+    return { kind: 'refused', refusals: [{ refused: internal(), destination: headers.destination ?? '' }] }
   }
 
   /** The work is done: says so, if that was asked for. */
   #settle(session: Connected, { headers }: ClientFrame, outcome: Outcome): void {
     if (this.#state.phase !== 'connected') return
-    const receipt = headers['receipt']
+    const receipt = headers.receipt
     switch (outcome.kind) {
       case 'done':
         this.#receipt(session, receipt)
@@ -236,8 +236,8 @@ export class Session implements ConnectionHandler, Beating, Line {
     this.#all.observer.frameIn?.(frame.command)
     const version = highestCommon(headers['accept-version'])
     const heartbeat = readOffer(headers['heart-beat'])
-    if (version === undefined) this.#failVersion(headers['receipt'])
-    else if (heartbeat === undefined) this.#fail(malformedHeartbeat(headers['receipt']))
+    if (version === undefined) this.#failVersion(headers.receipt)
+    else if (heartbeat === undefined) this.#fail(malformedHeartbeat(headers.receipt))
     else this.#logIn(frame, version, heartbeat)
   }
 
@@ -408,7 +408,7 @@ function highestCommon(acceptVersion: string | undefined): Version | undefined {
 }
 
 function notConnected({ command, headers }: ClientFrame): Violation {
-  return broken(`${command} before CONNECT`, 'A session begins with CONNECT or STOMP.', headers['receipt'])
+  return broken(`${command} before CONNECT`, 'A session begins with CONNECT or STOMP.', headers.receipt)
 }
 
 function malformedHeartbeat(receipt: string | undefined): Violation {

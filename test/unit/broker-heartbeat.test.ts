@@ -48,7 +48,7 @@ describe('the server', () => {
     const { broker } = await session()
     const peer = memoryStompPeer(broker)
     await peer.send(frame('CONNECT', { 'accept-version': '1.2', ide: 'bob', 'heart-beat': 'often' }))
-    expect((await peer.frame('ERROR')).headers['message']).toBe('heart-beat is malformed')
+    expect((await peer.frame('ERROR')).headers.message).toBe('heart-beat is malformed')
     expect(peer.over?.code).toBe(1002)
   })
 

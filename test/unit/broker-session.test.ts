@@ -23,7 +23,7 @@ function gate(): { handler: Handler; bodies: string[]; open: (refused?: Refused)
 }
 
 const commands = (peer: MemoryStompPeer): string[] =>
-  peer.frames.map(({ command, headers }) => `${command} ${headers['receipt-id'] ?? headers['message'] ?? ''}`.trim())
+  peer.frames.map(({ command, headers }) => `${command} ${headers['receipt-id'] ?? headers.message ?? ''}`.trim())
 
 describe('one frame at a time', () => {
   test('what comes behind a frame that is worked on waits, in order, and receipts come after the work', async () => {
@@ -136,6 +136,30 @@ describe('one frame at a time', () => {
     expect(bodies.map((each) => Number.parseInt(each, 10))).toEqual(Array.from({ length: 20 }, (_, i) => i))
     expect(alice.over).toBeUndefined()
   })
+
+  test('a peer that is not read from is not silent', async () => {
+    const clock = new TestClock()
+    const { handler, open } = gate()
+    const { broker } = testBroker({
+      clock,
+      handlers: { '/app/slow': handler },
+      limits: { queuedBytes: 100 },
+      heartbeat: { sends: 10_000, wants: 10_000 },
+    })
+    const alice = memoryStompPeer(broker)
+    await alice.connect('alice', { 'heart-beat': '10000,0' })
+    await alice.send(
+      frame('SEND', { destination: '/app/slow' }) + frame('SEND', { destination: '/app/slow' }, 'x'.repeat(200)),
+    )
+    await clock.advance(60_000)
+    expect(alice.over).toBeUndefined()
+    await open()
+    await open()
+    await clock.advance(19_000)
+    expect(alice.over).toBeUndefined()
+    await clock.advance(2_000)
+    expect(alice.over?.code).toBe(1002)
+  })
 })
 
 describe('refusals and bugs', () => {
@@ -196,7 +220,7 @@ describe('CONNECT', () => {
     await clock.advance(9_999)
     expect(slow.over).toBeUndefined()
     await clock.advance(1)
-    expect(slow.frames[0]?.headers['message']).toBe('no session within 10000 ms')
+    expect(slow.frames[0]?.headers.message).toBe('no session within 10000 ms')
     expect(slow.over?.code).toBe(1008)
     expect(news).toEqual(['expelled login-timeout: no session within 10000 ms'])
     expect(broker.counts().connections).toBe(0)
@@ -221,7 +245,7 @@ describe('CONNECT', () => {
       await settled()
       admit({ principal: { user: 'alice', token: '' } })
       await settled()
-      expect(news.filter((line) => line.startsWith('connected'))).toEqual([])
+      expect(news.filter((line) => /^(dis)?connected/.test(line))).toEqual([])
       expect(broker.online('alice')).toBe(false)
     },
   )
@@ -246,7 +270,7 @@ describe('CONNECT', () => {
         frame('SEND', { destination: '/app/echo' }, 'hello'),
     )
     expect(commands(alice)).toEqual(['CONNECTED', 'RECEIPT r', 'MESSAGE'])
-    expect(alice.frames[2]?.headers['subscription']).toBe('a\\cb')
+    expect(alice.frames[2]?.headers.subscription).toBe('a\\cb')
   })
 
   test('a user has as many sessions as may be', async () => {
@@ -254,7 +278,7 @@ describe('CONNECT', () => {
     for (const _ of [1, 2]) await memoryStompPeer(broker).connect('alice')
     const third = memoryStompPeer(broker)
     await third.send(frame('CONNECT', { 'accept-version': '1.2', ide: 'alice' }))
-    expect((await third.frame('ERROR')).headers['message']).toMatch(/^429 /)
+    expect((await third.frame('ERROR')).headers.message).toMatch(/^429 /)
     expect(third.over?.code).toBe(1008)
     await memoryStompPeer(broker).connect('bob')
   })
@@ -263,7 +287,7 @@ describe('CONNECT', () => {
     const { broker } = testBroker({ clock: new TestClock() })
     const peers = [memoryStompPeer(broker), memoryStompPeer(broker), memoryStompPeer(broker)]
     const ids: (string | undefined)[] = []
-    for (const peer of peers) ids.push((await peer.connect('alice')).headers['session'])
+    for (const peer of peers) ids.push((await peer.connect('alice')).headers.session)
     await peers[2]?.send(frame('SUBSCRIBE', { destination: '/user/queue/echo', id: 'e' }))
     await peers[0]?.send(frame('SUBSCRIBE', { destination: '/user/queue/echo', id: 'e' }))
     expect(broker.sessions('alice').map(({ id }) => id)).toEqual(ids)
@@ -280,7 +304,7 @@ describe('rates', () => {
     await peer.connect('alice')
     await peer.send(frame('SUBSCRIBE', { destination: '/user/queue/errors', id: 'errors' }))
     await peer.send(frame('SUBSCRIBE', { destination: '/user/queue/echo', id: 'echo' }))
-    const echoes = () => peer.frames.filter(({ headers }) => headers['subscription'] === 'echo').length
+    const echoes = () => peer.frames.filter(({ headers }) => headers.subscription === 'echo').length
     return { clock, broker, peer, echoes }
   }
   const echo = frame('SEND', { destination: '/app/echo' })
@@ -289,7 +313,7 @@ describe('rates', () => {
     const { clock, peer, echoes } = await flood({ limits: { sessionRate: { perSecond: 0.5, burst: 3 } } })
     await peer.send(echo, echo, echo, echo)
     expect(echoes()).toBe(3)
-    const { body } = await peer.frame(({ headers }) => headers['subscription'] === 'errors')
+    const { body } = await peer.frame(({ headers }) => headers.subscription === 'errors')
     expect(JSON.parse(body)).toEqual({
       code: 429,
       message: 'too many messages; wait 2 s',
@@ -328,7 +352,7 @@ describe('rates', () => {
     const { peer } = await flood({ limits: { sessionRate: { perSecond: 1, burst: 1 } } })
     await peer.send(frame('SUBSCRIBE', { destination: '/topic/open.a', id: 'open' }))
     for (let i = 0; i < 10; i++) await peer.send(frame('SEND', { destination: '/topic/open.a' }))
-    expect(peer.frames.filter(({ headers }) => headers['subscription'] === 'open')).toHaveLength(10)
+    expect(peer.frames.filter(({ headers }) => headers.subscription === 'open')).toHaveLength(10)
   })
 })
 
@@ -428,7 +452,7 @@ test('disconnect cuts one session with a code and a reason, and drops what waits
   await alice.send(
     frame('SEND', { destination: '/app/slow', receipt: 'r' }, 'a') + frame('SEND', { destination: '/app/slow' }, 'b'),
   )
-  broker.disconnect(headers['session'] ?? '', 4001, 'revoked')
+  broker.disconnect(headers.session ?? '', 4001, 'revoked')
   await settled()
   expect(alice.over).toEqual({ code: 4001, reason: 'revoked' })
   expect(news).toEqual(['connected alice', 'disconnected alice: revoked'])

@@ -13,8 +13,8 @@ beforeAll(async () => {
     heartbeat: { sends: 1000, wants: 1000 },
     authenticate: async ({ headers, peer }) => {
       queries.push({ ...peer.query })
-      return headers['ide']
-        ? { principal: { user: headers['ide'], token: '' } }
+      return headers.ide
+        ? { principal: { user: headers.ide, token: '' } }
         : { refused: { code: 401, message: 'no token' } }
     },
   })
@@ -39,7 +39,7 @@ describe.each(ways)('@stomp/stompjs over %s', (_, open) => {
     })
     await new Promise<void>((resolve, reject) => {
       client.onConnect = () => resolve()
-      client.onStompError = (frame) => reject(new Error(frame.headers['message']))
+      client.onStompError = (frame) => reject(new Error(frame.headers.message))
       client.activate()
     })
     return client
@@ -67,7 +67,7 @@ describe.each(ways)('@stomp/stompjs over %s', (_, open) => {
     })
     client.activate()
     const { headers, body } = await error
-    expect(headers['message']).toBe('401 no token')
+    expect(headers.message).toBe('401 no token')
     expect(JSON.parse(body)).toEqual({ code: 401, message: 'no token' })
     await closed
     await client.deactivate()

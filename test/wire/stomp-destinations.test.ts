@@ -23,7 +23,7 @@ async function session(version = '1.2'): Promise<StompPeer> {
 
 const on = (peer: StompPeer, id: string): string[] =>
   peer.frames
-    .filter(({ command, headers }) => command === 'MESSAGE' && headers['subscription'] === id)
+    .filter(({ command, headers }) => command === 'MESSAGE' && headers.subscription === id)
     .map(({ body }) => body)
 
 const errors = (peer: StompPeer): { code: number; destination: string }[] =>
@@ -100,7 +100,7 @@ describe('open topics', () => {
         mine: 'a\\cb',
         persistent: 'true',
       })
-      expect(message.headers['receipt']).toBeUndefined()
+      expect(message.headers.receipt).toBeUndefined()
     }
     await eve.settled()
     expect(on(eve, 't')).toEqual([])
@@ -119,8 +119,7 @@ describe('open topics', () => {
     peer.send(frame('SEND', { destination: '/topic/open.t4' }, 'x'))
     const { headers } = await peer.frame('MESSAGE')
     peer.send(
-      frame('ACK', { id: headers['ack'] ?? '', receipt: 'r1' }) +
-        frame('NACK', { id: headers['ack'] ?? '', receipt: 'r2' }),
+      frame('ACK', { id: headers.ack ?? '', receipt: 'r1' }) + frame('NACK', { id: headers.ack ?? '', receipt: 'r2' }),
     )
     await peer.frame((each) => each.headers['receipt-id'] === 'r2')
   })
@@ -174,7 +173,7 @@ describe('open queues', () => {
     await a.settled()
     expect(on(a, 'q')).toEqual(['1', '2'])
     const second = a.frames.find(({ body }) => body === '2')
-    a.send(frame('ACK', { id: second?.headers['ack'] ?? '' }))
+    a.send(frame('ACK', { id: second?.headers.ack ?? '' }))
     await a.settled()
     expect(on(a, 'q')).toEqual(['1', '2', '3'])
   })
@@ -186,11 +185,11 @@ describe('open queues', () => {
     await sender.settled()
     await a.settled()
     const second = a.frames.find(({ body }) => body === '2')
-    a.send(frame('ACK', { id: second?.headers['ack'] ?? '' }))
+    a.send(frame('ACK', { id: second?.headers.ack ?? '' }))
     await a.settled()
     expect(on(a, 'q')).toEqual(['1', '2', '3', '4'])
     // The first is settled by that: to acknowledge it again is harmless
-    a.send(frame('ACK', { id: a.frames.find(({ body }) => body === '1')?.headers['ack'] ?? '' }))
+    a.send(frame('ACK', { id: a.frames.find(({ body }) => body === '1')?.headers.ack ?? '' }))
     await a.settled()
   })
 
@@ -205,7 +204,7 @@ describe('open queues', () => {
     await b.subscribe('/queue/open.q6', 'q')
     await b.settled()
     const messages = b.frames.filter(({ command }) => command === 'MESSAGE')
-    expect(messages.map(({ body, headers }) => [body, headers['redelivered']])).toEqual([
+    expect(messages.map(({ body, headers }) => [body, headers.redelivered])).toEqual([
       ['1', 'true'],
       ['2', 'true'],
       ['3', undefined],
@@ -218,9 +217,9 @@ describe('open queues', () => {
     await b.subscribe('/queue/open.q7', 'q', { ack: 'client-individual' })
     sender.send(send('/queue/open.q7', 1))
     const { headers } = await a.frame('MESSAGE')
-    a.send(frame('NACK', { id: headers['ack'] ?? '', receipt: 'r' }))
+    a.send(frame('NACK', { id: headers.ack ?? '', receipt: 'r' }))
     const again = await b.frame('MESSAGE')
-    expect([again.body, again.headers['redelivered']]).toEqual(['1', 'true'])
+    expect([again.body, again.headers.redelivered]).toEqual(['1', 'true'])
   })
 
   test('UNSUBSCRIBE gives back what was not acknowledged; a late ACK of it is harmless', async () => {
@@ -228,7 +227,7 @@ describe('open queues', () => {
     await a.subscribe('/queue/open.q8', 'q', { ack: 'client' })
     sender.send(send('/queue/open.q8', 1))
     const { headers } = await a.frame('MESSAGE')
-    a.send(frame('UNSUBSCRIBE', { id: 'q' }) + frame('ACK', { id: headers['ack'] ?? '' }))
+    a.send(frame('UNSUBSCRIBE', { id: 'q' }) + frame('ACK', { id: headers.ack ?? '' }))
     await a.settled()
     await b.subscribe('/queue/open.q8', 'q')
     expect((await b.frame('MESSAGE')).body).toBe('1')
@@ -260,12 +259,12 @@ describe('open queues', () => {
     const [first, second] = a.frames.filter(({ command }) => command === 'MESSAGE')
     a.send(
       frame('BEGIN', { transaction: 't' }) +
-        frame('ACK', { id: first?.headers['ack'] ?? '', transaction: 't' }) +
+        frame('ACK', { id: first?.headers.ack ?? '', transaction: 't' }) +
         frame('COMMIT', { transaction: 't' }),
     )
     a.send(
       frame('BEGIN', { transaction: 't' }) +
-        frame('ACK', { id: second?.headers['ack'] ?? '', transaction: 't' }) +
+        frame('ACK', { id: second?.headers.ack ?? '', transaction: 't' }) +
         frame('ABORT', { transaction: 't' }),
     )
     await a.settled()

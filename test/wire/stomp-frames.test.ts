@@ -36,21 +36,21 @@ describe('CONNECT (1.2 "Connecting", "Protocol Negotiation")', () => {
     [' 1.1 , 1.0 ', '1.1'],
   ])('accept-version %s settles %s', async (accepted, version) => {
     const peer = await stompPeer(server.url, { token: 'alice' })
-    expect((await peer.connect({ 'accept-version': accepted })).headers['version']).toBe(version)
+    expect((await peer.connect({ 'accept-version': accepted })).headers.version).toBe(version)
     await peer.close()
   })
 
   test('without accept-version it is 1.0', async () => {
     const peer = await stompPeer(server.url)
     peer.send(frame('CONNECT', { ide: 'alice' }))
-    expect((await peer.frame('CONNECTED')).headers['version']).toBe('1.0')
+    expect((await peer.frame('CONNECTED')).headers.version).toBe('1.0')
     await peer.close()
   })
 
   test('STOMP is CONNECT by another name', async () => {
     const peer = await stompPeer(server.url)
     peer.send(frame('STOMP', { 'accept-version': '1.2', ide: 'alice' }))
-    expect((await peer.frame('CONNECTED')).headers['version']).toBe('1.2')
+    expect((await peer.frame('CONNECTED')).headers.version).toBe('1.2')
     await peer.close()
   })
 
@@ -83,7 +83,7 @@ describe('CONNECT (1.2 "Connecting", "Protocol Negotiation")', () => {
   test.each(['CONNECT', 'STOMP'])('a second %s is an ERROR and the end', async (command) => {
     const peer = await session()
     peer.send(frame(command, { 'accept-version': '1.2' }))
-    expect((await peer.frame('ERROR')).headers['message']).toBe('already connected')
+    expect((await peer.frame('ERROR')).headers.message).toBe('already connected')
     await peer.closed
   })
 
@@ -166,7 +166,7 @@ describe('what breaks STOMP is an ERROR with receipt-id, flushed, and the end', 
     peer.send(octets)
     peer.send(frame('SEND', { destination: '/app/echo' }, 'too late'))
     const error = await peer.frame('ERROR')
-    expect(error.headers['message']).toMatch(message)
+    expect(error.headers.message).toMatch(message)
     expect(error.headers['receipt-id']).toBe('r')
     expect(error.body.length).toBeGreaterThan(10)
     expect([1002, 1008]).toContain((await peer.closed).code)
@@ -188,14 +188,14 @@ describe('what breaks STOMP is an ERROR with receipt-id, flushed, and the end', 
   ])('%s', async (_, octets, message) => {
     const peer = await listener('1.1')
     peer.send(octets)
-    expect((await peer.frame('ERROR')).headers['message']).toBe(message)
+    expect((await peer.frame('ERROR')).headers.message).toBe(message)
     await peer.closed
   })
 
   test('1.0 has no NACK', async () => {
     const peer = await listener('1.0')
     peer.send(frame('NACK', { 'message-id': 'x' }))
-    expect((await peer.frame('ERROR')).headers['message']).toBe('unknown command')
+    expect((await peer.frame('ERROR')).headers.message).toBe('unknown command')
     await peer.closed
   })
 
@@ -219,7 +219,7 @@ describe('what breaks STOMP is an ERROR with receipt-id, flushed, and the end', 
   ])('1.2 Size Limits: %s', async (_, octets, message) => {
     const peer = await session()
     for (let i = 0; i < 10; i++) peer.send(octets(i))
-    expect((await peer.frame('ERROR')).headers['message']).toMatch(message)
+    expect((await peer.frame('ERROR')).headers.message).toMatch(message)
     expect((await peer.closed).code).toBe(1008)
   })
 })
@@ -320,7 +320,7 @@ describe('transactions (1.2 BEGIN, COMMIT, ABORT)', () => {
   test('the same id twice is an ERROR', async () => {
     const peer = await session()
     peer.send(frame('BEGIN', { transaction: 't' }) + frame('BEGIN', { transaction: 't' }))
-    expect((await peer.frame('ERROR')).headers['message']).toBe('transaction begun twice')
+    expect((await peer.frame('ERROR')).headers.message).toBe('transaction begun twice')
     await peer.closed
   })
 
@@ -332,11 +332,11 @@ describe('transactions (1.2 BEGIN, COMMIT, ABORT)', () => {
     await peer.settled()
     peer.send(frame('COMMIT', { transaction: 't', receipt: 'r' }))
     await peer.settled()
-    expect(peer.frames.filter(({ headers }) => headers['subscription'] === 'echo').map(({ body }) => body)).toEqual([
+    expect(peer.frames.filter(({ headers }) => headers.subscription === 'echo').map(({ body }) => body)).toEqual([
       '1',
       '2',
     ])
-    expect((await peer.frame(({ headers }) => headers['subscription'] === 'errors')).headers['receipt-id']).toBe('r')
+    expect((await peer.frame(({ headers }) => headers.subscription === 'errors')).headers['receipt-id']).toBe('r')
     expect(
       peer.frames.filter(({ command, headers }) => command === 'RECEIPT' && headers['receipt-id'] === 'r'),
     ).toEqual([])
@@ -371,7 +371,7 @@ describe('MESSAGE (1.2 MESSAGE)', () => {
     expect(server.broker.publish('/topic/news', { body: '[]' })).toBe(2)
     await peer.settled()
     const messages = peer.frames.filter(({ command }) => command === 'MESSAGE')
-    expect(messages.map(({ headers }) => headers['subscription'])).toEqual(['a', 'b'])
+    expect(messages.map(({ headers }) => headers.subscription)).toEqual(['a', 'b'])
     expect(messages[0]?.headers['content-type']).toBe('application/json')
     await peer.close()
   })
@@ -404,7 +404,7 @@ describe('MESSAGE (1.2 MESSAGE)', () => {
     })
     const { headers, body } = await peer.frame('MESSAGE')
     expect(headers).toMatchObject({ subscription: 'n', destination: '/topic/news', 'content-length': '3' })
-    expect(headers['ack']).toBeUndefined()
+    expect(headers.ack).toBeUndefined()
     expect(body).toBe('abc')
     await peer.close()
   })
@@ -418,7 +418,7 @@ describe('STOMP 1.0', () => {
     )
     const message = await peer.frame('MESSAGE')
     expect(message.body).toBe('x')
-    expect(message.headers['subscription']).toBeUndefined()
+    expect(message.headers.subscription).toBeUndefined()
     peer.send(
       frame('UNSUBSCRIBE', { destination: '/user/queue/echo' }) + frame('SEND', { destination: '/app/echo' }, 'y'),
     )

@@ -18,7 +18,7 @@ describe('a session over a WebSocket', () => {
       'user-name': 'alice',
       'heart-beat': '0,0',
     })
-    expect(headers['session']).toMatch(/^[\w-]{16,22}$/)
+    expect(headers.session).toMatch(/^[\w-]{16,22}$/)
     expect(alice.ws.protocol).toBe('v12.stomp')
     await alice.close()
   })
@@ -32,7 +32,7 @@ describe('a session over a WebSocket', () => {
     expect(message.body).toBe('grüß {"a": 1}')
     expect({ ...message.headers }).toEqual({
       subscription: 'e1',
-      'message-id': `${connected.headers['session']}-1`,
+      'message-id': `${connected.headers.session}-1`,
       destination: '/user/queue/echo',
       'content-type': 'text/x',
       'content-length': '15',

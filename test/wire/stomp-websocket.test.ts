@@ -51,7 +51,7 @@ describe('the upgrade', () => {
     const seen: unknown[] = []
     const other = await testServer({
       authenticate: async ({ peer, headers }) => {
-        seen.push({ ...peer.query }, peer.transport, peer.address, headers['ide'])
+        seen.push({ ...peer.query }, peer.transport, peer.address, headers.ide)
         return { principal: { user: 'alice', token: '' } }
       },
     })
@@ -218,7 +218,7 @@ describe('limits on a real socket', () => {
         `\n${'a:b\n'.repeat(10)}x:${'y'.repeat(20_000)}\n\n`,
       ),
     )
-    expect((await peer.frame('ERROR')).headers['message']).toMatch(/^frame larger than 16384|^header longer/)
+    expect((await peer.frame('ERROR')).headers.message).toMatch(/^frame larger than 16384|^header longer/)
     expect((await peer.closed).code).toBe(1008)
   })
 
