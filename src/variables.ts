@@ -242,7 +242,7 @@ export const VARIABLES = {
   LIMIT_HEADERS: fixed(count(1000), '64', 'Headers of a frame.'),
   LIMIT_HEADER_BYTES: fixed(whole(64, MIB), '8192', 'Longest header line.'),
   LIMIT_SUBSCRIPTIONS_PER_SESSION: fixed(count(100_000), '100', 'Subscriptions of a session.'),
-  LIMIT_SESSIONS_PER_USER: fixed(count(100_000), '20', 'Sessions of a user.'),
+  LIMIT_SESSIONS_PER_USER: fixed(count(100_000), '50', 'Sessions of a user.'),
   LIMIT_CONNECTIONS: fixed(count(), '20000', 'Connections in all.'),
   LIMIT_CONNECT_TIMEOUT_MS: fixed(
     milliseconds(100, 600_000),
@@ -266,8 +266,8 @@ export const VARIABLES = {
   LIMIT_USER_RATE: fixed(count(), '1000', 'SENDs of a user to /app, per second.'),
   LIMIT_USER_BURST: fixed(count(), '4000', 'How many of them at once.'),
   LIMIT_HTTP_BODY_BYTES: fixed(bytes(), '65536', 'Largest body of an HTTP request.'),
-  LIMIT_HTTP_RATE: fixed(count(), '50', 'HTTP requests of a user, per second.'),
-  LIMIT_HTTP_BURST: fixed(count(), '200', 'How many of them at once.'),
+  LIMIT_HTTP_RATE: fixed(count(), '200', 'HTTP requests of a user, per second.'),
+  LIMIT_HTTP_BURST: fixed(count(), '1000', 'How many of them at once.'),
   LIMIT_FAILED_LOGINS_PER_MINUTE: fixed(
     count(),
     '120',
