@@ -180,6 +180,21 @@ describe('an incoming call', () => {
     expect(fate(call)).toEqual(['ended', 'answered-elsewhere', 'server'])
   })
 
+  test('that is over before its answer has arrived ends once, for the first reason', async () => {
+    const { call, server, tells } = await incoming()
+    server.receipts = false
+    const states: unknown[] = []
+    call.on('state', ({ state, reason }) => states.push([state, reason]))
+    const refused = expect(call.accept()).rejects.toMatchObject({ code: CODE.alreadyOver })
+    await tells(HEARS.down, { callId: 'c1', reason: 'DECLINED_ELSEWHERE' })
+    await tells(HEARS.errors, { code: CODE.alreadyOver, message: 'over' }, { 'receipt-id': 'r-2' })
+    await refused
+    expect(states).toEqual([
+      ['connecting', undefined],
+      ['ended', 'declined-elsewhere'],
+    ])
+  })
+
   test.each([
     ['answered on another device', HEARS.down, { reason: 'ANSWERED_ELSEWHERE' }, 'answered-elsewhere'],
     ['declined on another device', HEARS.down, { reason: 'DECLINED_ELSEWHERE' }, 'declined-elsewhere'],

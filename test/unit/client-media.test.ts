@@ -45,7 +45,9 @@ describe('the repair of a media path', () => {
     recovery.observe('failed')
     recovery.observe('connecting')
     recovery.observe('failed')
-    await clock.advance(8_000 * 4)
+    await clock.advance(7_999)
+    expect(events).toEqual(['interrupted', 'restart'])
+    await clock.advance(8_000 * 3 + 1)
     expect(events).toEqual(['interrupted', 'restart', 'restart', 'restart', 'restart', 'given up'])
   })
 

@@ -21,7 +21,8 @@ class PeerDouble {
   }
 
   async setLocalDescription(): Promise<void> {
-    await Promise.resolve()
+    // Making a description takes a browser a while, in which others speak.
+    await new Promise((made) => setImmediate(made))
     const answering = this.signalingState === 'have-remote-offer'
     this.localDescription = { type: answering ? 'answer' : 'offer', sdp: `${this.name}${++this.#sdps}` }
     this.signalingState = answering ? 'stable' : 'have-local-offer'
@@ -96,6 +97,7 @@ test('an offer that comes while our own is being made meets it too', async () =>
   caller.needs()
   await caller.negotiation.receive({ type: 'OFFER', payload: 'b1' })
   expect(caller.peer.remoteDescription).toBeNull()
+  await settled()
   expect(caller.sent).toEqual([{ type: 'OFFER', payload: 'a1' }])
 })
 
