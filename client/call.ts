@@ -63,6 +63,7 @@ export class LiveCall implements IncomingCall {
   #endedBy: 'me' | 'peer' | 'server' | undefined
   #error: CallError | undefined
   #leg: MediaLeg | undefined
+  #ringingDevices: number | undefined
   #answered = false
   #signalsSent = 0
   #interrupted = false
@@ -103,6 +104,10 @@ export class LiveCall implements IncomingCall {
   get elapsed(): number {
     if (this.#connectedAt === undefined) return 0
     return (this.#endedAt ?? this.#line.clock.now()) - this.#connectedAt
+  }
+
+  get ringingDevices(): number | undefined {
+    return this.#ringingDevices
   }
 
   get interrupted(): boolean {
@@ -211,8 +216,10 @@ export class LiveCall implements IncomingCall {
     return this.direction === 'incoming' && this.#state === 'ringing'
   }
 
-  heardRinging(): void {
-    if (this.#state === 'calling') this.#change('ringing')
+  heardRinging(devices: number | undefined): void {
+    if (this.#state !== 'calling') return
+    this.#ringingDevices = devices
+    this.#change('ringing')
   }
 
   heardResponse({ type, reason }: CallResponse): void {

@@ -80,7 +80,7 @@ export class CallClient {
         this.#shy.delete(call)
       },
     }
-    this.#connection.on('message', ({ destination, body }) => this.#heard(destination, body))
+    this.#connection.on('message', ({ destination, headers, body }) => this.#heard(destination, headers, body))
     this.#connection.on('refused', (refusal) => this.#refused(refusal))
     this.#connection.on('error', (error) => this.#events.emit('error', error))
     this.#connection.on('state', (change) => {
@@ -255,14 +255,14 @@ export class CallClient {
     )
   }
 
-  #heard(destination: Heard, body: unknown): void {
+  #heard(destination: Heard, headers: Readonly<Record<string, string>>, body: unknown): void {
     if (destination === HEARS.status) this.#statuses(body)
     else if (destination === HEARS.turn) this.#tellCredentials(body as TurnCredentials)
     else if (destination === HEARS.request) this.#offered(body as CallOffered)
     else {
       // What names no call, or one that is over here, crossed our own word on its way.
       const call = this.#calls.get((body as { callId: string }).callId)
-      if (call) tell(call, destination, body)
+      if (call) tell(call, destination, headers, body)
     }
   }
 
@@ -329,10 +329,10 @@ async function answer(theirs: LiveCall, type: CallType = 'VIDEO'): Promise<Call>
   return theirs
 }
 
-function tell(call: LiveCall, destination: Heard, body: unknown): void {
+function tell(call: LiveCall, destination: Heard, headers: Readonly<Record<string, string>>, body: unknown): void {
   switch (destination) {
     case HEARS.ringing:
-      call.heardRinging()
+      call.heardRinging(Number(headers.devices) || undefined)
       break
     case HEARS.response:
       call.heardResponse(body as CallResponse)

@@ -27,7 +27,11 @@ export interface ConnectionOptions {
 export interface ConnectionEvents {
   state: StateChange
   /** A MESSAGE on one of {@link HEARS}, its body read as JSON. */
-  message: { readonly destination: Heard; readonly body: Record<string, unknown> | unknown[] }
+  message: {
+    readonly destination: Heard
+    readonly headers: Readonly<Record<string, string>>
+    readonly body: Record<string, unknown> | unknown[]
+  }
   /** Something was refused that nobody waits for. */
   refused: ServerRefusal
   error: CallError
@@ -274,7 +278,7 @@ export class Connection {
     if (body === undefined) {
       this.#events.emit('error', new CallError('bad-message', `${destination}: is neither a JSON object nor an array`))
     } else if (destination !== HEARS.errors) {
-      this.#events.emit('message', { destination, body })
+      this.#events.emit('message', { destination, headers: frame.headers, body })
     } else {
       const refusal = asRefusal(body)
       const waiting = this.#waiting.get(frame.headers['receipt-id'] ?? '')

@@ -133,6 +133,8 @@ export interface Call {
   readonly endedBy: 'me' | 'peer' | 'server' | undefined
   /** Why it failed. */
   readonly error: CallError | undefined
+  /** On how many devices it began to ring, for the caller; older servers do not say. */
+  readonly ringingDevices: number | undefined
   /** Milliseconds of talk: from `connected` to now, or to the end. */
   readonly elapsed: number
   readonly localStream: MediaStream | undefined

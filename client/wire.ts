@@ -104,7 +104,7 @@ export interface CallDown {
   readonly reason?: 'ANSWERED_ELSEWHERE' | 'DECLINED_ELSEWHERE'
 }
 
-/** MESSAGE on `/user/queue/call/timeout` and `/user/queue/call/ringing` */
+/** MESSAGE on `/user/queue/call/timeout` and `/user/queue/call/ringing`; the latter with a header `devices`. */
 export interface CallNamed {
   readonly callId: string
 }

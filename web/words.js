@@ -17,7 +17,7 @@ export function callStatus(call) {
     case 'calling':
       return `Calling ${name}…`
     case 'ringing':
-      if (call.direction === 'outgoing') return `Ringing on ${name}’s devices…`
+      if (call.direction === 'outgoing') return ringing(call)
       return call.type === 'VIDEO' ? `${name} calls you with video` : `${name} calls you`
     case 'connecting':
       return 'Connecting…'
@@ -26,6 +26,12 @@ export function callStatus(call) {
     default:
       return outcome(call)
   }
+}
+
+/** @param {import('../client/types.ts').Call} call */
+function ringing({ peer, ringingDevices: devices }) {
+  if (devices === undefined) return `Ringing on ${peer.name}’s devices…`
+  return devices === 1 ? `Ringing on one device of ${peer.name}…` : `Ringing on ${devices} devices of ${peer.name}…`
 }
 
 /** @param {import('../client/types.ts').Call} call */

@@ -46,7 +46,7 @@ test('two browsers call each other and see and hear each other', async () => {
   await a.shows(bob, 'online')
   await a.calls(bob)
   await b.stage('incoming')
-  await a.says(`Ringing on ${bob}’s devices`)
+  await a.says(`Ringing on one device of ${bob}`)
   await b.says(`${alice} calls you with video`)
   await Promise.all([a.shot('ringing'), b.shot('incoming-video')])
   await b.press('accept')
@@ -103,6 +103,8 @@ test('every device of the callee rings; when one answers, the other says where',
   const [a, desk, pocket] = [await phone(one, alice), await phone(two, bob), await phone(two, bob)]
   await a.calls(bob)
   await Promise.all([desk.stage('incoming'), pocket.stage('incoming')])
+  await a.says(`Ringing on 2 devices of ${bob}`)
+  await a.shot('ringing-two-devices')
   await pocket.press('accept')
   await desk.tells('Answered on another device')
   await Promise.all([a.stage('connected'), pocket.stage('connected')])

@@ -63,7 +63,8 @@ describe('an outgoing call', () => {
     expect(call.id).toMatch(/^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/)
     const states: string[] = []
     call.on('state', ({ state }) => states.push(state))
-    await tells(HEARS.ringing, { callId: call.id })
+    await tells(HEARS.ringing, { callId: call.id }, { devices: '2' })
+    expect(call.ringingDevices).toBe(2)
     await tells(HEARS.response, { callId: call.id, type: 'ACCEPT' })
     expect(states).toEqual(['ringing', 'connected'])
     await clock.advance(65_000)

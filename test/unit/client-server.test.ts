@@ -1,0 +1,102 @@
+/** The client in Node against the real server, over real sockets: call control and signals of one's own, no media. */
+
+import { afterEach, expect, test } from '@jest/globals'
+import { WebSocket } from 'ws'
+import { type Call, CallClient, type IncomingCall, type SocketLike } from '../../client/index.ts'
+import { opens, tokenFor, type World } from '../support/story.ts'
+
+let world: World | undefined
+const clients: CallClient[] = []
+
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.disconnect()))
+  await world?.closes()
+  world = undefined
+})
+
+async function arrives(user: string, token: () => Promise<string> = () => tokenFor(user)): Promise<CallClient> {
+  world ??= await opens()
+  const client = new CallClient({
+    url: `${world.url}/imserver/ws`,
+    userId: user,
+    token,
+    webSocketFactory: (url, protocols) => new WebSocket(url, protocols) as unknown as SocketLike,
+    rtc: null,
+  })
+  clients.push(client)
+  await client.connect()
+  return client
+}
+
+const rings = (client: CallClient) =>
+  new Promise<IncomingCall>((ring) => {
+    const off = client.on('incoming', (call) => {
+      off()
+      ring(call)
+    })
+  })
+
+const becomes = (call: Call, wanted: Call['state']) =>
+  new Promise<void>((done) => {
+    if (call.state === wanted) done()
+    call.on('state', ({ state }) => state === wanted && done())
+  })
+
+test('a bot calls a person with two devices, one answers, both sides signal, one hangs up', async () => {
+  const [alice, phone, laptop] = [await arrives('alice'), await arrives('bob'), await arrives('bob')]
+  const [onPhone, onLaptop] = [rings(phone), rings(laptop)]
+  const call = await alice.call('bob', { name: 'Alice', type: 'AUDIO' })
+  const [answered, other] = [await onPhone, await onLaptop]
+  await becomes(call, 'ringing')
+  expect(call.ringingDevices).toBe(2)
+  expect(answered.peer).toEqual({ userId: 'alice', name: 'Alice' })
+
+  call.signal('OFFER', 'an offer, made before the answer')
+  const offered = new Promise((heard) => answered.on('signal', heard))
+  await answered.accept()
+  await becomes(other, 'ended')
+  expect(other.endReason).toBe('answered-elsewhere')
+  await becomes(call, 'connected')
+  expect(await offered).toEqual({ type: 'OFFER', payload: 'an offer, made before the answer' })
+
+  const heard = new Promise((answer) => call.on('signal', answer))
+  answered.signal('ANSWER', 'an answer')
+  expect(await heard).toEqual({ type: 'ANSWER', payload: 'an answer' })
+
+  answered.hangUp()
+  await becomes(call, 'ended')
+  expect([call.endReason, call.endedBy]).toEqual(['hung-up', 'peer'])
+})
+
+test('somebody in a call is busy for a third', async () => {
+  const [alice, bob, carol] = [await arrives('alice'), await arrives('bob'), await arrives('carol')]
+  const ringing = rings(bob)
+  await alice.call('bob')
+  await (await ringing).accept()
+  const call = await carol.call('bob')
+  expect([call.state, call.endReason]).toEqual(['ended', 'busy'])
+})
+
+test('two who call each other at the same moment are joined by one call', async () => {
+  const [alice, bob] = [await arrives('alice'), await arrives('bob')]
+  const [one, two] = await Promise.all([alice.call('bob'), bob.call('alice')])
+  await Promise.all([becomes(one, 'connected'), becomes(two, 'connected')])
+  expect(one.id).toBe(two.id)
+  expect([one.direction, two.direction].sort()).toEqual(['incoming', 'outgoing'])
+})
+
+test('presence and credentials are answered', async () => {
+  const [alice] = [await arrives('alice'), await arrives('bob')]
+  await alice.watch(['bob', 'nobody'])
+  expect([alice.presence.get('bob'), alice.presence.get('nobody')]).toEqual(['ONLINE', 'OFFLINE'])
+  expect((await alice.turnCredentials()).iceServers).toBeInstanceOf(Array)
+})
+
+test('a refusal of the server comes with its code and its words', async () => {
+  const alice = await arrives('alice')
+  await expect(alice.call('alice')).rejects.toMatchObject({ name: 'CallError', code: 400 })
+})
+
+test('a token of somebody else is refused as such', async () => {
+  await expect(arrives('alice', () => tokenFor('bob'))).rejects.toMatchObject({ name: 'TokenRefusedError', code: 401 })
+})
