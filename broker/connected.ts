@@ -9,7 +9,7 @@ import type { Clock } from './clock.ts'
 import type { Peer } from './connection.ts'
 import { broken, exceeded, internal, tooMany, type Violation } from './errors.ts'
 import type { ClientFrame, Version } from './frame.ts'
-import type { Consumer, Delivery, OpenQueues } from './open-destinations.ts'
+import type { Consumer, OpenQueues } from './open-destinations.ts'
 import { TokenBucket, type TokenBuckets } from './rate.ts'
 import { ERRORS_QUEUE, type Router } from './router.ts'
 import { isAckMode, type Listeners, type Subscriber, Subscription } from './subscriptions.ts'
@@ -247,42 +247,32 @@ export class Connected implements SessionView, Subscriber {
   // SUBSCRIBE, UNSUBSCRIBE
 
   #subscribe(frame: ClientFrame): Outcome | Promise<Outcome> {
-    const { headers } = frame
-    const fault = destinationFault(frame) ?? this.#subscribeFault(headers)
+    const { id, ack = 'auto', destination = '' } = frame.headers
+    if (!isAckMode(ack)) return violation(broken('unknown ack mode', 'ack is one of auto, client, client-individual.'))
+    const fault = destinationFault(frame) ?? this.#subscribeFault(id, destination)
     if (fault) return violation(fault)
-    const destination = headers.destination as string
-    const { id, ack = 'auto' } = headers
     const key = keyOf(id, destination)
     const route = this.#all.router.subscribe(destination)
     if (route.from === 'nowhere') return this.#refuseSubscription(key, destination, route.refused)
     // A peer that is gone hears nothing: nobody is to think that it does
-    if (!this.#listening || !isAckMode(ack)) return DONE
+    if (!this.#listening) return DONE
 
     const subscription = new Subscription(this, id, destination, ack)
+    this.#keep(key, subscription)
     if (route.from === 'topic') this.#all.listeners.add(subscription)
-    if (route.from === 'open-queue') {
-      const consumer = this.#consumer(subscription)
-      this.#consumers.set(subscription, consumer)
-      const refused = this.#all.queues.consume(consumer)
-      if (refused) {
-        this.#consumers.delete(subscription)
-        return this.#refuseSubscription(key, destination, refused)
-      }
+    const refused = route.from === 'open-queue' ? this.#consume(subscription) : undefined
+    if (refused) {
+      this.#drop(key, subscription)
+      return this.#refuseSubscription(key, destination, refused)
     }
-    this.#refusedIds.delete(key)
-    this.#subscriptions.set(key, subscription)
-    const others = this.#byDestination.get(destination)
-    if (others) others.push(subscription)
-    else this.#byDestination.set(destination, [subscription])
-    return this.#tellSubscribed(destination)
+    return this.#listening ? this.#tellSubscribed(destination) : DONE
   }
 
-  #subscribeFault({ id, destination = '', ack = 'auto' }: ClientFrame['headers']): Violation | undefined {
+  #subscribeFault(id: string | undefined, destination: string): Violation | undefined {
     if (id === '' || (id === undefined && this.version !== '1.0'))
       return broken('SUBSCRIBE without id', 'The header id is required: UNSUBSCRIBE and every MESSAGE name it.')
     if (this.#subscriptions.has(keyOf(id, destination)))
       return broken('subscription id used twice', 'A subscription of this session has this id; UNSUBSCRIBE it first.')
-    if (!isAckMode(ack)) return broken('unknown ack mode', 'The header ack is one of auto, client, client-individual.')
     const { subscriptionsPerSession: most } = this.#all.limits
     if (this.#subscriptions.size >= most)
       return exceeded(`more than ${most} subscriptions`, `A session may have ${most} subscriptions here.`)
@@ -318,12 +308,24 @@ export class Connected implements SessionView, Subscriber {
       if (this.#refusedIds.delete(key) || !this.#listening) return DONE
       return violation(broken('unknown subscription', 'UNSUBSCRIBE must name a subscription of this session.'))
     }
-    this.#subscriptions.delete(key)
-    const rest = (this.#byDestination.get(subscription.destination) ?? []).filter((other) => other !== subscription)
-    if (rest.length > 0) this.#byDestination.set(subscription.destination, rest)
-    else this.#byDestination.delete(subscription.destination)
-    this.#leave(subscription)
+    this.#drop(key, subscription)
     return DONE
+  }
+
+  #keep(key: string, subscription: Subscription): void {
+    const { destination } = subscription
+    this.#refusedIds.delete(key)
+    this.#subscriptions.set(key, subscription)
+    this.#byDestination.set(destination, [...(this.#byDestination.get(destination) ?? []), subscription])
+  }
+
+  #drop(key: string, subscription: Subscription): void {
+    const { destination } = subscription
+    this.#subscriptions.delete(key)
+    const rest = (this.#byDestination.get(destination) ?? []).filter((other) => other !== subscription)
+    if (rest.length > 0) this.#byDestination.set(destination, rest)
+    else this.#byDestination.delete(destination)
+    this.#leave(subscription)
   }
 
   #leave(subscription: Subscription): void {
@@ -335,20 +337,21 @@ export class Connected implements SessionView, Subscriber {
     this.#all.queues.leave(consumer)
   }
 
-  // ACK, NACK
+  // Open queues, ACK, NACK
 
-  #consumer(subscription: Subscription): Consumer {
+  #consume(subscription: Subscription): Refused | undefined {
     const { bufferedBytes, unacknowledged } = this.#all.limits
-    return {
+    const consumer: Consumer = {
       subscription,
       hasRoom: () =>
-        this.#listening &&
         this.#consumers.has(subscription) &&
         this.#line.buffered <= bufferedBytes / 2 &&
         (subscription.ack === 'auto' || this.#unacknowledged.size < unacknowledged),
       nextMessage: () => this.nextMessage(),
-      mustAcknowledge: (n: number, delivery: Delivery) => this.#unacknowledged.add(n, delivery),
+      mustAcknowledge: (n, delivery) => this.#unacknowledged.add(n, delivery),
     }
+    this.#consumers.set(subscription, consumer)
+    return this.#all.queues.consume(consumer)
   }
 
   #wakeQueues(): void {

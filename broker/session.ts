@@ -327,9 +327,10 @@ export class Session implements ConnectionHandler, Beating, Line {
     if (this.#gone !== undefined) return
     this.#connection.send(frame)
     if (this.#state.phase === 'connected') this.#state.pulse.sent(this.#all.clock.now())
-    const { buffered } = this.#connection
-    if (buffered > this.#all.limits.bufferedBytes)
-      this.#expel('slow-reader', `reads too slowly: ${buffered} octets are waiting`)
+    // One frame may be larger than what may wait: only what was there before it tells of a slow reader
+    const before = this.#connection.buffered - frame.length
+    if (before > this.#all.limits.bufferedBytes)
+      this.#expel('slow-reader', `reads too slowly: ${before} octets are waiting`)
   }
 
   #fail({ cause, message, explanation, receipt }: Violation): void {

@@ -47,7 +47,7 @@ export interface SessionView {
 export interface Message {
   /** Octets are forwarded untouched; a string is encoded in UTF-8. */
   readonly body: Uint8Array | string
-  /** `application/json` unless it says otherwise. */
+  /** `application/json` unless it says otherwise; empty: the MESSAGE has none. */
   readonly contentType?: string | undefined
   /** Further headers of the MESSAGE; escaped as the session's version asks. Never destination, subscription, message-id, ack, content-length. */
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -86,7 +86,10 @@ export interface BrokerLimits {
    * The frames of open transactions have the same bound again.
    */
   readonly queuedBytes: number
-  /** Octets waiting for a slow reader; beyond it that session is closed, others are untouched. */
+  /**
+   * Octets waiting for a slow reader when a further frame is written; beyond it that session is closed, others are
+   * untouched. So a session costs at most this and one frame.
+   */
   readonly bufferedBytes: number
   /** Transactions open at a time, and frames held in all of them, per session. */
   readonly transactions: number

@@ -226,7 +226,7 @@ describe('CONNECT', () => {
     expect(broker.counts().connections).toBe(0)
   })
 
-  test.each(['in time', 'the peer leaves'])(
+  test.each(['in time', 'the peer leaves', 'the server stops'])(
     'an authentication that ends too late (%s) lets nobody in',
     async (reason) => {
       const clock = new TestClock()
@@ -241,7 +241,12 @@ describe('CONNECT', () => {
       const alice = memoryStompPeer(broker)
       await alice.send(frame('CONNECT', { 'accept-version': '1.2' }))
       if (reason === 'in time') await clock.advance(10_000)
-      else alice.end.close()
+      else if (reason === 'the peer leaves') alice.end.close()
+      else {
+        // The peer has not gone yet when the answer comes
+        alice.end.stall()
+        void broker.stop({ perStep: 1, stepMs: 1, deadlineMs: 1000 })
+      }
       await settled()
       admit({ principal: { user: 'alice', token: '' } })
       await settled()
@@ -357,6 +362,19 @@ describe('rates', () => {
 })
 
 describe('a slow reader', () => {
+  test('is not who gets one frame that is larger than what may wait', async () => {
+    const { broker, news } = testBroker({ clock: new TestClock(), limits: { bufferedBytes: 10_000 } })
+    const peer = memoryStompPeer(broker)
+    await peer.connect('alice')
+    await peer.send(frame('SUBSCRIBE', { destination: '/topic/news', id: 'n' }))
+    peer.end.stall()
+    broker.publish('/topic/news', { body: 'x'.repeat(50_000) })
+    expect(broker.online('alice')).toBe(true)
+    broker.publish('/topic/news', { body: 'x' })
+    expect(broker.online('alice')).toBe(false)
+    expect(news.at(1)).toMatch(/^expelled slow-reader/)
+  })
+
   test('is closed when too much waits for it; others get everything', async () => {
     const clock = new TestClock()
     const { broker, news } = testBroker({ clock, limits: { bufferedBytes: 10_000 } })
