@@ -3,7 +3,7 @@
  *
  * --only NAME      one scenario (again for more): signalling, open-topic, calls, idle
  * --pairs N        pairs that work at the same time (100)
- * --seconds N      length of a round (3)
+ * --seconds N      length of a round (2)
  * --profile DIR    a CPU profile of Carillon in DIR, and its summary; numbers taken while it is on do not count
  */
 
@@ -25,7 +25,7 @@ const { only, pairs, seconds, profile } = parseArgs({
   options: {
     only: { type: 'string', multiple: true },
     pairs: { type: 'string', default: '100' },
-    seconds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '2' },
     profile: { type: 'string' },
   },
 }).values

@@ -26,39 +26,35 @@ interface Party {
 export const calls: Scenario = {
   name: 'calls',
   title: ({ pairs }) => `whole calls (3 SENDs, ${FRAMES_OF_A_CALL} MESSAGEs), ${pairs} at a time, two devices ring`,
-  async run({ pairs, seconds, profile, progress }) {
+  async run(options) {
+    const { pairs, profile } = options
     const raw = await startRawRelay()
     // Ended calls are forgotten during the run, as they are all day: that is part of what a call costs
     const carillon = await startCarillon({ CALL_TOMBSTONE_MS: '10000' }, profile)
     const reference = await rawPairs(raw.url, pairs)
     const parties = await Promise.all(Array.from({ length: pairs }, (_, n) => assemble(carillon.url, n)))
-    const rawMicros: number[] = []
     const found = await inTurn(
       ROUNDS,
-      async () => {
-        const { microsPerMessage } = await exchange(raw.child, reference, Math.min(1, seconds))
-        rawMicros.push(microsPerMessage)
-        return undefined
-      },
-      async () => callAll(carillon.child, parties, seconds),
-      progress,
+      options,
+      (seconds) => exchange(raw.child, reference, seconds / 2),
+      (seconds) => callAll(carillon.child, parties, seconds),
     )
-    await Promise.all([
-      closeAll(reference),
-      ...parties.flatMap(({ caller, phone, laptop }) => [caller.close(), phone.close(), laptop.close()]),
-    ])
+    const devices = parties.flatMap(({ caller, phone, laptop }) => [caller, phone, laptop])
+    await Promise.all([closeAll(reference), ...devices.map((device) => device.close())])
     await Promise.all([raw.stop(), carillon.stop()])
-    const rounds = found.carillon.filter((round) => round !== undefined)
+    const row = (what: string, unit: string, field: keyof (typeof found.carillon)[number]) => ({
+      what,
+      unit,
+      carillon: found.carillon.map((round) => round[field]),
+    })
     return [
       {
-        what: 'server CPU per call (raw: per message)',
-        unit: 'µs',
-        carillon: rounds.map((round) => round.microsPerCall),
-        raw: rawMicros.slice(1),
+        ...row('server CPU per call (raw: per message)', 'µs', 'microsPerCall'),
+        raw: found.raw.map(({ microsPerMessage }) => microsPerMessage),
       },
-      { what: 'rate', unit: 'calls/s', carillon: rounds.map((round) => round.perSecond) },
-      { what: 'request to ring p50, at that rate', unit: 'ms', carillon: rounds.map((round) => round.p50) },
-      { what: 'request to ring p99, at that rate', unit: 'ms', carillon: rounds.map((round) => round.p99) },
+      row('rate', 'calls/s', 'perSecond'),
+      row('request to ring p50, at that rate', 'ms', 'p50'),
+      row('request to ring p99, at that rate', 'ms', 'p99'),
     ]
   },
 }

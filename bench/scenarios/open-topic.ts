@@ -38,9 +38,9 @@ async function fanOut(size: number, { seconds, profile, progress }: Options): Pr
   const audiences = { raw: await atRawRelay(raw, size), carillon: await atCarillon(carillon, size) }
   const found = await inTurn(
     ROUNDS,
-    () => publish(raw.child, audiences.raw, seconds),
-    () => publish(carillon.child, audiences.carillon, seconds),
-    (text) => progress(`${size} subscribers, ${text}`),
+    { seconds, progress: (text) => progress(`${size} subscribers, ${text}`) },
+    (length) => publish(raw.child, audiences.raw, length),
+    (length) => publish(carillon.child, audiences.carillon, length),
   )
   const everybody = [audiences.raw, audiences.carillon].flatMap(({ publisher, listeners }) => [publisher, ...listeners])
   await Promise.all(everybody.map((peer) => peer.close()))

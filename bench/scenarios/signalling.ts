@@ -10,15 +10,16 @@ const ROUNDS = 5
 export const signalling: Scenario = {
   name: 'signalling',
   title: ({ pairs }) => `${pairs} established calls, 700-octet bodies to and fro, one under way in each`,
-  async run({ pairs: count, seconds, profile, progress }) {
+  async run(options) {
+    const { pairs: count, profile } = options
     const raw = await startRawRelay()
     const carillon = await startCarillon({}, profile)
     const pairs = { raw: await rawPairs(raw.url, count), carillon: await connectedCalls(carillon.url, count) }
     const found = await inTurn(
       ROUNDS,
-      () => exchange(raw.child, pairs.raw, seconds),
-      () => exchange(carillon.child, pairs.carillon, seconds),
-      progress,
+      options,
+      (seconds) => exchange(raw.child, pairs.raw, seconds),
+      (seconds) => exchange(carillon.child, pairs.carillon, seconds),
     )
     await Promise.all([closeAll(pairs.raw), closeAll(pairs.carillon)])
     await Promise.all([raw.stop(), carillon.stop()])

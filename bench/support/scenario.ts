@@ -27,23 +27,27 @@ export interface Scenario {
   run(options: Options): Promise<readonly Measure[]>
 }
 
+/** V8 compiles what runs often only after a while; until then the numbers speak of V8. */
+const WARM_UP_S = 5
+
 /**
- * Raw, Carillon, raw, Carillon …: what disturbs the machine for a while disturbs both. The first round of each warms
- * up and does not count.
+ * Raw, Carillon, raw, Carillon …: what disturbs the machine for a while disturbs both. Each round is told how many
+ * seconds it may last; the first of each warms up and does not count.
  */
-export async function inTurn<T>(
+export async function inTurn<R, C>(
   rounds: number,
-  raw: () => Promise<T>,
-  carillon: () => Promise<T>,
-  progress: (text: string) => void,
-): Promise<{ raw: T[]; carillon: T[] }> {
-  const found: { raw: T[]; carillon: T[] } = { raw: [], carillon: [] }
-  await raw()
-  await carillon()
+  { seconds, progress }: Pick<Options, 'seconds' | 'progress'>,
+  raw: (seconds: number) => Promise<R>,
+  carillon: (seconds: number) => Promise<C>,
+): Promise<{ raw: R[]; carillon: C[] }> {
+  const found: { raw: R[]; carillon: C[] } = { raw: [], carillon: [] }
+  progress('warming up')
+  await raw(WARM_UP_S)
+  await carillon(WARM_UP_S)
   for (let round = 1; round <= rounds; round++) {
     progress(`round ${round} of ${rounds}`)
-    found.raw.push(await raw())
-    found.carillon.push(await carillon())
+    found.raw.push(await raw(seconds))
+    found.carillon.push(await carillon(seconds))
   }
   return found
 }
