@@ -41,7 +41,6 @@ export const CLOSE_CODES: Readonly<Record<Expulsion, number>> = {
 export const forbidden = (message: string): Refused => ({ code: 403, message })
 export const notFound = (message: string): Refused => ({ code: 404, message })
 export const internal = (): Refused => ({ code: 500, message: 'internal error; the server has logged the cause' })
-export const unavailable = (message: string): Refused => ({ code: 503, message })
 /** `retryAfter` in whole seconds. */
 export const tooMany = (message: string, retryAfter?: number): Refused =>
   retryAfter === undefined ? { code: 429, message } : { code: 429, message, retryAfter }
