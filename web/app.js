@@ -157,7 +157,8 @@ function openPhone(who) {
 function note(call) {
   const time = new Date().toTimeString().slice(0, 5)
   const missed = call.direction === 'incoming' && ['no-answer', 'cancelled'].includes(call.endReason ?? '')
-  return missed ? `missed call ${time}` : `${call.direction === 'incoming' ? 'called you' : 'called'} ${time}`
+  if (missed) return `missed ${time}`
+  return call.direction === 'incoming' ? `↙ ${time}` : `↗ ${time}`
 }
 
 /** @param {string} id @param {boolean} on */

@@ -5,6 +5,7 @@ import { callStatus, duration, fault, problem } from './words.js'
 
 const ESCAPE_AGAIN_MS = 3000
 const PATH_EVERY_MS = 2000
+const MOST_CROPPED = 2
 
 export class CallView {
   #stage = $('stage')
@@ -28,6 +29,8 @@ export class CallView {
     this.#sounds = sounds
     addEventListener('keydown', (event) => this.#key(event))
     $('unblock').addEventListener('click', () => this.#play())
+    this.#remote.addEventListener('resize', () => this.#fit())
+    new ResizeObserver(() => this.#fit()).observe(this.#stage)
   }
 
   get call() {
@@ -208,6 +211,15 @@ export class CallView {
     this.#remote.play().catch((error) => {
       if (error.name === 'NotAllowedError') $('unblock').hidden = false
     })
+  }
+
+  /** The picture fills the stage, unless too much of it would be cut off. */
+  #fit() {
+    const { videoWidth, videoHeight } = this.#remote
+    const { clientWidth, clientHeight } = this.#stage
+    if (!videoHeight || !clientHeight) return
+    const stretch = videoWidth / videoHeight / (clientWidth / clientHeight)
+    this.#stage.dataset.fit = Math.max(stretch, 1 / stretch) < MOST_CROPPED ? 'fill' : 'whole'
   }
 
   /** @param {string} text */
