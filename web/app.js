@@ -40,7 +40,7 @@ function openPhone(who) {
     rtc: (configuration) =>
       new RTCPeerConnection({ ...configuration, iceTransportPolicy: relayOnly ? 'relay' : 'all' }),
   })
-  const people = new People(client, place)
+  const people = new People(client, who.name, place)
   Object.assign(globalThis, { carillon: client })
 
   /** @type {WeakSet<import('../client/types.ts').Call>} */

@@ -11,15 +11,18 @@ export class People {
   #nobody = $('nobody')
   #client
   #place
+  #me
   /** Seen on the wire, not yet met. @type {Map<string, true>} */
   #strangers = new Map()
   #busy = false
 
   /**
    * @param {import('../client/index.ts').CallClient} client
+   * @param {string} me
    * @param {(id: string, type: 'VIDEO' | 'AUDIO') => void} place
    */
-  constructor(client, place) {
+  constructor(client, me, place) {
+    this.#me = me
     this.#client = client
     this.#place = place
     client.on('presence', (changes) => this.#changed(changes))
@@ -63,7 +66,7 @@ export class People {
     const strangers = [...this.#strangers.keys()].filter((id) => !known.has(id)).map((id) => ({ id, at: 0 }))
     const online = (/** @type {string} */ id) => this.#client.presence.get(id) === 'ONLINE'
     const all = [...met, ...strangers]
-      .filter(({ id }) => id !== this.#client.userId)
+      .filter(({ id }) => id !== this.#me)
       .sort((a, b) => Number(online(b.id)) - Number(online(a.id)) || b.at - a.at)
     const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.key : undefined
     this.#list.replaceChildren(...all.map((person) => this.#row(person, online(person.id))))

@@ -54,7 +54,7 @@ export function outcome(call) {
     case 'declined-elsewhere':
       return 'Declined on another device'
     case 'hung-up': {
-      const length = call.elapsed > 0 ? ` after ${duration(call.elapsed)}` : ''
+      const length = call.elapsed >= 1000 ? ` after ${duration(call.elapsed)}` : ''
       return call.endedBy === 'me' ? `You hung up${length}` : `${name} hung up${length}`
     }
     case 'lost':
@@ -95,8 +95,8 @@ export function fault(error) {
  * @param {import('../client/types.ts').Call} call
  */
 export function problem(error, call) {
-  const lacking = call.hasMicrophone ? 'camera' : call.localVideo ? 'microphone' : 'camera and microphone'
-  const missing = call.type === 'AUDIO' || error.code === 'camera' ? 'microphone' : lacking
+  const voiceOnly = call.type === 'AUDIO' || call.localVideo
+  const missing = call.hasMicrophone ? 'camera' : voiceOnly ? 'microphone' : 'camera and microphone'
   const so = call.hasMicrophone
     ? `${call.peer.name} hears you, but does not see you.`
     : `You hear ${call.peer.name}, but are not heard.`

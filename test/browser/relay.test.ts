@@ -51,6 +51,26 @@ test('a call that may use nothing but the relay outlives the first life of its a
   await Promise.all([a.close(), b.close()])
 })
 
+test('when the relay dies in the middle of a call, its successor takes over after an ICE restart', async () => {
+  const [a, b] = await Promise.all([
+    Phone.of(one, `${server.url}/?relay=1`, 'dora'),
+    Phone.of(two, `${server.url}/?relay=1`, 'emil'),
+  ])
+  await connect(a, b, 'emil')
+  await Promise.all([a.decodes(10), b.decodes(10)])
+  const relays = () => [...server.log().matchAll(/"pid":(\d+),"msg":"relay listens"/g)].map(([, pid]) => Number(pid))
+  process.kill(relays().at(-1) ?? Number.NaN, 'SIGKILL')
+  await a.says('Connection interrupted, reconnecting')
+  await a.shot('interrupted')
+  for (const phone of [a, b]) {
+    await phone.page.waitForSelector('#stage[data-state=connected][data-interrupted=false]', { timeout: 40_000 })
+  }
+  await Promise.all([a.decodes(10), b.decodes(10)])
+  expect(relays()).toHaveLength(2)
+  expect(await a.path()).toMatchObject({ local: 'relay', remote: 'relay' })
+  await Promise.all([a.close(), b.close()])
+})
+
 interface Seen {
   longestGapMs: number
   interruptions: number
