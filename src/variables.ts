@@ -136,7 +136,7 @@ export const VARIABLES = {
   AUTH_AUDIENCE: fixed(list(), '', 'Accepted values of the claim aud; empty: not checked.', 'im'),
   AUTH_USER_CLAIM: fixed(z.string().max(200, 'is too long'), 'sub', 'The claim that holds the user id.', 'user_id'),
 
-  RING_TIMEOUT_MS: fixed(milliseconds(500, 600_000), '30000', 'How long a call rings when its request does not say.'),
+  RING_TIMEOUT_MS: fixed(milliseconds(100, 600_000), '30000', 'How long a call rings when its request does not say.'),
   CALLER_GRACE_MS: fixed(
     milliseconds(0, 600_000),
     '10000',
@@ -175,7 +175,7 @@ export const VARIABLES = {
     'a random text',
     'Secret of the time-limited TURN credentials; coturn’s static-auth-secret. Needed with TURN_URLS; else made at each start.',
   ),
-  TURN_TTL_S: fixed(whole(60, 7 * 86_400), '3600', 'Seconds for which TURN credentials are good.'),
+  TURN_TTL_S: fixed(whole(1, 7 * 86_400), '3600', 'Seconds for which TURN credentials are good.'),
   TURN_URLS: fixed(
     list(turnUrl),
     '',

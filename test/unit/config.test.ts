@@ -174,7 +174,7 @@ describe('a wrong value', () => {
     ['TURN_PORT', '65536'],
     ['TURN_LISTEN_IP', 'localhost'],
     ['TURN_PUBLIC_IP', '1.2.3'],
-    ['TURN_TTL_S', '1'],
+    ['TURN_TTL_S', '0'],
     ['TURN_URLS', 'http://turn'],
     ['TURN_ALLOW_PEERS', '10.0.0.0/8/8'],
     ['PRESENCE_SCOPE', 'some'],
