@@ -89,7 +89,14 @@ const RULES: readonly Rule[] = [
   { files: /^src\/(errors|lifecycle)\.ts$/, may: [], pure: true, why: 'they know nobody' },
   {
     files: /^src\/(admission|auth|jwks|config|variables|log|validation|handlers)\.ts$/,
-    may: [/^src\/[a-z-]+\.ts$/, /^src\/calls\/(types|messages)\.ts$/, /^broker\/index\.ts$/, /^zod$/, /^jose$/, /^pino$/],
+    may: [
+      /^src\/[a-z-]+\.ts$/,
+      /^src\/calls\/(types|messages)\.ts$/,
+      /^broker\/index\.ts$/,
+      /^zod$/,
+      /^jose$/,
+      /^pino$/,
+    ],
     why: 'beside the domain, below every face',
   },
   {
