@@ -69,7 +69,10 @@ function closingFrame(call: Call, actor: Actor): readonly Effect[] {
       return user === call.callee && !speaksFor(call.winner, actor)
         ? [answeredElsewhere(call, device)]
         : [tell({ device }, 'call/hangup', { callId, reason })]
-    default:
+    case 'CANCELLED':
+    case 'CALLING':
+    case 'RINGING':
+    case 'CONNECTED':
       return [tell({ device }, 'call/hangup', { callId, reason })]
   }
 }
