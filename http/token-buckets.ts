@@ -3,12 +3,7 @@
  * one not seen for the longest time is forgotten, which can only be to its advantage.
  */
 
-import type { Clock } from '../src/ports.ts'
-
-interface Bucket {
-  tokens: number
-  at: number
-}
+import { type Clock, TokenBucket } from '../broker/index.ts'
 
 export interface BucketOptions {
   readonly perSecond: number
@@ -20,7 +15,7 @@ export interface BucketOptions {
 export class TokenBuckets {
   readonly #options: Required<BucketOptions>
   /** The least recently used first. */
-  readonly #buckets = new Map<string, Bucket>()
+  readonly #buckets = new Map<string, TokenBucket>()
 
   constructor(options: BucketOptions) {
     this.#options = { atMost: 50_000, ...options }
@@ -32,31 +27,24 @@ export class TokenBuckets {
 
   /** Takes one token. Returns 0 when there was one, else the whole seconds until there is. */
   take(key: string): number {
-    const bucket = this.#filled(key)
-    const wait = this.#secondsUntilOne(bucket)
-    if (wait === 0) bucket.tokens -= 1
-    return wait
+    const now = this.#options.clock.now()
+    const bucket = this.#used(key, now)
+    const wait = bucket.wait(now)
+    if (wait === 0) bucket.take(now)
+    return Math.ceil(wait / 1000)
   }
 
   /** The same without taking. */
   wait(key: string): number {
-    return this.#buckets.has(key) ? this.#secondsUntilOne(this.#filled(key)) : 0
+    const now = this.#options.clock.now()
+    return this.#buckets.has(key) ? Math.ceil(this.#used(key, now).wait(now) / 1000) : 0
   }
 
-  #filled(key: string): Bucket {
-    const { perSecond, burst, clock, atMost } = this.#options
-    const now = clock.now()
-    const bucket = this.#buckets.get(key) ?? { tokens: burst, at: now }
-    // a clock that is set back must not empty a bucket
-    bucket.tokens = Math.min(burst, bucket.tokens + (Math.max(0, now - bucket.at) * perSecond) / 1000)
-    bucket.at = now
+  #used(key: string, now: number): TokenBucket {
+    const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#options, now)
     this.#buckets.delete(key)
     this.#buckets.set(key, bucket)
-    if (this.#buckets.size > atMost) this.#buckets.delete(this.#buckets.keys().next().value!)
+    if (this.#buckets.size > this.#options.atMost) this.#buckets.delete(this.#buckets.keys().next().value!)
     return bucket
-  }
-
-  #secondsUntilOne({ tokens }: Bucket): number {
-    return tokens >= 1 ? 0 : Math.ceil((1 - tokens) / this.#options.perSecond)
   }
 }
