@@ -15,12 +15,12 @@ export function settleActor(
   sessions: readonly LiveSession[],
 ): Outcome<Actor> {
   const { user, token } = principal
-  if (named !== undefined) {
+  if (named !== undefined && named !== '') {
     if (!sessions.some(({ id }) => id === named)) {
       return refuse('badRequest', 'X-Session-Id: is not a live session of yours (`session` in CONNECTED)')
     }
-    return { ok: true, data: { user, token, device: named } }
+    return { ok: true, data: { user, token, overHttp: true, device: named } }
   }
   const same = sessions.filter((session) => session.token === token)
-  return { ok: true, data: same.length === 1 ? { user, token, device: same[0]!.id } : { user, token } }
+  return { ok: true, data: { user, token, overHttp: true, device: same.length === 1 ? same[0]!.id : undefined } }
 }

@@ -14,7 +14,7 @@ export function admission(authenticator: Authenticator): (attempt: ConnectAttemp
     const outcome = await authenticator.authenticate(token)
     if (!outcome.ok) return refused(outcome)
     const { userId } = peer.query
-    if (userId !== undefined && userId !== outcome.data.user) {
+    if (userId && userId !== outcome.data.user) {
       return refused(refuse('unauthorized', 'userId: is not the user of the token'))
     }
     return { principal: outcome.data }

@@ -13,7 +13,7 @@ import { parseBody } from './validation.ts'
 /** Reads the body against the schema, then handles the message; what is refused goes to `/user/queue/errors`. */
 export function payload<S extends z.ZodType>(
   schema: S,
-  handle: (session: SessionView, message: z.output<S>, sent: Sent) => Promise<Outcome> | Outcome,
+  handle: (session: SessionView, message: z.output<S>, sent: Sent) => Promise<Outcome<unknown>> | Outcome<unknown>,
 ): Handler {
   return async (session, sent) => {
     const message = parseBody(schema, sent.body)

@@ -18,13 +18,14 @@ function placeOf(path: readonly PropertyKey[]): string {
 
 /**
  * Reads a JSON body against its schema. Never throws.
- * An empty body counts as `{}`, so that schemas in which nothing is required accept it.
+ * An empty body (or `null`) counts as `{}`, so that schemas in which nothing is required accept it.
  */
 export function parseBody<S extends z.ZodType>(schema: S, body: Uint8Array): Outcome<z.output<S>> {
   let json: unknown = {}
   if (body.length > 0) {
     try {
-      json = JSON.parse(utf8.decode(body))
+      const text = utf8.decode(body)
+      json = text.trim() === '' ? {} : (JSON.parse(text) ?? {})
     } catch (error) {
       return refuse('badRequest', `body: is not JSON in UTF-8 (${(error as Error).message.slice(0, 120)})`)
     }

@@ -23,10 +23,14 @@ export const RINGS_ON = '/user/queue/call/request'
 
 const ERRORS = '/user/queue/errors'
 
+const ENDS_A_REQUEST: ReadonlySet<number> = new Set(
+  [CODES.busy, CODES.unreachable, CODES.callerInCall].map(({ code }) => code),
+)
+
 export function callHandlers(calls: CallService, devices: Devices): Readonly<Record<string, Handler>> {
-  /** A client that does not read errors would show a window for ever: it hears "busy" as a rejection instead. */
-  const busyForOldClients = (listensToErrors: boolean, device: string, callId: string, outcome: Outcome): Outcome => {
-    if (!outcome.ok && outcome.code === CODES.busy.code && !listensToErrors) {
+  /** A client that does not read errors would show a window for ever: it hears any such outcome as a rejection. */
+  const closesOldWindows = (listensToErrors: boolean, device: string, callId: string, outcome: Outcome<unknown>) => {
+    if (!outcome.ok && ENDS_A_REQUEST.has(outcome.code) && !listensToErrors) {
       const body = JSON.stringify({ callId, type: 'REJECT', reason: 'BUSY' })
       devices.tell(device, '/user/queue/call/response', { body })
     }
@@ -36,7 +40,7 @@ export function callHandlers(calls: CallService, devices: Devices): Readonly<Rec
   return {
     '/app/call/request': payload(messages.CallRequest, async (session, message) => {
       const outcome = await calls.request(actorOf(session), message)
-      return busyForOldClients(session.listensTo(ERRORS), session.id, message.callId, outcome)
+      return closesOldWindows(session.listensTo(ERRORS), session.id, message.callId, outcome)
     }),
     '/app/call/response': payload(messages.CallResponse, (session, message) =>
       calls.respond(actorOf(session), message),

@@ -14,6 +14,14 @@ const text = (longest: number) =>
     .max(longest, `must have at most ${longest} characters`)
     .refine((value) => !value.includes('\0'), 'must not contain NUL')
 
+/** A request is written anew for the devices that it rings; far deeper ones would end in a stack overflow. */
+const DEEPEST = 32
+
+function isShallow(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1))
+}
+
 const notBlank = (longest: number) => text(longest).refine((value) => value.trim() !== '', 'must not be blank')
 
 export const callId = text(100)
@@ -52,7 +60,7 @@ export const CallRequest = message({
   glare: oneOf(['accept'])
     .nullish()
     .describe('When the callee is calling the caller just now: answer that call instead.'),
-})
+}).refine((request) => isShallow(request, DEEPEST), `body: must not be nested deeper than ${DEEPEST} levels`)
 export type CallRequest = z.output<typeof CallRequest>
 
 /** `/app/call/response` */

@@ -49,12 +49,8 @@ export class CallService {
   }
 
   /** Rings the callee. Fulfilled when the call is committed and every listening device of the callee was told. */
-  request(actor: Actor, message: CallRequest): Promise<Outcome> {
+  request(actor: Actor, message: CallRequest): Promise<Outcome<unknown>> {
     const { devices, offline, ringMs } = this.#options
-    if (offline === 'fail' && devices.connected(message.callee).length === 0) {
-      const facts = { callId: message.callId }
-      return Promise.resolve(refuse('unreachable', 'no device of the callee is connected', facts))
-    }
     return this.#perform(message.callId, {
       verb: 'request',
       actor,
@@ -63,28 +59,29 @@ export class CallService {
       callee: message.callee,
       ringMs: message.timeout == null ? ringMs : message.timeout * 1000,
       acceptGlare: message.glare === 'accept',
+      unreachable: offline === 'fail' && devices.connected(message.callee).length === 0,
       request: message,
       fingerprint: createHash('sha256').update(JSON.stringify(message)).digest('base64url'),
     })
   }
 
-  respond(actor: Actor, { callId, type, reason }: CallResponse): Promise<Outcome> {
+  respond(actor: Actor, { callId, type, reason }: CallResponse): Promise<Outcome<unknown>> {
     return this.#perform(callId, type === 'ACCEPT' ? { verb: 'accept', actor } : { verb: 'reject', actor, reason })
   }
 
   /** Without a callId: the user's one live call; when there is none that is fine, a repeat must be harmless. */
-  async hangup(actor: Actor, message: CallHangup): Promise<Outcome> {
+  async hangup(actor: Actor, message: CallHangup): Promise<Outcome<unknown>> {
     const callId = message.callId ?? (await this.#options.store.current(actor.user))?.callId
     return callId === undefined ? accepted : this.#perform(callId, { verb: 'hangup', actor })
   }
 
   /** This device shows the call now. */
-  ringing(actor: Actor, { callId }: CallRinging): Promise<Outcome> {
+  ringing(actor: Actor, { callId }: CallRinging): Promise<Outcome<unknown>> {
     return this.#perform(callId, { verb: 'ringing', actor })
   }
 
   /** Carries a signalling frame to the other party's bound device, its octets untouched. */
-  signal(actor: Actor, { callId }: Pick<Signal, 'callId'>, frame: KeptSignal): Promise<Outcome> {
+  signal(actor: Actor, { callId }: Pick<Signal, 'callId'>, frame: KeptSignal): Promise<Outcome<unknown>> {
     return this.#perform(callId, { verb: 'signal', actor, signal: frame })
   }
 
@@ -120,7 +117,7 @@ export class CallService {
     this.#timer = undefined
   }
 
-  #perform(callId: CallId, command: CallCommand): Promise<Outcome> {
+  #perform(callId: CallId, command: CallCommand): Promise<Outcome<unknown>> {
     return this.#inLine(callId, () => this.#attempt(callId, command))
   }
 
@@ -137,7 +134,7 @@ export class CallService {
     return done
   }
 
-  async #attempt(callId: CallId, command: CallCommand): Promise<Outcome> {
+  async #attempt(callId: CallId, command: CallCommand): Promise<Outcome<unknown>> {
     const { store, clock, timers } = this.#options
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const situation = await this.#situation(callId, command)

@@ -31,6 +31,8 @@ export type EndReason =
 export interface Actor {
   readonly user: UserId
   readonly device?: DeviceId | undefined
+  /** Over HTTP the user speaks, whichever device is meant. */
+  readonly overHttp?: boolean
   /** Fingerprint of the token: the same token on a new session tells that a lost device came back. */
   readonly token: string
 }
@@ -55,6 +57,7 @@ export interface KeptSignal {
 /** What the caller was answered: repeated when the request is. */
 export interface FirstAnswer {
   readonly busy?: 'BUSY' | 'GLARE'
+  /** With GLARE: the call that lives. Without `busy`: the request answered that call instead. */
   readonly activeCallId?: CallId
 }
 
@@ -98,6 +101,8 @@ export type CallCommand =
       readonly callee: UserId
       readonly ringMs: number
       readonly acceptGlare: boolean
+      /** The callee has no device, and the operator wants such requests refused. */
+      readonly unreachable: boolean
       readonly request: Readonly<Record<string, unknown>>
       readonly fingerprint: string
     }

@@ -79,6 +79,9 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
       callId: 'x',
       destination: '/app/call/request',
     })
+    const deep = `{"callId":"y","callee":"${name('bob')}","callerUserName":"A","more":${'['.repeat(9_000)}${']'.repeat(9_000)}}`
+    await alice.says('/app/call/request', deep)
+    await alice.hears('/user/queue/errors', { code: 400, message: 'body: must not be nested deeper than 32 levels' })
     await alice.says('/app/no/such/thing', {})
     await alice.hears('/user/queue/errors', { code: 404 })
     await alice.says('/topic/user/status', [])

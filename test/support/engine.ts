@@ -41,7 +41,7 @@ export function engine(
 /** `bob/phone` is device `bob/phone` of user `bob`; `bob` alone is the user over HTTP. */
 export function actor(name: string, token = `token of ${name}`): Actor {
   const user = name.split('/')[0] ?? name
-  return { user, device: name.includes('/') ? name : undefined, token }
+  return name.includes('/') ? { user, device: name, token } : { user, token, overHttp: true }
 }
 
 export function requestOf(callee: string, callId: string, more: Record<string, unknown> = {}): CallRequest {

@@ -73,6 +73,18 @@ describe('REQUEST', () => {
     expect(await live()).toBeUndefined()
   })
 
+  test('with the policy to fail fast keeps every answer that has nothing to do with it', async () => {
+    world = engine({ offline: 'fail' })
+    world.devices.connect('alice', 'alice/phone')
+    world.devices.connect('bob', 'bob/phone')
+    await requests('alice/phone', 'bob')
+    await leaves('bob/phone')
+    expect(await requests('alice/phone', 'bob')).toMatchObject({ ok: true })
+    expect(await requests('carol/phone', 'bob', 'c2')).toMatchObject({ code: 1001 })
+    expect(await requests('alice/laptop', 'dave', 'c3')).toMatchObject({ code: 1006 })
+    expect(await requests('carol/phone', 'dave')).toMatchObject({ code: 1002 })
+  })
+
   test('to oneself is 400', async () => {
     expect(await requests('alice/phone', 'alice')).toMatchObject({
       code: 400,
@@ -112,12 +124,35 @@ describe('REQUEST', () => {
   test('with glare: accept answers the call that rings instead', async () => {
     await requests('alice/phone', 'bob')
     expect(await requests('bob/phone', 'alice', 'c2', { glare: 'accept' })).toMatchObject({ ok: true })
-    expect([await live('c1'), await live('c2')]).toEqual(['CONNECTED', undefined])
+    expect([await live('c1'), await live('c2')]).toEqual(['CONNECTED', 'CANCELLED'])
     expect(hears('alice/phone')).toContain('call/response ACCEPT')
     expect(world.devices.heard.at(-1)).toMatchObject({
       device: 'bob/phone',
       body: { callId: 'c2', activeCallId: 'c1' },
     })
+  })
+
+  test('with glare: accept, repeated, is answered as the first one was and ends nothing', async () => {
+    await requests('alice/phone', 'bob')
+    await requests('bob/phone', 'alice', 'c2', { glare: 'accept' })
+    world.devices.forgetHeard()
+    const again = await requests('bob/phone', 'alice', 'c2', { glare: 'accept' })
+    expect(again).toEqual({ ok: true, data: { activeCallId: 'c1' } })
+    expect(hears('bob/phone')).toEqual(['call/response ACCEPT'])
+    expect([await live('c1'), hears('alice/phone')]).toEqual(['CONNECTED', []])
+  })
+
+  test('of the callee of a connected call for its peer is 1001, not a replacement', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    expect(await requests('bob/phone', 'alice', 'c2')).toMatchObject({ code: 1001, reason: 'BUSY' })
+    expect(await live()).toBe('CONNECTED')
+  })
+
+  test('repeated after its call has ended is 1002: a callId is never used again', async () => {
+    await requests('alice/phone', 'bob')
+    await hangs('alice/phone')
+    expect(await requests('alice/phone', 'bob')).toMatchObject({ code: 1002, callId: 'c1' })
   })
 
   test('of the same device for the same peer ends its old call: the app had died', async () => {
@@ -262,7 +297,14 @@ describe('while it rings', () => {
 
   test('HANGUP from another device of the caller is 1004', async () => {
     expect(await hangs('alice/laptop')).toMatchObject({ code: 1004 })
-    expect(await live()).toBe('RINGING')
+    expect([await live(), hears('alice/laptop')]).toEqual(['RINGING', []])
+  })
+
+  test('HANGUP over HTTP cancels it, whichever device of the caller is meant', async () => {
+    const overHttp = { ...actor('alice/laptop'), overHttp: true }
+    expect(await world.calls.hangup(overHttp, {})).toMatchObject({ ok: true })
+    expect(hears('bob/phone')).toEqual(['call/hangup CANCELLED'])
+    expect(hears('alice/phone')).toEqual(['call/hangup CANCELLED'])
   })
 
   test('the ring timer ends it as MISSED for every device of the callee and the calling device', async () => {

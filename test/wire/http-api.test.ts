@@ -13,7 +13,7 @@ beforeEach(async () => {
 afterEach(() => face.close())
 
 const CALL = { callId: 'c1', callee: 'bob', callerUserName: 'Alice' }
-const ALICE = { user: 'alice', token: 'print of token-of-alice' }
+const ALICE = { user: 'alice', token: 'print of token-of-alice', overHttp: true }
 const OK = { code: 200, msg: 'ok', data: null }
 
 describe('a command', () => {
@@ -234,10 +234,14 @@ describe('the device', () => {
     expect(await deviceOf({ 'X-Session-Id': 's2' })).toBe('s2')
   })
 
+  test('is not named by an empty header', async () => {
+    fake.sessions = { alice: [same, other] }
+    expect(await deviceOf({ 'X-Session-Id': '' })).toBe('s1')
+  })
+
   test.each([
     ['of nobody', 's9'],
     ['of another user', 's3'],
-    ['empty', ''],
   ])('is refused when the session named is %s', async (_, id) => {
     fake.sessions = { alice: [same], bob: [{ id: 's3', token: same.token }] }
     const { status, json } = await face.ask('/imserver/call/hangup', { headers: { 'X-Session-Id': id } })

@@ -14,7 +14,7 @@ export interface Situation {
 
 export interface Decision {
   /** What the one who gave the command is answered. A refusal may still write: a busy callee leaves a record. */
-  readonly outcome: Outcome
+  readonly outcome: Outcome<unknown>
   /** The command's own call as it shall be; it keeps the version it was loaded with (0: new). */
   readonly write?: Call | undefined
   /** Done in order, after the commit. */

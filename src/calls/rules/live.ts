@@ -147,9 +147,8 @@ function hangUp(call: Call, actor: Actor, now: number, timers: CallTimers): Deci
   if (isUnanswered(call) && actor.user === call.callee) return reject(call, actor, 'DECLINED', now, timers)
   const leg = legOf(call, actor.user)
   // A lost device cannot hang up itself, so any other device of its user may.
-  const may =
-    actor.device === undefined || leg?.device === undefined || leg.lostAt !== undefined || speaksFor(leg, actor)
-  if (!may) return elsewhere(call, actor)
+  const may = actor.overHttp || leg?.device === undefined || leg.lostAt !== undefined || speaksFor(leg, actor)
+  if (!may) return isUnanswered(call) ? elsewhereQuietly(call) : elsewhere(call, actor)
   const ended = isUnanswered(call)
     ? end(call, 'CANCELLED', 'CANCELLED', now, timers, farewell(call, actor, 'CANCELLED'))
     : end(call, 'COMPLETED', 'HANGUP', now, timers, farewell(call, actor, 'HANGUP'))

@@ -42,16 +42,25 @@ function requestBetween(
   const { actor, callee } = command
   if (theirs?.caller === callee && theirs.callee === actor.user && isUnanswered(theirs)) {
     if (command.acceptGlare) return acceptInstead(theirs, command, now, timers)
-    return busy(command, 'CANCELLED', 'GLARE', { busy: 'GLARE', activeCallId: theirs.callId }, now, timers)
+    return record(command, 'CANCELLED', 'GLARE', { busy: 'GLARE', activeCallId: theirs.callId }, now, timers)
   }
   const old = mine && peerOf(mine, actor.user) === callee ? mine : undefined
-  const died = old && (speaksFor(legOf(old, actor.user), actor) || legOf(old, actor.user)?.lostAt !== undefined)
-  if (old && died) {
+  if (old && isForgottenBy(actor, old)) {
     return { ...begin(command, now, timers), others: [replace(old, actor, now, timers)] }
   }
-  if (theirs) return busy(command, 'REJECTED', 'BUSY', { busy: 'BUSY' }, now, timers)
+  if (theirs) return record(command, 'REJECTED', 'BUSY', { busy: 'BUSY' }, now, timers)
   if (mine) return refused(refuse('callerInCall', 'you are already in a call', { activeCallId: mine.callId }))
+  if (command.unreachable) return refused(refuse('unreachable', 'no device of the callee is connected'))
   return begin(command, now, timers)
+}
+
+/**
+ * Whether the app that made this call has died and knows nothing of it: its device is lost, or the very device that made
+ * it calls the same peer anew. Who was called and asks again has a live call, and hears that it is busy.
+ */
+function isForgottenBy(actor: Actor, old: Call): boolean {
+  const leg = legOf(old, actor.user)
+  return leg?.lostAt !== undefined || (old.caller === actor.user && speaksFor(leg, actor))
 }
 
 function requestAgain(call: Call, command: RequestCommand, now: number, timers: CallTimers): Decision {
@@ -59,25 +68,30 @@ function requestAgain(call: Call, command: RequestCommand, now: number, timers: 
     call.caller === command.actor.user &&
     call.fingerprint === command.fingerprint &&
     speaksFor(call.origin, command.actor)
-  if (!same) {
+  const { busy: wasBusy, activeCallId } = call.answer
+  // A call that rang and is over keeps its callId for ever: its caller is not to wait for another outcome.
+  const rangAndIsOver = isOver(call) && wasBusy === undefined && activeCallId === undefined
+  if (!same || rangAndIsOver) {
     return refused(
       refuse('callIdTaken', 'callId: already used; make a new one for every call', { callId: call.callId }),
     )
   }
-  const expired = isOver(call) ? undefined : expire(call, now, timers)
-  const repeat = firstAnswer(call)
-  if (expired) return { ...written(expired), outcome: repeat }
-  return { outcome: repeat, ...cameBack(call, command.actor, now, timers) }
+  if (isOver(call)) return { ...firstAnswer(call, command.actor) }
+  const expired = expire(call, now, timers)
+  if (expired) return { ...written(expired), outcome: accepted }
+  return { outcome: accepted, ...cameBack(call, command.actor, now, timers) }
 }
 
-function firstAnswer(call: Call): Outcome {
-  const { busy: reason, activeCallId } = call.answer
-  if (!reason) return accepted
-  return refuse('busy', reason === 'GLARE' ? 'both call each other' : 'the callee is busy', {
-    callId: call.callId,
-    reason,
-    ...(activeCallId === undefined ? {} : { activeCallId }),
-  })
+/** What a request that rang nobody was answered with. */
+function firstAnswer({ callId, answer }: Call, { device }: Actor): Pick<Decision, 'outcome' | 'effects'> {
+  const { busy: reason, activeCallId } = answer
+  if (reason) {
+    const facts = { callId, reason, ...(activeCallId === undefined ? {} : { activeCallId }) }
+    const words = reason === 'GLARE' ? 'both call each other' : 'the callee is busy'
+    return { outcome: refuse('busy', words, facts), effects: [] }
+  }
+  const told = device === undefined ? [] : [tell({ device }, 'call/response', { callId, type: 'ACCEPT', activeCallId })]
+  return { outcome: { ok: true, data: { activeCallId } }, effects: told }
 }
 
 function begin(command: RequestCommand, now: number, timers: CallTimers): Decision {
@@ -93,7 +107,7 @@ function begin(command: RequestCommand, now: number, timers: CallTimers): Decisi
 }
 
 /** A request that never rings anybody still leaves a record: its callId is used, and the history shows it. */
-function busy(
+function record(
   command: RequestCommand,
   status: EndStatus,
   reason: EndReason,
@@ -102,19 +116,15 @@ function busy(
   timers: CallTimers,
 ): Decision {
   const { call, effects } = end({ ...newCall(command, now), answer }, status, reason, now, timers, [])
-  return { outcome: firstAnswer(call), write: call, effects }
+  const first = firstAnswer(call, command.actor)
+  return { outcome: first.outcome, write: call, effects: [...effects, ...first.effects] }
 }
 
-/** `glare: "accept"`: the request answers the call that rings here. The asking device learns which one from `activeCallId`. */
+/** `glare: "accept"`: the request answers the call that rings here. Which one that is, `activeCallId` says. */
 function acceptInstead(theirs: Call, command: RequestCommand, now: number, timers: CallTimers): Decision {
   const { write = theirs, effects } = accept(theirs, command.actor, now, timers)
-  const { device } = command.actor
-  const body = { callId: command.callId, type: 'ACCEPT', activeCallId: theirs.callId }
-  return {
-    outcome: accepted,
-    effects: device === undefined ? [] : [tell({ device }, 'call/response', body)],
-    others: [{ call: write, effects }],
-  }
+  const recorded = record(command, 'CANCELLED', 'GLARE', { activeCallId: theirs.callId }, now, timers)
+  return { ...recorded, others: [{ call: write, effects }] }
 }
 
 /** The same device calls the same peer anew: its app has died and knows nothing of the old call. */
@@ -146,4 +156,5 @@ function newCall(command: RequestCommand, now: number): Call {
   }
 }
 
-const withCallId = (outcome: Outcome, callId: string): Outcome => (outcome.ok ? outcome : { callId, ...outcome })
+const withCallId = (outcome: Outcome<unknown>, callId: string): Outcome<unknown> =>
+  outcome.ok ? outcome : { callId, ...outcome }
