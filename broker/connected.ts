@@ -57,8 +57,23 @@ export interface Line {
 const DONE: Outcome = { kind: 'done' }
 const GOODBYE: Outcome = { kind: 'goodbye' }
 
-/** Headers of a SEND that concern the frame itself and do not go on to subscribers of an open destination. */
-const FRAME_HEADERS = new Set(['destination', 'content-length', 'content-type', 'receipt', 'transaction'])
+/**
+ * Headers of a SEND that do not go on to subscribers of an open destination: they concern the frame itself, or they are
+ * credentials, which old clients put on every frame.
+ */
+const FRAME_HEADERS = new Set([
+  'destination',
+  'content-length',
+  'content-type',
+  'receipt',
+  'receipt-id',
+  'transaction',
+  'ide',
+  'authorization',
+  'Authorization',
+  'login',
+  'passcode',
+])
 
 export class Connected implements SessionView, Subscriber {
   readonly id: string
@@ -174,8 +189,11 @@ export class Connected implements SessionView, Subscriber {
   #transact(frame: ClientFrame): Outcome | Promise<Outcome> {
     const fault = frame.command === 'SEND' ? destinationFault(frame) : this.#acknowledgeFault(frame)
     if (fault) return violation(fault)
-    const transaction = frame.headers.transaction
+    const { transaction, destination = '' } = frame.headers
     if (transaction === undefined) return this.#apply(frame)
+    // What can never be sent is refused now, under its own receipt, and not when the rest has been committed
+    const route = frame.command === 'SEND' ? this.#all.router.send(destination) : undefined
+    if (route?.to === 'nowhere') return outcome(destination, route.refused)
     const held = this.#transactions.hold(transaction, frame)
     return held ? violation(held) : DONE
   }

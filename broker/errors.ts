@@ -7,7 +7,7 @@ import type { Expulsion, Refused } from './types.ts'
 
 /** A frame that breaks STOMP, or a limit that the operator has set. */
 export interface Violation {
-  readonly cause: 'protocol' | 'limit'
+  readonly cause: 'protocol' | 'limit' | 'slow-reader' | 'login-timeout'
   /** The `message` header of the ERROR: one line. */
   readonly message: string
   /** The body of the ERROR: what to do about it. */

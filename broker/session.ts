@@ -312,13 +312,12 @@ export class Session implements ConnectionHandler, Beating, Line {
   }
 
   #loginTimeout(): void {
-    const detail = `no session within ${this.#all.limits.connectTimeoutMs} ms`
-    this.#error(
-      'login-timeout',
-      detail,
-      [['message', detail]],
-      'A connection must send CONNECT, and be let in, in time.',
-    )
+    this.#fail({
+      cause: 'login-timeout',
+      message: `no session within ${this.#all.limits.connectTimeoutMs} ms`,
+      explanation: 'A connection must send CONNECT, and be let in, in time.',
+      receipt: undefined,
+    })
   }
 
   // Writing
@@ -330,7 +329,12 @@ export class Session implements ConnectionHandler, Beating, Line {
     // One frame may be larger than what may wait: only what was there before it tells of a slow reader
     const before = this.#connection.buffered - frame.length
     if (before > this.#all.limits.bufferedBytes)
-      this.#expel('slow-reader', `reads too slowly: ${before} octets are waiting`)
+      this.#fail({
+        cause: 'slow-reader',
+        message: `reads too slowly: ${before} octets are waiting`,
+        explanation: `No more than ${this.#all.limits.bufferedBytes} octets may wait for a reader here.`,
+        receipt: undefined,
+      })
   }
 
   #fail({ cause, message, explanation, receipt }: Violation): void {
@@ -348,7 +352,7 @@ export class Session implements ConnectionHandler, Beating, Line {
     const lines: HeaderLine[] = [
       ['version', VERSIONS.join(',')],
       ['message', message],
-      ['content-type', 'text/plain'],
+      ['content-type', 'text/plain;charset=UTF-8'],
     ]
     if (receipt !== undefined) lines.push(['receipt-id', receipt])
     this.#error('protocol', message, lines, `Supported protocol versions are ${VERSIONS.join(' ')}`)

@@ -49,7 +49,7 @@ export interface Authenticator {
   authenticate(token: string): Promise<Outcome<Principal>>
 }
 
-/** Clocks of issuer and server may differ by so many seconds. */
+/** The issuer's clock may be so many seconds ahead (`nbf`). What has expired has expired: nobody needs its last seconds. */
 const TOLERANCE_S = 5
 /** Octets; real tokens have one or two thousand. */
 const LONGEST_TOKEN = 8192
@@ -77,6 +77,9 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       claims = verified.payload
     } catch (error) {
       return refusalOf(error, algorithms)
+    }
+    if (claims.exp !== undefined && claims.exp * 1000 <= options.clock.now()) {
+      return refuse('unauthorized', 'token: has expired')
     }
     const user = userOf(claims, options.userClaim)
     if (!user.ok) return user
@@ -156,7 +159,7 @@ function verifierOf({ key, clock, warn, jwks = {} }: AuthenticatorOptions): {
     case 'jwks': {
       const keys = createRemoteJWKSet(new URL(key.url), {
         timeoutDuration: jwks.timeoutMs ?? 5000,
-        cooldownDuration: jwks.cooldownMs ?? 30_000,
+        cooldownDuration: jwks.cooldownMs ?? 3_000,
         cacheMaxAge: jwks.maxAgeMs ?? 600_000,
         [customFetch]: keepLastGood({ clock, warn: warn ?? (() => {}) }),
       })

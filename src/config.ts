@@ -119,7 +119,8 @@ type Env = Readonly<Record<string, string | undefined>>
 
 /** Reads the whole configuration. Throws a {@link ConfigError} when anything is wrong. */
 export function readConfig(env: Env, machine: Machine = thisMachine): Config {
-  const { settings, complaints } = readVariables(env)
+  const { settings: read, complaints } = readVariables(env)
+  const settings = withRoomForFrames(read, env)
   const warnings = strangers(env)
   const notes = {
     wrong: (name: VariableName, wrong: string, example?: string) =>
@@ -322,6 +323,15 @@ function publicIpOf(listenIp: string, machine: Machine, notes: Notes): string {
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || /^\[?::1\]?$/.test(host) || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+/** Who raises the largest frame alone means that the queues it goes through hold one as well. */
+function withRoomForFrames(settings: Settings, env: Env): Settings {
+  const raised = { ...settings }
+  for (const name of ['LIMIT_QUEUED_BYTES', 'LIMIT_BUFFERED_BYTES', 'LIMIT_QUEUE_BYTES'] as const) {
+    if (!env[name]?.trim()) raised[name] = Math.max(settings[name], settings.LIMIT_FRAME_BYTES)
+  }
+  return raised
 }
 
 /** Bounds that must fit into others. A malformed variable gets no second complaint. */

@@ -155,7 +155,8 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     },
     { ...config.http, pages: PAGES, version: VERSION },
   )
-  const server = createServer((request, response) => {
+  const waits = { headersTimeout: config.broker.limits.connectTimeoutMs, requestTimeout: 60_000 }
+  const server = createServer({ ...waits, connectionsCheckingInterval: 2_000 }, (request, response) => {
     if (!stomp.request(request, response)) app(request, response)
   })
   const stomp = serveStomp({

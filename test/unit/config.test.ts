@@ -195,9 +195,15 @@ describe('a wrong value', () => {
 
   test('may be wrong only beside another one', () => {
     expect(names({ TURN_MIN_PORT: '50000', TURN_MAX_PORT: '49999' })).toEqual(['TURN_MAX_PORT'])
-    expect(refusal({ LIMIT_FRAME_BYTES: '16777216' }).message).toMatch(/LIMIT_BUFFERED_BYTES=16777216/)
+    const tight = { LIMIT_FRAME_BYTES: '16777216', LIMIT_BUFFERED_BYTES: '65536' }
+    expect(refusal(tight).message).toMatch(/LIMIT_BUFFERED_BYTES=16777216/)
     expect(names({ LIMIT_FRAME_BYTES: 'x', LIMIT_BUFFERED_BYTES: '1024' })).toEqual(['LIMIT_FRAME_BYTES'])
   })
+})
+
+test('who raises the largest frame raises what it must fit into', () => {
+  const { limits } = read({ LIMIT_FRAME_BYTES: '16777216' }).broker
+  expect([limits.frameBytes, limits.queuedBytes, limits.bufferedBytes]).toEqual(Array(3).fill(16_777_216))
 })
 
 test('empty text counts as unset, and blanks around a value do not count', () => {

@@ -250,6 +250,30 @@ describe('open queues', () => {
     expect(on(a, 'q')).toEqual(['1', '2', '3'])
   })
 
+  test('a SEND in a transaction that can never be sent is refused at once, under its own receipt', async () => {
+    const a = await session()
+    a.send(
+      frame('BEGIN', { transaction: 't' }) +
+        frame('SEND', { destination: '/topic/closed', transaction: 't', receipt: 'w' }, 'x') +
+        frame('COMMIT', { transaction: 't', receipt: 'c' }),
+    )
+    const told = await a.frame(({ headers }) => headers.subscription === 'errors')
+    expect(told.headers['receipt-id']).toBe('w')
+    await a.frame(({ command, headers }) => command === 'RECEIPT' && headers['receipt-id'] === 'c')
+    await a.settled()
+    expect(a.frames.some(({ command, headers }) => command === 'RECEIPT' && headers['receipt-id'] === 'w')).toBe(false)
+  })
+
+  test('credentials in a SEND do not go on to those who subscribe', async () => {
+    const [a, b] = [await session(), await session()]
+    await b.subscribe('/topic/open.secrets', 't')
+    const secrets = { ide: 'tok', Authorization: 'Bearer tok', passcode: 'p', login: 'l', 'receipt-id': 'r' }
+    a.send(frame('SEND', { destination: '/topic/open.secrets', ...secrets, persistent: 'true', mine: '1' }, 'x'))
+    const { headers } = await b.frame('MESSAGE')
+    expect(headers).toMatchObject({ persistent: 'true', mine: '1' })
+    expect(Object.keys(headers).filter((name) => name in secrets)).toEqual([])
+  })
+
   test('an ACK within a transaction counts at COMMIT, and not after ABORT', async () => {
     const [a, b, sender] = [await session(), await session(), await session()]
     await a.subscribe('/queue/open.q10', 'q', { ack: 'client-individual' })

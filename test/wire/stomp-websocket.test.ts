@@ -196,8 +196,16 @@ describe('frames and WebSocket messages', () => {
   test('a message beyond all bounds ends the connection with 1009', async () => {
     const peer = await stompPeer(server.url, { token: 'alice' })
     await peer.connect()
-    peer.send(Buffer.alloc(1_000_000, 'x'))
+    peer.send(Buffer.alloc(5_000_000, 'x'))
     expect((await peer.closed).code).toBe(1009)
+  })
+
+  test('a frame far above the limit is told so in an ERROR', async () => {
+    const peer = await stompPeer(server.url, { token: 'alice' })
+    await peer.connect()
+    peer.send(frame('SEND', { destination: '/app/echo' }, 'x'.repeat(1_000_000)))
+    expect((await peer.frame('ERROR')).headers.message).toMatch(/octets/)
+    expect((await peer.closed).code).toBe(1008)
   })
 
   test('pings are answered with their payload (RFC 6455 section 5.5.3)', async () => {
