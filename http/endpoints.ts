@@ -5,7 +5,7 @@
 
 import type { z } from 'zod'
 import { CallHangup, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
-import type { Actor, KeptSignal } from '../src/calls/types.ts'
+import type { Actor, SignalFrame } from '../src/calls/types.ts'
 import type { CodeName, Outcome } from '../src/errors.ts'
 import { StatusQuery, StatusReport } from '../src/presence/messages.ts'
 import { TurnCredentials } from '../src/turn/messages.ts'
@@ -18,7 +18,7 @@ type Answer = Outcome<unknown> | Promise<Outcome<unknown>>
 export interface Asked {
   readonly actor: Actor
   /** The body as it came. */
-  readonly frame: KeptSignal
+  readonly frame: SignalFrame
 }
 
 export interface Endpoint {

@@ -2,7 +2,7 @@
 
 import type { Principal } from '../broker/index.ts'
 import type { CallHangup, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
-import type { Actor, KeptSignal } from '../src/calls/types.ts'
+import type { Actor, SignalFrame } from '../src/calls/types.ts'
 import type { Outcome } from '../src/errors.ts'
 import type { Clock, RelayHealth, UserId } from '../src/ports.ts'
 import type { UserStatus } from '../src/presence/messages.ts'
@@ -13,7 +13,7 @@ export interface Calls {
   respond(actor: Actor, message: CallResponse): Promise<Outcome<unknown>>
   hangup(actor: Actor, message: CallHangup): Promise<Outcome<unknown>>
   /** The frame is carried octet for octet. */
-  signal(actor: Actor, message: Signal, frame: KeptSignal): Promise<Outcome<unknown>>
+  signal(actor: Actor, message: Signal, frame: SignalFrame): Promise<Outcome<unknown>>
   /** Any authenticated request keeps a call leg without a device alive. */
   heard(user: UserId): Promise<void>
 }

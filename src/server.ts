@@ -13,7 +13,7 @@ import { createMetrics } from './adapters/metrics/metrics.ts'
 import { BundledRelay } from './adapters/node-turn/relay.ts'
 import { admission } from './admission.ts'
 import { createAuthenticator, mintDemoToken } from './auth.ts'
-import { CALL_QUEUES, callHandlers, RINGS_ON } from './calls/destinations.ts'
+import { CALL_QUEUES, callHandlers, RINGS_ON, SIGNALS_ON } from './calls/destinations.ts'
 import { CallService } from './calls/service.ts'
 import type { Config } from './config.ts'
 import { Events } from './events.ts'
@@ -122,8 +122,11 @@ export async function startServer(config: Config, { clock, log }: World): Promis
         calls.lost(session.principal.user, session.id).catch(report)
         log.debug({ session: session.id, user: session.principal.user, reason }, 'session ended')
       },
-      subscribed: (session, destination) =>
-        destination === RINGS_ON ? calls.appeared(session.principal.user, session.id) : undefined,
+      subscribed({ id, principal }, destination) {
+        if (destination === RINGS_ON) return calls.appeared(principal.user, id)
+        if (destination === SIGNALS_ON) return calls.listens(principal.user, id)
+        return undefined
+      },
       refused: (code) => events.emit('refused', { code, face: 'stomp' }),
       expelled(cause, detail) {
         metrics.observer.expelled(cause, detail)

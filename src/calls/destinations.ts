@@ -20,6 +20,7 @@ export const CALL_QUEUES = [
 ] as const
 
 export const RINGS_ON = '/user/queue/call/request'
+export const SIGNALS_ON = '/user/queue/rtc/signaling'
 
 const ERRORS = '/user/queue/errors'
 

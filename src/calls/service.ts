@@ -12,7 +12,7 @@ import type { Events } from '../events.ts'
 import type { CallStore, Cancel, Clock, DeviceId, Devices, Message, UserId } from '../ports.ts'
 import type { CallHangup, CallRequest, CallResponse, CallRinging, Signal } from './messages.ts'
 import { type Decision, decide, type Situation } from './transition.ts'
-import type { Actor, Call, CallCommand, CallId, CallQueue, CallTimers, Effect, KeptSignal, Target } from './types.ts'
+import type { Actor, Call, CallCommand, CallId, CallQueue, CallTimers, Effect, SignalFrame, Target } from './types.ts'
 
 /** Lost compare-and-sets before giving up; each means that somebody else's command went through. */
 const MOST_TRIES = 64
@@ -81,7 +81,7 @@ export class CallService {
   }
 
   /** Carries a signalling frame to the other party's bound device, its octets untouched. */
-  signal(actor: Actor, { callId }: Pick<Signal, 'callId'>, frame: KeptSignal): Promise<Outcome<unknown>> {
+  signal(actor: Actor, { callId }: Pick<Signal, 'callId'>, frame: SignalFrame): Promise<Outcome<unknown>> {
     return this.#perform(callId, { verb: 'signal', actor, signal: frame })
   }
 
@@ -89,6 +89,12 @@ export class CallService {
   async appeared(user: UserId, device: DeviceId): Promise<void> {
     const call = await this.#options.store.current(user)
     if (call?.callee === user) await this.#perform(call.callId, { verb: 'appear', user, devices: [device] })
+  }
+
+  /** A device of the user subscribes to signalling: it hears what was kept for a user who answered without one. */
+  async listens(user: UserId, device: DeviceId): Promise<void> {
+    const call = await this.#options.store.current(user)
+    if (call && call.kept.length > 0) await this.#perform(call.callId, { verb: 'listen', user, device })
   }
 
   /** A session of the user has ended. */
@@ -212,7 +218,7 @@ export class CallService {
     this.#send(to, queue(name), { body: JSON.stringify(body), ...(headers && { headers }) })
   }
 
-  #relay(to: Target, from: UserId, { body, contentType }: KeptSignal): void {
+  #relay(to: Target, from: UserId, { body, contentType }: SignalFrame): void {
     this.#send(to, SIGNALING, { body, contentType, headers: { from } })
   }
 

@@ -48,10 +48,15 @@ export interface Leg {
   readonly heardAt: number
 }
 
-/** A signalling frame of the caller, kept until a device answers. */
-export interface KeptSignal {
+/** A signalling frame, as it came. */
+export interface SignalFrame {
   readonly body: Uint8Array
   readonly contentType: string
+}
+
+/** One that is kept until the other side has a device for it. */
+export interface KeptSignal extends SignalFrame {
+  readonly from: UserId
 }
 
 /** What the caller was answered: repeated when the request is. */
@@ -110,9 +115,11 @@ export type CallCommand =
   | { readonly verb: 'accept'; readonly actor: Actor }
   | { readonly verb: 'reject'; readonly actor: Actor; readonly reason: 'DECLINED' | 'BUSY' }
   | { readonly verb: 'hangup'; readonly actor: Actor }
-  | { readonly verb: 'signal'; readonly actor: Actor; readonly signal: KeptSignal }
+  | { readonly verb: 'signal'; readonly actor: Actor; readonly signal: SignalFrame }
   /** Devices of the callee can show the call: they subscribe to `call/request`. */
   | { readonly verb: 'appear'; readonly user: UserId; readonly devices: readonly DeviceId[] }
+  /** A device can hear signalling from now on. */
+  | { readonly verb: 'listen'; readonly user: UserId; readonly device: DeviceId }
   | { readonly verb: 'lose'; readonly user: UserId; readonly device: DeviceId }
   /** The user asked something over HTTP. */
   | { readonly verb: 'hear'; readonly user: UserId }
@@ -137,7 +144,7 @@ export type Effect =
     }
   /** Show the call to the callee's devices: each that listens then `appear`s. */
   | { readonly kind: 'ring'; readonly call: Call }
-  | { readonly kind: 'relay'; readonly to: Target; readonly from: UserId; readonly signal: KeptSignal }
+  | { readonly kind: 'relay'; readonly to: Target; readonly from: UserId; readonly signal: SignalFrame }
   | {
       readonly kind: 'news'
       readonly news: 'call.requested' | 'call.ringing' | 'call.connected' | 'call.ended'

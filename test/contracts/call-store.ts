@@ -17,7 +17,7 @@ function ringing(callId: string, caller: string, callee: string, more: Partial<C
     status: 'RINGING',
     rung: [`${callee}/phone`],
     declined: [],
-    kept: [{ body: Buffer.from([0, 255, 10]), contentType: 'application/octet-stream' }],
+    kept: [{ body: Buffer.from([0, 255, 10]), contentType: 'application/octet-stream', from: caller }],
     createdAt: AT,
     ringUntil: AT + 30_000,
     due: AT + 30_000,

@@ -598,6 +598,37 @@ describe('over HTTP, the user as a whole', () => {
     expect([hears('bob/phone'), hears('bob/laptop')]).toEqual([['call/hangup HANGUP'], ['call/hangup HANGUP']])
   })
 
+  test('an answer that comes before its device keeps the offer for it', async () => {
+    await leaves('bob/laptop')
+    await leaves('bob/phone')
+    await requests('alice/phone', 'bob')
+    await signals('alice/phone', 'offer')
+    await responds('bob', 'ACCEPT')
+    await signals('alice/phone', 'ice')
+    world.devices.connect('bob', 'bob/woken')
+    world.devices.forgetHeard()
+    await world.calls.listens('bob', 'bob/woken')
+    expect(world.devices.heard.map(({ device, body, headers }) => [device, body.text, headers.from])).toEqual([
+      ['bob/woken', 'offer', 'alice'],
+      ['bob/woken', 'ice', 'alice'],
+    ])
+    await signals('bob/woken', 'answer')
+    await world.calls.listens('bob', 'bob/woken')
+    expect(hears('bob/woken')).toHaveLength(2)
+    expect((await world.store.load('c1'))?.kept).toEqual([])
+  })
+
+  test('a caller over HTTP whose device comes after the answer hears what the callee signalled', async () => {
+    await leaves('alice/phone')
+    await leaves('alice/laptop')
+    await requests('alice', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    await signals('bob/phone', 'offer')
+    world.devices.connect('alice', 'alice/woken')
+    await world.calls.listens('alice', 'alice/woken')
+    expect(hears('alice/woken')).toEqual(['rtc/signaling'])
+  })
+
   test('a leg without a device ends after 120 s without a request', async () => {
     await requests('alice/phone', 'bob')
     await responds('bob', 'ACCEPT')

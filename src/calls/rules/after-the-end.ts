@@ -24,6 +24,7 @@ export function answerAfterTheEnd(
 ): Decision {
   switch (command.verb) {
     case 'appear':
+    case 'listen':
     case 'lose':
     case 'hear':
     case 'tick':

@@ -20,7 +20,10 @@ export function cameBack(call: Call, actor: Actor, now: number, timers: CallTime
 
 /** The first device that signals for a user who acted as a whole becomes the bound one; the others stop. */
 export function bind(call: Call, user: string, actor: Actor, now: number, timers: CallTimers): Rebound {
-  const next = withLeg({ ...call, rung: user === call.callee ? [] : call.rung }, legFor(actor, now), timers)
+  // What was kept for this user has reached the device, which hears it live and when it begins to listen.
+  const kept = call.kept.filter((frame) => frame.from === user)
+  const rung = user === call.callee ? [] : call.rung
+  const next = withLeg({ ...call, rung, kept }, legFor(actor, now), timers)
   const body = { callId: call.callId, type: 'ACCEPT', reason: 'ANSWERED_ELSEWHERE' }
   return { write: next, effects: [tell({ user, except: actor.device }, 'call/down', body)] }
 }

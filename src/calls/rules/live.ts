@@ -1,7 +1,7 @@
 /** Commands for a call that lives. */
 
 import { accepted, refuse } from '../../errors.ts'
-import type { Actor, Call, CallCommand, CallTimers, Effect, KeptSignal, Leg } from '../types.ts'
+import type { Actor, Call, CallCommand, CallTimers, Effect, KeptSignal, Leg, SignalFrame } from '../types.ts'
 import { bind, cameBack, withLeg } from './binding.ts'
 import { end, scheduled } from './deadlines.ts'
 import { type Decision, type RequestCommand, refused, unchanged } from './decision.ts'
@@ -33,6 +33,8 @@ export function whileLive(
   switch (command.verb) {
     case 'appear':
       return command.user === call.callee && isUnanswered(call) ? appear(call, command.devices, now, timers) : unchanged
+    case 'listen':
+      return listen(call, command.user, command.device)
     case 'lose':
       return lose(call, command.user, command.device, now, timers)
     case 'hear':
@@ -110,7 +112,8 @@ export function accept(call: Call, actor: Actor, now: number, timers: CallTimers
       status: 'CONNECTED',
       winner,
       rung: actor.device === undefined ? call.rung : [],
-      kept: [],
+      // Its device may come only after the answer: then it must still hear the offer.
+      kept: actor.device === undefined ? call.kept : [],
       connectedAt: now,
     },
     timers,
@@ -155,7 +158,7 @@ function hangUp(call: Call, actor: Actor, now: number, timers: CallTimers): Deci
   return { outcome: accepted, write: ended.call, effects: ended.effects }
 }
 
-function signal(call: Call, actor: Actor, frame: KeptSignal, now: number, timers: CallTimers): Decision {
+function signal(call: Call, actor: Actor, frame: SignalFrame, now: number, timers: CallTimers): Decision {
   const leg = legOf(call, actor.user)
   if (!leg) {
     return refused(refuse('forbidden', 'callId: answer the call before you signal', { callId: call.callId }))
@@ -166,10 +169,22 @@ function signal(call: Call, actor: Actor, frame: KeptSignal, now: number, timers
     !asTheUser && leg.device === undefined
       ? bind(call, actor.user, actor, now, timers)
       : cameBack(call, actor, now, timers)
-  if (isUnanswered(call)) return keep(bound.write ?? call, frame, bound.effects, timers)
+  if (isUnanswered(call)) return keep(bound.write ?? call, { ...frame, from: actor.user }, bound.effects, timers)
   const other = otherLeg(call, actor.user)
   const relayed = other ? [relay(targetOf(other), actor.user, frame)] : []
-  return { outcome: accepted, write: bound.write, effects: [...bound.effects, ...relayed] }
+  const effects = [...bound.effects, ...relayed]
+  if (!other || other.device !== undefined) return { outcome: accepted, write: bound.write, effects }
+  // Nobody is bound there yet: devices that listen hear it now, the one that comes later as well.
+  const kept = keep(bound.write ?? call, { ...frame, from: actor.user }, effects, timers)
+  return kept.outcome.ok ? kept : { outcome: accepted, write: bound.write, effects }
+}
+
+/** A device of a user who has none bound yet begins to listen: it hears what was said before it came. */
+function listen(call: Call, user: string, device: string): Decision {
+  const leg = legOf(call, user)
+  if (call.status !== 'CONNECTED' || !leg || leg.device !== undefined) return unchanged
+  const missed = call.kept.filter((frame) => frame.from !== user)
+  return { outcome: accepted, effects: missed.map((frame) => relay({ device }, frame.from, frame)) }
 }
 
 function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], timers: CallTimers): Decision {

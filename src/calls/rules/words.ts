@@ -1,7 +1,7 @@
 /** What devices are told, and the refusals that several rules share. */
 
 import { type Refusal, refuse } from '../../errors.ts'
-import type { Actor, Call, CallQueue, Effect, EndReason, KeptSignal, Leg, Target } from '../types.ts'
+import type { Actor, Call, CallQueue, Effect, EndReason, Leg, SignalFrame, Target } from '../types.ts'
 import { type Decision, refused } from './decision.ts'
 import { isUnanswered, legOf, otherLeg, targetOf } from './legs.ts'
 
@@ -16,7 +16,7 @@ export const tell = (
   body,
 })
 
-export const relay = (to: Target, from: string, frame: KeptSignal): Effect => ({
+export const relay = (to: Target, from: string, frame: SignalFrame): Effect => ({
   kind: 'relay',
   to,
   from,
