@@ -629,6 +629,17 @@ describe('over HTTP, the user as a whole', () => {
     expect(hears('alice/woken')).toEqual(['rtc/signaling'])
   })
 
+  test('a device that comes late hears what the other side signalled, not its own side', async () => {
+    for (const device of ['alice/phone', 'alice/laptop', 'bob/phone', 'bob/laptop']) await leaves(device)
+    await requests('alice', 'bob')
+    await responds('bob', 'ACCEPT')
+    await signals('alice', 'of alice')
+    await signals('bob', 'of bob')
+    world.devices.connect('bob', 'bob/woken')
+    await world.calls.listens('bob', 'bob/woken')
+    expect(world.devices.heard.map(({ body }) => body.text)).toEqual(['of alice'])
+  })
+
   test('a leg without a device ends after 120 s without a request', async () => {
     await requests('alice/phone', 'bob')
     await responds('bob', 'ACCEPT')
