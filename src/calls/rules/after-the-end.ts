@@ -22,20 +22,8 @@ export function answerAfterTheEnd(
   now: number,
   timers: CallTimers,
 ): Decision {
-  switch (command.verb) {
-    case 'appear':
-    case 'listen':
-    case 'lose':
-    case 'hear':
-    case 'tick':
-      return unchanged
-    case 'ringing':
-    case 'accept':
-    case 'reject':
-    case 'hangup':
-    case 'signal':
-      break
-  }
+  // Devices that come and go, and timers, ask nothing.
+  if (!('actor' in command)) return unchanged
   const { actor } = command
   if (!isParty(call, actor.user)) return refused(notAParty(call))
   if (command.verb === 'signal') {
