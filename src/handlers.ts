@@ -28,9 +28,11 @@ export function actorOf({ id, principal }: SessionView): Actor {
   return { user: principal.user, device: id, token: principal.token }
 }
 
+const NamesACall = z.looseObject({ callId })
+
 /** A malformed message may still say which call it is about: then its sender can tell which of its windows is meant. */
 function callNamedBy(body: Uint8Array): { callId?: string } {
-  const named = parseBody(z.looseObject({ callId }), body)
+  const named = parseBody(NamesACall, body)
   return named.ok ? { callId: named.data.callId } : {}
 }
 

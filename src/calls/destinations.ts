@@ -19,9 +19,6 @@ export const CALL_QUEUES = [
   '/user/queue/rtc/signaling',
 ] as const
 
-export const RINGS_ON = '/user/queue/call/request'
-export const SIGNALS_ON = '/user/queue/rtc/signaling'
-
 const ERRORS = '/user/queue/errors'
 
 const ENDS_A_REQUEST: ReadonlySet<number> = new Set(

@@ -210,7 +210,7 @@ export class CallService {
 
   /** After the commit, so that a device that subscribes just now is either found here or finds the call itself. */
   async #ring({ callId, callee }: Call): Promise<void> {
-    const devices = this.#options.devices.listening(callee, queue('call/request'))
+    const devices = this.#options.devices.listening(callee, RINGS_ON)
     if (devices.length > 0) await this.#attempt(callId, { verb: 'appear', user: callee, devices })
   }
 
@@ -219,18 +219,14 @@ export class CallService {
   }
 
   #relay(to: Target, from: UserId, { body, contentType }: SignalFrame): void {
-    this.#send(to, SIGNALING, { body, contentType, headers: { from } })
+    this.#send(to, SIGNALS_ON, { body, contentType, headers: { from } })
   }
 
   #send(to: Target, destination: string, message: Message): void {
     const { devices } = this.#options
-    if ('device' in to) {
-      devices.tell(to.device, destination, message)
-      return
-    }
-    for (const device of devices.listening(to.user, destination)) {
-      if (device !== to.except) devices.tell(device, destination, message)
-    }
+    const those =
+      'devices' in to ? to.devices : devices.listening(to.user, destination).filter((device) => device !== to.except)
+    for (const device of those) devices.tell(device, destination, message)
   }
 
   /** Makes sure that somebody looks at the store at `at`. */
@@ -263,4 +259,6 @@ const writesOf = ({ write, others = [] }: Decision): readonly Call[] => [
 
 const queue = (name: CallQueue): string => `/user/queue/${name}`
 
-const SIGNALING = '/user/queue/rtc/signaling'
+/** Who subscribes here is to be told with {@link CallService.appeared}, and here with {@link CallService.listens}. */
+export const RINGS_ON = queue('call/request')
+export const SIGNALS_ON = '/user/queue/rtc/signaling'

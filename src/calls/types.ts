@@ -129,8 +129,10 @@ export type CallCommand =
 /** The `/user/queue/…` on which devices hear of calls (contract, section 3). */
 export type CallQueue = 'call/request' | 'call/response' | 'call/down' | 'call/hangup' | 'call/timeout' | 'call/ringing'
 
-/** One device, or every device of a user but one. */
-export type Target = { readonly device: DeviceId } | { readonly user: UserId; readonly except?: DeviceId | undefined }
+/** These devices, or every device of a user but one. A message for several is encoded once. */
+export type Target =
+  | { readonly devices: readonly DeviceId[] }
+  | { readonly user: UserId; readonly except?: DeviceId | undefined }
 
 /** What is done once the decision is committed. */
 export type Effect =

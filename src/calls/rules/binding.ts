@@ -3,7 +3,7 @@
 import type { Actor, Call, CallTimers, Leg } from '../types.ts'
 import { scheduled } from './deadlines.ts'
 import type { Rebound } from './decision.ts'
-import { isOver, legFor, legOf } from './legs.ts'
+import { legFor, legOf } from './legs.ts'
 import { tell } from './words.ts'
 
 /** The call with this leg in the place of the same user's. */
@@ -14,7 +14,7 @@ export function withLeg(call: Call, leg: Leg, timers: CallTimers): Call {
 /** A lost device that speaks again is bound again, under its new session. */
 export function cameBack(call: Call, actor: Actor, now: number, timers: CallTimers): Rebound {
   const leg = legOf(call, actor.user)
-  if (isOver(call) || !leg || leg.lostAt === undefined || actor.device === undefined) return { effects: [] }
+  if (!leg || leg.lostAt === undefined || actor.device === undefined) return { effects: [] }
   return { write: withLeg(call, legFor(actor, now), timers), effects: [] }
 }
 

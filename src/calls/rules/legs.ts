@@ -32,4 +32,4 @@ export function speaksFor(leg: Leg | undefined, actor: Actor): boolean {
 }
 
 export const targetOf = (leg: Leg, except?: string): Target =>
-  leg.device === undefined ? { user: leg.user, except } : { device: leg.device }
+  leg.device === undefined ? { user: leg.user, except } : { devices: [leg.device] }

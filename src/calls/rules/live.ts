@@ -30,6 +30,7 @@ export function whileLive(
   now: number,
   timers: CallTimers,
 ): Decision {
+  if ('actor' in command && !isParty(call, command.actor.user)) return refused(notAParty(call))
   switch (command.verb) {
     case 'appear':
       return command.user === call.callee && isUnanswered(call) ? appear(call, command.devices, now, timers) : unchanged
@@ -42,30 +43,15 @@ export function whileLive(
     case 'tick':
       return unchanged
     case 'ringing':
+      return ringing(call, command.actor, now, timers)
     case 'accept':
+      return accept(call, command.actor, now, timers)
     case 'reject':
+      return reject(call, command.actor, command.reason, now, timers)
     case 'hangup':
+      return hangUp(call, command.actor, now, timers)
     case 'signal':
-      if (!isParty(call, command.actor.user)) return refused(notAParty(call))
-      return byParty(call, command, now, timers)
-  }
-}
-
-type PartyCommand = Extract<CallCommand, { verb: 'ringing' | 'accept' | 'reject' | 'hangup' | 'signal' }>
-
-function byParty(call: Call, command: PartyCommand, now: number, timers: CallTimers): Decision {
-  const { actor } = command
-  switch (command.verb) {
-    case 'ringing':
-      return ringing(call, actor, now, timers)
-    case 'accept':
-      return accept(call, actor, now, timers)
-    case 'reject':
-      return reject(call, actor, command.reason, now, timers)
-    case 'hangup':
-      return hangUp(call, actor, now, timers)
-    case 'signal':
-      return signal(call, actor, command.signal, now, timers)
+      return signal(call, command.actor, command.signal, now, timers)
   }
 }
 
@@ -84,7 +70,6 @@ function appear(call: Call, devices: readonly string[], now: number, timers: Cal
     timers,
   )
   const body = { ...call.request, caller: call.caller, remainingMs: call.ringUntil - now }
-  const shown = fresh.map((device) => tell({ device }, 'call/request', body))
   const headers = { devices: String(fresh.length) }
   const told: Effect[] = first
     ? [
@@ -92,7 +77,7 @@ function appear(call: Call, devices: readonly string[], now: number, timers: Cal
         { kind: 'news', news: 'call.ringing', call: next },
       ]
     : []
-  return { outcome: accepted, write: next, effects: [...shown, ...told] }
+  return { outcome: accepted, write: next, effects: [tell({ devices: fresh }, 'call/request', body), ...told] }
 }
 
 export function accept(call: Call, actor: Actor, now: number, timers: CallTimers): Decision {
@@ -123,7 +108,7 @@ export function accept(call: Call, actor: Actor, now: number, timers: CallTimers
     write: next,
     effects: [
       ...tellLeg(call.origin, 'call/response', { callId: call.callId, type: 'ACCEPT' }),
-      ...others.map((device) => answeredElsewhere(call, device)),
+      answeredElsewhere(call, others),
       ...call.kept.map((kept) => relay(targetOf(winner), call.caller, kept)),
       { kind: 'news', news: 'call.connected', call: next },
     ],
@@ -141,7 +126,7 @@ function reject(call: Call, actor: Actor, reason: 'DECLINED' | 'BUSY', now: numb
   }
   const ended = end(call, 'REJECTED', reason, now, timers, [
     ...tellLeg(call.origin, 'call/response', { callId: call.callId, type: 'REJECT', reason }),
-    ...others.map((device) => declinedElsewhere(call, device)),
+    declinedElsewhere(call, others),
   ])
   return { outcome: accepted, write: ended.call, effects: ended.effects }
 }
@@ -184,7 +169,7 @@ function listen(call: Call, user: string, device: string): Decision {
   const leg = legOf(call, user)
   if (call.status !== 'CONNECTED' || !leg || leg.device !== undefined) return unchanged
   const missed = call.kept.filter((frame) => frame.from !== user)
-  return { outcome: accepted, effects: missed.map((frame) => relay({ device }, frame.from, frame)) }
+  return { outcome: accepted, effects: missed.map((frame) => relay({ devices: [device] }, frame.from, frame)) }
 }
 
 function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], timers: CallTimers): Decision {

@@ -76,7 +76,7 @@ function requestAgain(call: Call, command: RequestCommand, now: number, timers: 
       refuse('callIdTaken', 'callId: already used; make a new one for every call', { callId: call.callId }),
     )
   }
-  if (isOver(call)) return { ...firstAnswer(call, command.actor) }
+  if (isOver(call)) return firstAnswer(call, command.actor)
   const expired = expire(call, now, timers)
   if (expired) return { ...written(expired), outcome: accepted }
   return { outcome: accepted, ...cameBack(call, command.actor, now, timers) }
@@ -90,7 +90,8 @@ function firstAnswer({ callId, answer }: Call, { device }: Actor): Pick<Decision
     const words = reason === 'GLARE' ? 'both call each other' : 'the callee is busy'
     return { outcome: refuse('busy', words, facts), effects: [] }
   }
-  const told = device === undefined ? [] : [tell({ device }, 'call/response', { callId, type: 'ACCEPT', activeCallId })]
+  const told =
+    device === undefined ? [] : [tell({ devices: [device] }, 'call/response', { callId, type: 'ACCEPT', activeCallId })]
   return { outcome: { ok: true, data: { activeCallId } }, effects: told }
 }
 

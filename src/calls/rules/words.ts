@@ -33,7 +33,7 @@ export function tellLeg(
 }
 
 export function hangUpRung(call: Call, reason: EndReason): readonly Effect[] {
-  return call.rung.map((device) => tell({ device }, 'call/hangup', { callId: call.callId, reason }))
+  return [tell({ devices: call.rung }, 'call/hangup', { callId: call.callId, reason })]
 }
 
 /** Who hears `call/hangup` when a party ends the call: the other party, and the own devices but the one that did it. */
@@ -47,11 +47,11 @@ export function farewell(call: Call, actor: Actor, reason: EndReason): readonly 
   ]
 }
 
-export const answeredElsewhere = (call: Call, device: string): Effect =>
-  tell({ device }, 'call/down', { callId: call.callId, type: 'ACCEPT', reason: 'ANSWERED_ELSEWHERE' })
+export const answeredElsewhere = (call: Call, devices: readonly string[]): Effect =>
+  tell({ devices }, 'call/down', { callId: call.callId, type: 'ACCEPT', reason: 'ANSWERED_ELSEWHERE' })
 
-export const declinedElsewhere = (call: Call, device: string): Effect =>
-  tell({ device }, 'call/down', { callId: call.callId, type: 'REJECT', reason: 'DECLINED_ELSEWHERE' })
+export const declinedElsewhere = (call: Call, devices: readonly string[]): Effect =>
+  tell({ devices }, 'call/down', { callId: call.callId, type: 'REJECT', reason: 'DECLINED_ELSEWHERE' })
 
 export const notAParty = (call: Call): Refusal =>
   refuse('forbidden', 'callId: this is not a call of yours', { callId: call.callId })
@@ -64,7 +64,7 @@ const handledElsewhere = (call: Call): Refusal =>
 
 /** 1004, and the window on this device closes. */
 export function elsewhere(call: Call, actor: Actor): Decision {
-  const closing = actor.device === undefined ? [] : [answeredElsewhere(call, actor.device)]
+  const closing = actor.device === undefined ? [] : [answeredElsewhere(call, [actor.device])]
   return { outcome: handledElsewhere(call), effects: closing }
 }
 
