@@ -1,5 +1,6 @@
 /** The whole public face of the broker: STOMP over any text connection, and nothing about calls. */
 
+export { networkOf, type PeerAddress, peerAddress } from './address.ts'
 export { createBroker } from './broker.ts'
 export { type Cancel, type Clock, systemClock } from './clock.ts'
 export type { Connection, ConnectionHandler, Peer } from './connection.ts'

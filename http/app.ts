@@ -20,7 +20,6 @@ export function createHttpApp(services: HttpServices, options: HttpOptions): Exp
   app.disable('x-powered-by')
   app.disable('etag')
   app.set('query parser', false)
-  if (options.trustedProxies.length > 0) app.set('trust proxy', [...options.trustedProxies])
 
   const origins = originAllowed(options.allowedOrigins, { loopbackOnly: services.demo !== undefined })
   app.use(counted(services), securityHeaders)

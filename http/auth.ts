@@ -4,7 +4,7 @@
  */
 
 import type { Request } from 'express'
-import type { Principal } from '../broker/index.ts'
+import { networkOf, type Principal, peerAddress } from '../broker/index.ts'
 import { CODES, type Outcome, refuse } from '../src/errors.ts'
 import type { HttpOptions, HttpServices } from './services.ts'
 import { TokenBuckets } from './token-buckets.ts'
@@ -17,13 +17,14 @@ export function createAuthentication(services: HttpServices, options: HttpOption
   const perMinute = options.failedLoginsPerMinute
   const failures = new TokenBuckets({ perSecond: perMinute / 60, burst: perMinute, clock })
   const users = new TokenBuckets({ ...options.userRate, clock })
+  const addressOf = peerAddress(options.trustedProxies)
 
   return async (request) => {
     const token = tokenOf(request)
     if (token === undefined) {
       return refuse('unauthorized', 'token: is missing; send it as header `ide` or `Authorization: Bearer`')
     }
-    const address = networkOf(request.ip ?? '')
+    const address = networkOf(addressOf(request.socket.remoteAddress, request.headers['x-forwarded-for']))
     const pause = failures.wait(address)
     if (pause > 0) {
       return refuse('tooMany', `too many bad tokens from this address; wait ${pause} s`, { retryAfter: pause })
@@ -47,20 +48,4 @@ function tokenOf(request: Request): string | undefined {
   const ide = request.get('ide')?.trim()
   if (ide) return ide
   return /^Bearer +(\S+)\s*$/i.exec(request.get('authorization') ?? '')?.[1]
-}
-
-/** An IPv6 host has a whole /64 to ask from. */
-export function networkOf(address: string): string {
-  const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
-  if (v4 !== undefined || !address.includes(':')) return v4 ?? address
-  const [head = '', tail] = address.split('%')[0]!.toLowerCase().split('::')
-  const groups = head === '' ? [] : head.split(':')
-  if (tail !== undefined) {
-    const rest = tail === '' ? 0 : tail.split(':').length
-    while (groups.length + rest < 8) groups.push('0')
-  }
-  return `${groups
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ''))
-    .join(':')}::/64`
 }

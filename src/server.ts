@@ -5,7 +5,7 @@
 
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createBroker, serveStomp } from '../broker/index.ts'
+import { createBroker, peerAddress, serveStomp } from '../broker/index.ts'
 import { createHttpApp } from '../http/app.ts'
 import { originAllowed } from '../http/origin.ts'
 import { MemoryCallStore } from './adapters/memory/call-store.ts'
@@ -169,6 +169,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     limits: config.broker.limits,
     allowOrigin: originAllowed(config.http.allowedOrigins, { loopbackOnly: config.demo }),
     accepting: () => state === 'ready',
+    addressOf: peerAddress(config.http.trustedProxies),
     sockJsClientUrl: SOCKJS_ADDRESS,
   })
 

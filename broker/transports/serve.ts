@@ -5,6 +5,7 @@
 
 import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
+import type { PeerAddress } from '../address.ts'
 import type { Broker } from '../types.ts'
 import { queryOf } from './query.ts'
 import { sockJsAcceptor } from './sockjs.ts'
@@ -21,6 +22,8 @@ export interface StompEndpointOptions {
   readonly allowOrigin: (origin: string | undefined, host: string | undefined) => boolean
   /** False: nobody new comes in now (503), beside what the broker says itself. */
   readonly accepting: () => boolean
+  /** Whose address a request has: behind proxies not its socket's. */
+  readonly addressOf: PeerAddress
   /** Where SockJS's iframe page loads sockjs-client from: the server's own address of it. */
   readonly sockJsClientUrl: string
 }
@@ -40,13 +43,13 @@ const RETRY_AFTER_S = 5
  * Requests for SockJS must be given to {@link StompEndpoint.request}.
  */
 export function serveStomp(options: StompEndpointOptions): StompEndpoint {
-  const { server, path, broker, limits, sockJsClientUrl } = options
+  const { server, path, broker, limits, addressOf, sockJsClientUrl } = options
   // Far above a frame: a frame that is too large is to be told so in an ERROR, not cut off by the transport
   const longestMessage = 2 * limits.frameBytes + 256 * 1024
   const webSocket = webSocketAcceptor(Math.max(4 * 1024 * 1024, longestMessage), (connection) =>
     broker.accept(connection),
   )
-  const sockJs = sockJsAcceptor({ path, clientUrl: sockJsClientUrl, longestMessage }, (connection) =>
+  const sockJs = sockJsAcceptor({ path, clientUrl: sockJsClientUrl, longestMessage, addressOf }, (connection) =>
     broker.accept(connection),
   )
   const rawPaths = new Set([path, `${path}/`, `${path}/websocket`])
@@ -73,7 +76,7 @@ export function serveStomp(options: StompEndpointOptions): StompEndpoint {
     }
     const peer = {
       transport: 'websocket',
-      address: request.socket.remoteAddress ?? '',
+      address: addressOf(request.socket.remoteAddress, request.headers['x-forwarded-for']),
       query: queryOf(request.url ?? ''),
     } as const
     if (raw) webSocket.accept(request, socket, head, peer)

@@ -7,6 +7,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex, Writable } from 'node:stream'
 import sockjs from 'sockjs'
+import type { PeerAddress } from '../address.ts'
 import type { Connection, ConnectionHandler, Peer } from '../connection.ts'
 import { frameAsText } from '../frame.ts'
 import { queryOf } from './query.ts'
@@ -24,6 +25,7 @@ export interface SockJsOptions {
   readonly clientUrl: string
   /** Octets of one HTTP body or WebSocket message. */
   readonly longestMessage: number
+  readonly addressOf: PeerAddress
 }
 
 /** The parts of sockjs 0.3.24 that its types leave out, or get wrong. */
@@ -45,6 +47,8 @@ interface SockJsConnection {
   readonly _session: SockJsSession
   readonly url: string
   readonly remoteAddress?: string
+  /** Those that sockjs thinks harmless, of the request that opened the session. */
+  readonly headers?: Readonly<Record<string, string | undefined>>
   write(text: string): boolean
   close(code: number, reason: string): boolean
   on(event: 'data', listener: (message: unknown) => void): void
@@ -53,7 +57,7 @@ interface SockJsConnection {
 type Middleware = (request: IncomingMessage, to: ServerResponse | Duplex, head?: Buffer) => boolean
 
 export function sockJsAcceptor(options: SockJsOptions, onConnection: (connection: Connection) => void): SockJsAcceptor {
-  const { path, clientUrl, longestMessage } = options
+  const { path, clientUrl, longestMessage, addressOf } = options
   /** Sessions that are polled, by the id in their path. */
   const polled = new Map<string, SockJsStompConnection>()
   const settings = {
@@ -66,7 +70,7 @@ export function sockJsAcceptor(options: SockJsOptions, onConnection: (connection
   server.on('connection', (raw: SockJsConnection | null) => {
     // A session that ended in the same turn of the event loop is announced as null
     if (raw === null) return
-    const connection = new SockJsStompConnection(raw)
+    const connection = new SockJsStompConnection(raw, addressOf)
     const id = raw._session.session_id
     if (id) {
       polled.set(id, connection)
@@ -101,10 +105,11 @@ class SockJsStompConnection implements Connection {
   #closing: { readonly code: number; readonly reason: string } | undefined
   #closed = false
 
-  constructor(raw: SockJsConnection) {
+  constructor(raw: SockJsConnection, addressOf: PeerAddress) {
     this.#raw = raw
     this.#session = raw._session
-    this.peer = { transport: 'sockjs', address: raw.remoteAddress ?? '', query: queryOf(raw.url) }
+    const address = addressOf(raw.remoteAddress, raw.headers?.['x-forwarded-for'])
+    this.peer = { transport: 'sockjs', address, query: queryOf(raw.url) }
     raw.on('data', (message) => this.#receive(message))
     raw.on('close', () => this.#over())
     this.#session.recv?.connection?.on('drain', () => this.handler.drained())

@@ -9,6 +9,7 @@ import {
   type BrokerOptions,
   createBroker,
   type Handler,
+  peerAddress,
   serveStomp,
   systemClock,
 } from '../../broker/index.ts'
@@ -96,7 +97,10 @@ export interface TestServer {
 }
 
 export async function testServer(
-  options: TestBrokerOptions & { allowOrigin?: (origin: string | undefined) => boolean } = {},
+  options: TestBrokerOptions & {
+    allowOrigin?: (origin: string | undefined) => boolean
+    trustedProxies?: readonly string[]
+  } = {},
 ): Promise<TestServer> {
   const { broker, news, limits } = testBroker(options)
   const server = createServer((request, response) => {
@@ -111,6 +115,7 @@ export async function testServer(
     limits,
     allowOrigin: options.allowOrigin ?? (() => true),
     accepting: () => true,
+    addressOf: peerAddress(options.trustedProxies ?? []),
     sockJsClientUrl: '/sockjs.js',
   })
   server.listen(0, '127.0.0.1')
