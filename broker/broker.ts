@@ -3,6 +3,7 @@
  * The rules of the protocol are in session.ts and connected.ts.
  */
 
+import { Backlogs } from './backlog.ts'
 import type { Connected } from './connected.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
 import { CLOSE_CODES } from './errors.ts'
@@ -47,6 +48,7 @@ class StompBroker implements Broker {
       queues: new OpenQueues(limits, () => observer.frameOut?.('MESSAGE', 1)),
       userRates: new TokenBuckets(limits.userRate, clock),
       heartbeats: new Heartbeats(clock, heartbeat),
+      backlogs: new Backlogs(clock, limits.bufferedMs),
       publish: (topic, message) => this.publish(topic, message),
       gone: (session) => this.#gone(session),
     }
@@ -146,4 +148,4 @@ class StompBroker implements Broker {
 }
 
 /** Hears nothing: the handler of a connection that was turned away. */
-const DEAF: ConnectionHandler = { data() {}, alive() {}, drained() {}, closed() {} }
+const DEAF: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained() {}, closed() {} }

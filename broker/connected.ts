@@ -8,7 +8,7 @@ import { Unacknowledged } from './acknowledgements.ts'
 import type { Clock } from './clock.ts'
 import type { Peer } from './connection.ts'
 import { broken, exceeded, internal, tooMany, type Violation } from './errors.ts'
-import type { ClientFrame, Version } from './frame.ts'
+import type { ClientFrame, Tail, Version } from './frame.ts'
 import type { Consumer, OpenQueues } from './open-destinations.ts'
 import { TokenBucket, type TokenBuckets } from './rate.ts'
 import { ERRORS_QUEUE, type Router } from './router.ts'
@@ -49,7 +49,7 @@ export interface Line {
   /** Octets that wait for the peer. */
   readonly buffered: number
   /** Writes a frame; closes the session when the peer reads too slowly. */
-  write(frame: Buffer): void
+  write(head: string, tail?: Tail): void
   /** Ends the session at once. */
   disconnect(code: number, reason: string): void
 }
@@ -120,8 +120,8 @@ export class Connected implements SessionView, Subscriber {
     return ++this.#messages
   }
 
-  write(frame: Buffer): void {
-    this.#line.write(frame)
+  write(head: string, tail: Tail): void {
+    this.#line.write(head, tail)
   }
 
   disconnect(code: number, reason: string): void {

@@ -3,6 +3,8 @@
  * The broker sees nothing else of ws or SockJS.
  */
 
+import type { Tail } from './frame.ts'
+
 /** What is known of a peer before it has sent a frame. */
 export interface Peer {
   readonly transport: 'websocket' | 'sockjs' | 'memory'
@@ -16,8 +18,11 @@ export interface Connection {
   readonly peer: Peer
   /** Octets written here and not yet taken by the network (for polling transports: not yet fetched by the peer). */
   readonly buffered: number
-  /** Writes one whole frame, or a heart-beat. Never throws; after the end it does nothing. */
-  send(data: Buffer): void
+  /**
+   * Writes one whole frame, or a heart-beat: a text, and behind it what it shares with others. It may leave a little
+   * later, together with others of the same turn of the event loop. Never throws; after the end it does nothing.
+   */
+  send(head: string, tail?: Tail): void
   /** Sends what is waiting, then closes (and reads again, if it was paused) with a WebSocket close code (RFC 6455 section 7.4) and a reason for people. */
   close(code: number, reason: string): void
   /** Ends at once, without waiting for anything. */
@@ -36,6 +41,8 @@ export interface ConnectionHandler {
   data(octets: Buffer): void
   /** The peer has answered a ping. */
   alive(): void
+  /** What was written could not leave at once: it waits for the peer. Told again as long as that is so. */
+  stalled(): void
   /** What was waiting has been taken by the network. Told where the transport knows of it. */
   drained(): void
   /** Called once, whoever ended it. */

@@ -37,62 +37,78 @@ export interface ClientFrame {
 
 export type HeaderLine = readonly [name: string, value: string]
 
-const NUL = Buffer.of(0)
-
 /** One EOL: all that a heart-beat is (STOMP 1.2, "Heart-beating"). */
-export const HEARTBEAT: Buffer = Buffer.from('\n')
+export const HEARTBEAT = '\n'
 
 /**
- * A whole frame. `content-length` is added when there is a body. Headers are escaped as `version` asks;
- * pass `'1.0'` for CONNECTED and for whatever goes out before a version is settled, for these do not escape.
+ * A whole frame without octets of others in it. `content-length` is added when there is a body. Headers are escaped as
+ * `version` asks; pass `'1.0'` for CONNECTED and for whatever goes out before a version is settled, for these do not escape.
  */
 export function encodeFrame(
   command: ServerCommand,
   headers: readonly HeaderLine[],
   version: Version,
-  body: Uint8Array | string = '',
-): Buffer {
-  const octets = typeof body === 'string' ? Buffer.from(body) : body
-  const length = octets.length > 0 ? `content-length:${octets.length}\n` : ''
-  const head = Buffer.from(`${command}\n${headerLines(headers, version)}${length}\n`)
-  return Buffer.concat([head, octets, NUL])
+  body = '',
+): string {
+  const length = body === '' ? '' : `content-length:${Buffer.byteLength(body)}\n`
+  return `${command}\n${headerLines(headers, version)}${length}\n${body}\0`
 }
 
 /** `name:value` lines, each with its LF. A header that the version cannot express is left out. */
 export function headerLines(headers: Iterable<HeaderLine>, version: Version): string {
   let lines = ''
-  for (const [name, value] of headers) {
-    const escapedName = escapeHeader(name, version, 'name')
-    const escapedValue = escapeHeader(value, version, 'value')
-    if (escapedName !== undefined && escapedValue !== undefined) lines += `${escapedName}:${escapedValue}\n`
-  }
+  for (const [name, value] of headers) lines += headerLine(name, value, version)
   return lines
 }
 
-/** A head and a tail as one buffer: one frame, one write. */
-export function joinFrame(head: string, tail: Buffer): Buffer {
-  const headBytes = Buffer.byteLength(head)
-  const frame = Buffer.allocUnsafe(headBytes + tail.length)
-  frame.write(head, 0, headBytes, 'utf8')
-  tail.copy(frame, headBytes)
-  return frame
-}
-
-/** What follows the header lines: `content-length`, blank line, body, NUL. */
-export function encodeTail(lines: string, body: Uint8Array | string): Buffer {
-  const octets = typeof body === 'string' ? Buffer.from(body) : body
-  return Buffer.concat([Buffer.from(`${lines}content-length:${octets.length}\n\n`), octets, NUL])
+/** One `name:value` line with its LF; empty when the version cannot express it. */
+export function headerLine(name: string, value: string, version: Version): string {
+  const escapedName = escapeHeader(name, version, 'name')
+  const escapedValue = escapeHeader(value, version, 'value')
+  return escapedName === undefined || escapedValue === undefined ? '' : `${escapedName}:${escapedValue}\n`
 }
 
 /**
- * A written frame for a transport that carries text alone: octets that are not UTF-8 become U+FFFD, and content-length
- * counts what is left in their place.
+ * The end of a frame, which all who get it share: header lines that are the same for everybody, `content-length`, the
+ * body and the NUL. Made once, written behind as many heads as there are receivers.
  */
-export function frameAsText(frame: Buffer): string {
-  if (isUtf8(frame)) return frame.toString()
-  const blank = frame.indexOf('\n\n')
-  const head = frame.toString('utf8', 0, blank)
-  const body = frame.toString('utf8', blank + 2)
-  // content-length is the last header that encodeFrame and encodeTail write; the NUL does not count
-  return `${head.replace(/(?<=\ncontent-length:)\d+$/, String(Buffer.byteLength(body) - 1))}\n\n${body}`
+export class Tail {
+  readonly octets: Buffer
+  readonly #bodyAt: number
+  #isText: boolean | undefined
+  #text: string | undefined
+
+  /** `lines` as {@link headerLines} makes them. */
+  constructor(lines: string, body: Uint8Array | string) {
+    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+    const head = `${lines}content-length:${length}\n\n`
+    this.#bodyAt = Buffer.byteLength(head)
+    this.octets = Buffer.allocUnsafe(this.#bodyAt + length + 1)
+    this.octets.write(head)
+    if (typeof body === 'string') this.octets.write(body, this.#bodyAt)
+    else this.octets.set(body, this.#bodyAt)
+    this.octets[this.#bodyAt + length] = 0
+  }
+
+  /** Whether it is UTF-8, as a text message must be (RFC 6455 section 5.6). */
+  get isText(): boolean {
+    this.#isText ??= isUtf8(this.octets)
+    return this.#isText
+  }
+
+  /**
+   * For transports that carry text alone: octets that are not UTF-8 become U+FFFD, and content-length counts what is
+   * left in their place.
+   */
+  get text(): string {
+    this.#text ??= this.isText ? this.octets.toString() : this.#mended()
+    return this.#text
+  }
+
+  #mended(): string {
+    const head = this.octets.toString('utf8', 0, this.#bodyAt)
+    const body = this.octets.toString('utf8', this.#bodyAt)
+    // The NUL does not count
+    return `${head.replace(/\d+\n\n$/, `${Buffer.byteLength(body) - 1}\n\n`)}${body}`
+  }
 }

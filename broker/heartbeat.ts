@@ -45,11 +45,17 @@ export interface Beating {
   listening(): boolean
 }
 
-/** One session's place on the wheel. */
+/**
+ * One session's place on the wheel. What is read and written only leaves a mark; the wheel, when it comes by, makes a
+ * time of it: the earliest that it can have been for what was written, the latest for what was read.
+ */
 export class Pulse {
   readonly #session: Beating
   readonly #sends: number
   readonly #expects: number
+  #wrote = false
+  #read = false
+  #looked: number
   #sent: number
   #heard: number
   #pinged: number
@@ -58,30 +64,30 @@ export class Pulse {
     this.#session = session
     this.#sends = intervals.sends
     this.#expects = intervals.expects
-    this.#sent = this.#heard = this.#pinged = now
+    this.#looked = this.#sent = this.#heard = this.#pinged = now
   }
 
-  sent(now: number): void {
-    this.#sent = now
+  sent(): void {
+    this.#wrote = true
   }
 
   /** Octets, or the answer to a ping. */
-  heard(now: number): void {
-    this.#heard = now
+  heard(): void {
+    this.#read = true
   }
 
   /** `tick` milliseconds will pass until the next look. */
   look(now: number, tick: number): void {
+    if (this.#wrote) this.#sent = this.#looked
+    if (this.#read || !this.#session.listening()) this.#heard = now
+    this.#wrote = this.#read = false
+    this.#looked = now
     // Beats when the next look would be too late: "the sender MUST send new data ... at least every <n> ms"
-    if (this.#sends > 0 && now + tick - this.#sent >= this.#sends) {
-      this.#sent = now
-      this.#session.beat()
-    }
-    if (!this.#session.listening()) this.#heard = now
+    if (this.#sends > 0 && now + tick - this.#sent >= this.#sends) this.#session.beat()
     const silence = now - this.#heard
     if (this.#expects > 0) {
-      // "the receiver SHOULD take into account an error margin": as much again
-      if (silence >= 2 * this.#expects) this.#session.silent(silence)
+      // "the receiver SHOULD take into account an error margin": as much again, less what the looks may be late
+      if (silence > Math.max(2 * this.#expects - 2 * tick, 1.5 * this.#expects)) this.#session.silent(silence)
     } else if (silence >= PING_MS) this.#ping(now, silence)
   }
 

@@ -5,12 +5,21 @@
  */
 
 import { randomBytes } from 'node:crypto'
+import type { Backlog, Backlogs } from './backlog.ts'
 import type { Cancel } from './clock.ts'
 import { Connected, type Line, type Outcome, type Surroundings } from './connected.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
 import { broken, CLOSE_CODES, exceeded, internal, tooMany, type Violation } from './errors.ts'
 import { oneLine } from './escaping.ts'
-import { type ClientFrame, encodeFrame, HEARTBEAT, type HeaderLine, VERSIONS, type Version } from './frame.ts'
+import {
+  type ClientFrame,
+  encodeFrame,
+  HEARTBEAT,
+  type HeaderLine,
+  type Tail,
+  VERSIONS,
+  type Version,
+} from './frame.ts'
 import { type Beating, type HeartbeatOffer, type Heartbeats, negotiate, Pulse, readOffer } from './heartbeat.ts'
 import { Parser } from './parser.ts'
 import type { Admission, BrokerOptions, Expulsion, Principal, Refused } from './types.ts'
@@ -26,6 +35,7 @@ type State =
 export interface SessionSurroundings extends Surroundings {
   readonly users: Users<Connected>
   readonly heartbeats: Heartbeats
+  readonly backlogs: Backlogs
   readonly options: BrokerOptions
   /** The connection is over; nothing comes from it any more. */
   gone(session: Session): void
@@ -37,7 +47,7 @@ const LINGER_MS = 5_000
 /** Refused CONNECTs and violations, before a version is settled. */
 const UNSETTLED: Version = '1.0'
 
-export class Session implements ConnectionHandler, Beating, Line {
+export class Session implements ConnectionHandler, Beating, Backlog, Line {
   readonly #connection: Connection
   readonly #all: SessionSurroundings
   readonly #parser: Parser
@@ -47,6 +57,7 @@ export class Session implements ConnectionHandler, Beating, Line {
   #paused = false
   /** The way to the peer is closed or closing: nothing is read or written any more. What came before still counts. */
   #gone: string | undefined
+  #written = 0
   #connectTimer: Cancel
   #lingerTimer: Cancel | undefined
 
@@ -62,13 +73,17 @@ export class Session implements ConnectionHandler, Beating, Line {
 
   data(octets: Buffer): void {
     if (this.#gone !== undefined || this.#state.phase === 'closed') return
-    if (this.#state.phase === 'connected') this.#state.pulse.heard(this.#all.clock.now())
+    if (this.#state.phase === 'connected') this.#state.pulse.heard()
     this.#parser.push(octets)
     this.#work()
   }
 
   alive(): void {
-    if (this.#state.phase === 'connected') this.#state.pulse.heard(this.#all.clock.now())
+    if (this.#state.phase === 'connected') this.#state.pulse.heard()
+  }
+
+  stalled(): void {
+    if (this.#gone === undefined) this.#all.backlogs.add(this)
   }
 
   drained(): void {
@@ -110,7 +125,7 @@ export class Session implements ConnectionHandler, Beating, Line {
     this.#connection.terminate()
   }
 
-  // What the wheel asks
+  // What the wheel and the watch over slow readers ask
 
   beat(): void {
     this.write(HEARTBEAT)
@@ -127,6 +142,16 @@ export class Session implements ConnectionHandler, Beating, Line {
   /** No ERROR: nobody is there to read it. */
   silent(ms: number): void {
     this.#expel('heart-beat', `no sign of life for ${ms} ms`)
+  }
+
+  /** Octets that were written so far, whether or not they have left. */
+  get written(): number {
+    return this.#written
+  }
+
+  /** What was written stays where it is. */
+  stuck(ms: number): void {
+    this.#tooSlow(`${this.#connection.buffered} octets are waiting for more than ${ms} ms`)
   }
 
   // Reading
@@ -216,7 +241,7 @@ export class Session implements ConnectionHandler, Beating, Line {
     if (this.#paused && waiting <= queuedBytes / 2) {
       this.#paused = false
       this.#connection.resume()
-      if (this.#state.phase === 'connected') this.#state.pulse.heard(this.#all.clock.now())
+      if (this.#state.phase === 'connected') this.#state.pulse.heard()
     } else if (!this.#paused && waiting > queuedBytes && this.#gone === undefined) {
       this.#paused = this.#connection.pause()
       if (!this.#paused)
@@ -290,7 +315,7 @@ export class Session implements ConnectionHandler, Beating, Line {
   }
 
   /** "CONNECTED frames ... will not escape" (STOMP 1.2, "Value Encoding"). What lets a session be resumed will go in here. */
-  #connectedFrame({ id, version, principal }: Connected): Buffer {
+  #connectedFrame({ id, version, principal }: Connected): string {
     const { server, heartbeat } = this.#all.options
     const lines: HeaderLine[] = [
       ['version', version],
@@ -322,19 +347,25 @@ export class Session implements ConnectionHandler, Beating, Line {
 
   // Writing
 
-  write(frame: Buffer): void {
+  write(head: string, tail?: Tail): void {
     if (this.#gone !== undefined) return
-    this.#connection.send(frame)
-    if (this.#state.phase === 'connected') this.#state.pulse.sent(this.#all.clock.now())
+    this.#connection.send(head, tail)
+    if (this.#state.phase === 'connected') this.#state.pulse.sent()
+    const octets = head.length + (tail === undefined ? 0 : tail.octets.length)
+    this.#written += octets
     // One frame may be larger than what may wait: only what was there before it tells of a slow reader
-    const before = this.#connection.buffered - frame.length
-    if (before > this.#all.limits.bufferedBytes)
-      this.#fail({
-        cause: 'slow-reader',
-        message: `reads too slowly: ${before} octets are waiting`,
-        explanation: `No more than ${this.#all.limits.bufferedBytes} octets may wait for a reader here.`,
-        receipt: undefined,
-      })
+    const before = this.#connection.buffered - octets
+    if (before > this.#all.limits.bufferedBytes) this.#tooSlow(`${before} octets are waiting`)
+  }
+
+  #tooSlow(detail: string): void {
+    const { bufferedBytes, bufferedMs } = this.#all.limits
+    this.#fail({
+      cause: 'slow-reader',
+      message: `reads too slowly: ${detail}`,
+      explanation: `No more than ${bufferedBytes} octets may wait for a reader here, and none longer than ${bufferedMs} ms.`,
+      receipt: undefined,
+    })
   }
 
   #fail({ cause, message, explanation, receipt }: Violation): void {
@@ -381,6 +412,7 @@ export class Session implements ConnectionHandler, Beating, Line {
   #depart(reason: string): void {
     if (this.#gone !== undefined) return
     this.#gone = reason
+    this.#all.backlogs.remove(this)
     if (this.#state.phase !== 'connected') return
     this.#all.heartbeats.remove(this.#state.pulse)
     this.#state.session.stopListening()

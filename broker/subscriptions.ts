@@ -3,7 +3,7 @@
  * to each subscriber only its own head is made. Knows nothing of which destinations exist, or who may use them.
  */
 
-import { encodeTail, type HeaderLine, headerLines, joinFrame, type Version } from './frame.ts'
+import { type HeaderLine, headerLine, headerLines, Tail, type Version } from './frame.ts'
 import type { Message } from './types.ts'
 
 /** How a subscriber acknowledges (STOMP 1.2, "SUBSCRIBE ack Header"). */
@@ -20,7 +20,7 @@ export interface Subscriber {
   /** Counts the messages of this session: `message-id` is `<session>-<n>`. */
   nextMessage(): number
   /** Writes a MESSAGE. A session that reads too slowly is closed by this; never throws. */
-  write(frame: Buffer): void
+  write(head: string, tail: Tail): void
 }
 
 /** One SUBSCRIBE that is in effect. */
@@ -49,7 +49,7 @@ export class Subscription {
     // In modes other than auto "the MESSAGE frame MUST contain an ack header" (STOMP 1.2, MESSAGE)
     const ack = this.ack === 'auto' ? '' : `ack:${id}-${n}\n`
     const head = `${this.#prefix}${n}\n${ack}${redelivered ? 'redelivered:true\n' : ''}`
-    this.#subscriber.write(joinFrame(head, tailOf(message, version)))
+    this.#subscriber.write(head, tailOf(message, version))
   }
 }
 
@@ -89,21 +89,22 @@ const RESERVED = new Set([
   'content-type',
 ])
 
-const tails = new WeakMap<Message, Map<Version, Buffer>>()
+/** A message carries what was encoded of it: one publication, one {@link Tail} per version, however many get it. */
+const TAILS = Symbol('tails')
 
-/** All of a MESSAGE that its subscribers of one version share. Kept as long as the message object is. */
-function tailOf(message: Message, version: Version): Buffer {
-  const byVersion = tails.get(message) ?? new Map<Version, Buffer>()
-  let tail = byVersion.get(version)
-  if (tail === undefined) {
-    tail = encodeMessage(message, version)
-    tails.set(message, byVersion.set(version, tail))
-  }
+type Encoded = Message & { [TAILS]?: { readonly [V in Version]?: Tail } }
+
+/** All of a MESSAGE that its subscribers of one version share. */
+function tailOf(message: Encoded, version: Version): Tail {
+  const known = message[TAILS]?.[version]
+  if (known !== undefined) return known
+  const tail = encodeTail(message, version)
+  if (Object.isExtensible(message)) message[TAILS] = { ...message[TAILS], [version]: tail }
   return tail
 }
 
-function encodeMessage({ body, contentType = 'application/json', headers = {} }: Message, version: Version): Buffer {
-  const lines = Object.entries(headers).filter(([name]) => !RESERVED.has(name))
-  if (contentType !== '') lines.unshift(['content-type', contentType])
-  return encodeTail(headerLines(lines, version), body)
+function encodeTail({ body, contentType = 'application/json', headers }: Message, version: Version): Tail {
+  let lines = contentType === '' ? '' : headerLine('content-type', contentType, version)
+  for (const name in headers) if (!RESERVED.has(name)) lines += headerLine(name, headers[name] as string, version)
+  return new Tail(lines, body)
 }

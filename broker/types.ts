@@ -91,6 +91,8 @@ export interface BrokerLimits {
    * untouched. So a session costs at most this and one frame.
    */
   readonly bufferedBytes: number
+  /** Milliseconds that octets may wait for a slow reader; then that session is closed. */
+  readonly bufferedMs: number
   /** Transactions open at a time, and frames held in all of them, per session. */
   readonly transactions: number
   readonly transactionFrames: number

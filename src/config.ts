@@ -366,6 +366,7 @@ function limitsOf(settings: Settings): BrokerLimits {
     connectTimeoutMs: settings.LIMIT_CONNECT_TIMEOUT_MS,
     queuedBytes: settings.LIMIT_QUEUED_BYTES,
     bufferedBytes: settings.LIMIT_BUFFERED_BYTES,
+    bufferedMs: settings.LIMIT_BUFFERED_MS,
     transactions: settings.LIMIT_TRANSACTIONS,
     transactionFrames: settings.LIMIT_TRANSACTION_FRAMES,
     unacknowledged: settings.LIMIT_UNACKNOWLEDGED,

@@ -255,6 +255,11 @@ export const VARIABLES = {
     '524288',
     'Waiting for a slow reader; beyond it the session is closed.',
   ),
+  LIMIT_BUFFERED_MS: fixed(
+    milliseconds(100, 600_000),
+    '10000',
+    'How long something may wait for a slow reader; then the session is closed.',
+  ),
   LIMIT_TRANSACTIONS: fixed(count(10_000), '16', 'Open STOMP transactions of a session.'),
   LIMIT_TRANSACTION_FRAMES: fixed(count(100_000), '256', 'Frames held in the open transactions of a session.'),
   LIMIT_UNACKNOWLEDGED: fixed(count(), '1000', 'Messages of a session that wait for its ACK.'),

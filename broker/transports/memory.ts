@@ -4,6 +4,7 @@
  */
 
 import type { Connection, ConnectionHandler, Peer } from '../connection.ts'
+import type { Tail } from '../frame.ts'
 
 /** The client's end. */
 export interface MemoryPeer {
@@ -21,7 +22,7 @@ export interface MemoryPeer {
   onPing: () => void
 }
 
-const SILENT: ConnectionHandler = { data() {}, alive() {}, drained() {}, closed() {} }
+const SILENT: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained() {}, closed() {} }
 
 /** Both ends. Give `connection` to {@link Broker.accept}. */
 export function memoryPair(about: Partial<Pick<Peer, 'address' | 'query'>> = {}): {
@@ -67,10 +68,11 @@ class MemoryConnection implements Connection {
     return this.#out.reduce((octets, data) => octets + data.length, 0)
   }
 
-  send(data: Buffer): void {
+  send(head: string, tail?: Tail): void {
     if (!this.#open) return
-    this.#out.push(data)
-    if (!this.#stalled) queueMicrotask(() => this.#flush())
+    this.#out.push(tail === undefined ? Buffer.from(head) : Buffer.concat([Buffer.from(head), tail.octets]))
+    if (this.#stalled) this.handler.stalled()
+    else queueMicrotask(() => this.#flush())
   }
 
   close(code: number, reason: string): void {

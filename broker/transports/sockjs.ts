@@ -9,7 +9,7 @@ import type { Duplex, Writable } from 'node:stream'
 import sockjs from 'sockjs'
 import type { PeerAddress } from '../address.ts'
 import type { Connection, ConnectionHandler, Peer } from '../connection.ts'
-import { frameAsText } from '../frame.ts'
+import type { Tail } from '../frame.ts'
 import { queryOf } from './query.ts'
 
 export interface SockJsAcceptor {
@@ -121,11 +121,12 @@ class SockJsStompConnection implements Connection {
     return this.#waits ? this.#unfetched + written : written
   }
 
-  send(data: Buffer): void {
+  send(head: string, tail?: Tail): void {
     if (this.#closing !== undefined) return
     if (!this.#waits) this.#unfetched = 0
-    this.#raw.write(frameAsText(data))
-    if (this.#waits) this.#unfetched += data.length
+    this.#raw.write(tail === undefined ? head : head + tail.text)
+    if (this.#waits) this.#unfetched += head.length + (tail === undefined ? 0 : tail.octets.length)
+    if (this.buffered > 0) this.handler.stalled()
   }
 
   /** Later in this turn: sockjs goes on to hand over the messages of one request to a session that must still be there. */
@@ -189,7 +190,7 @@ class SockJsStompConnection implements Connection {
   }
 }
 
-const NOBODY: ConnectionHandler = { data() {}, alive() {}, drained() {}, closed() {} }
+const NOBODY: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained() {}, closed() {} }
 
 /** The session that a request is about: `<path>/<server>/<session>/<transport>`. */
 function sessionOf(request: IncomingMessage, path: string): string | undefined {

@@ -1,12 +1,16 @@
 /**
  * STOMP over WebSocket (RFC 6455) by the package ws. Knows WebSocket, and of STOMP its subprotocol names only.
+ *
+ * Reading, control frames and closing are ws's. Data frames are written here: server frames are not masked, so a frame
+ * is a head of two to ten octets and the message, and all that one turn of the event loop has for a peer leaves in one
+ * write. (By `ws.send` each message is two buffers and a system call of its own.)
  */
 
-import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Connection, ConnectionHandler, Peer } from '../connection.ts'
+import type { Tail } from '../frame.ts'
 
 /** Best first. */
 const SUBPROTOCOLS = ['v12.stomp', 'v11.stomp', 'v10.stomp']
@@ -27,6 +31,7 @@ export function webSocketAcceptor(
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
+    // Also because data frames are written past ws, which would have to compress them in order
     perMessageDeflate: false,
     maxPayload: longestMessage,
     // The session reads a frame at a time anyway; a turn of the event loop per message would only cost
@@ -41,14 +46,22 @@ export function webSocketAcceptor(
   }
 }
 
+/** What one turn has for a peer is gathered up to this many octets; more leaves at once. */
+const GATHERED_OCTETS = 32 * 1024
+
 class WebSocketConnection implements Connection {
   readonly peer: Peer
   handler: ConnectionHandler = NOBODY
   readonly #ws: WebSocket
+  readonly #socket: Duplex
+  /** Frames of this turn, and their octets. */
+  #gathered: Buffer[] = []
+  #octets = 0
 
   constructor(ws: WebSocket, socket: Duplex, peer: Peer) {
     this.peer = peer
     this.#ws = ws
+    this.#socket = socket
     ws.on('message', (data: Buffer) => this.handler.data(data))
     ws.on('pong', () => this.handler.alive())
     // What goes wrong on a socket ends it, and 'close' says so
@@ -58,16 +71,33 @@ class WebSocketConnection implements Connection {
   }
 
   get buffered(): number {
-    return this.#ws.bufferedAmount
+    return this.#octets + this.#socket.writableLength
   }
 
-  send(data: Buffer): void {
+  send(head: string, tail?: Tail): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return
-    // Text where it can be, which every client reads; binary bodies make a binary message
-    this.#ws.send(data, { binary: !isUtf8(data), compress: false }, ignore)
+    if (this.#octets === 0) leaveLater(this)
+    const frame = dataFrame(head, tail)
+    this.#gathered.push(frame)
+    this.#octets += frame.length
+    if (this.#octets >= GATHERED_OCTETS) this.flush()
+  }
+
+  /** Writes what was gathered. */
+  flush(): void {
+    const [first] = this.#gathered
+    if (first === undefined) return
+    const frames = this.#gathered.length === 1 ? first : Buffer.concat(this.#gathered, this.#octets)
+    this.#gathered = []
+    this.#octets = 0
+    // After the end there is nobody to write to
+    if (!this.#socket.writable) return
+    this.#socket.write(frames)
+    if (this.#socket.writableLength > 0) this.handler.stalled()
   }
 
   close(code: number, reason: string): void {
+    this.flush()
     this.#ws.resume()
     this.#ws.close(code, shortReason(reason))
   }
@@ -91,7 +121,45 @@ class WebSocketConnection implements Connection {
   }
 }
 
-const NOBODY: ConnectionHandler = { data() {}, alive() {}, drained() {}, closed() {} }
+/** Connections that have gathered something in this turn. */
+let leaving: WebSocketConnection[] = []
+
+function leaveLater(connection: WebSocketConnection): void {
+  if (leaving.length === 0) process.nextTick(flushAll)
+  leaving.push(connection)
+}
+
+function flushAll(): void {
+  const connections = leaving
+  leaving = []
+  for (const connection of connections) connection.flush()
+}
+
+const FIN_TEXT = 0x81
+const FIN_BINARY = 0x82
+
+/** One unmasked data frame (RFC 6455 section 5.2): text where it can be, which every client reads, else binary. */
+function dataFrame(head: string, tail: Tail | undefined): Buffer {
+  const headLength = Buffer.byteLength(head)
+  const length = headLength + (tail === undefined ? 0 : tail.octets.length)
+  const at = length < 126 ? 2 : length < 65_536 ? 4 : 10
+  const frame = Buffer.allocUnsafe(at + length)
+  frame[0] = tail === undefined || tail.isText ? FIN_TEXT : FIN_BINARY
+  if (at === 2) frame[1] = length
+  else if (at === 4) {
+    frame[1] = 126
+    frame[2] = length >> 8
+    frame[3] = length & 0xff
+  } else {
+    frame[1] = 127
+    frame.writeBigUInt64BE(BigInt(length), 2)
+  }
+  frame.write(head, at)
+  if (tail !== undefined) frame.set(tail.octets, at + headLength)
+  return frame
+}
+
+const NOBODY: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained() {}, closed() {} }
 
 /** A write that fails ends the socket, which tells of it by itself. */
 function ignore(): void {}

@@ -25,6 +25,7 @@ export const LIMITS: BrokerLimits = {
   connectTimeoutMs: 10_000,
   queuedBytes: 262_144,
   bufferedBytes: 524_288,
+  bufferedMs: 10_000,
   transactions: 4,
   transactionFrames: 100,
   unacknowledged: 100,

@@ -400,6 +400,53 @@ describe('a slow reader', () => {
     expect(slow.over).toBeDefined()
     expect(broker.counts()).toMatchObject({ sessions: 1, connections: 1, buffered: 0 })
   })
+
+  /** A stalled listener of a topic, and the clock. */
+  async function stalled() {
+    const clock = new TestClock()
+    const { broker, news } = testBroker({ clock, limits: { bufferedMs: 10_000 } })
+    const peer = memoryStompPeer(broker)
+    await peer.connect('alice')
+    await peer.send(frame('SUBSCRIBE', { destination: '/topic/news', id: 'n' }))
+    peer.end.stall()
+    broker.publish('/topic/news', { body: 'first' })
+    return { clock, broker, news, peer }
+  }
+
+  test('is closed when something waits for it too long, however little it is', async () => {
+    const { clock, broker, news } = await stalled()
+    await clock.advance(9_900)
+    expect(broker.online('alice')).toBe(true)
+    await clock.advance(1_100)
+    expect(broker.online('alice')).toBe(false)
+    expect(news.find((line) => line.startsWith('expelled'))).toMatch(
+      /^expelled slow-reader: reads too slowly: \d+ octets are waiting for more than 10000 ms$/,
+    )
+  })
+
+  test('is not who takes what waits before the time is over, though more waits by then', async () => {
+    const { clock, broker, peer } = await stalled()
+    for (let i = 0; i < 5; i++) {
+      await clock.advance(9_000)
+      peer.end.flow()
+      await settled()
+      peer.end.stall()
+      broker.publish('/topic/news', { body: 'next' })
+    }
+    expect(broker.online('alice')).toBe(true)
+    await clock.advance(11_000)
+    expect(broker.online('alice')).toBe(false)
+  })
+
+  test('is watched no longer when it is gone, and nobody is while nothing waits', async () => {
+    const { clock, peer } = await stalled()
+    const watched = clock.waiting
+    peer.end.close()
+    await settled()
+    expect(clock.waiting).toBeLessThan(watched)
+    await clock.advance(60_000)
+    expect(clock.waiting).toBe(0)
+  })
 })
 
 describe('stop', () => {
