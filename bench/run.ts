@@ -1,8 +1,8 @@
 /**
- * `npm run build && npm run bench`: runs the scenarios and prints what they found as a table (Markdown, on stdout).
+ * `npm run bench`: runs the scenarios; prints what they found, and which targets are met, as Markdown on stdout.
  *
- * --only NAME      one scenario (again for more): signalling, open-topic, calls, idle
- * --pairs N        pairs that work at the same time (100)
+ * --only NAME      one scenario (again for more): relay, calls, fan-out, connect
+ * --pairs N        pairs that work at the same time (500 in relay, 100 in calls)
  * --seconds N      length of a round (2)
  * --profile DIR    a CPU profile of Carillon in DIR, and its summary; numbers taken while it is on do not count
  */
@@ -11,20 +11,20 @@ import { cpus } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { calls } from './scenarios/calls.ts'
-import { idle } from './scenarios/idle.ts'
-import { openTopic } from './scenarios/open-topic.ts'
-import { signalling } from './scenarios/signalling.ts'
+import { connect } from './scenarios/connect.ts'
+import { fanOut } from './scenarios/fan-out.ts'
+import { relay } from './scenarios/relay.ts'
 import { pinThisProcess, twoCores } from './support/cpu.ts'
 import { summaries } from './support/profile.ts'
-import type { Measure, Options, Scenario } from './support/scenario.ts'
-import { median } from './support/stats.ts'
+import type { Options, Scenario } from './support/scenario.ts'
+import { tableOf, verdict } from './support/target.ts'
 
-const SCENARIOS: readonly Scenario[] = [signalling, openTopic, calls, idle]
+const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect]
 
 const { only, pairs, seconds, profile } = parseArgs({
   options: {
     only: { type: 'string', multiple: true },
-    pairs: { type: 'string', default: '100' },
+    pairs: { type: 'string' },
     seconds: { type: 'string', default: '2' },
     profile: { type: 'string' },
   },
@@ -41,33 +41,18 @@ say(`Node ${process.versions.node}, ${cpus().length} cores, ${pinned}. Medians o
 
 for (const scenario of chosen) {
   const options: Options = {
-    pairs: positive('pairs', pairs),
+    pairs: pairs === undefined ? undefined : positive('pairs', pairs),
     seconds: positive('seconds', seconds),
     profile: profile === undefined ? undefined : resolve(profile),
+    others: new Set(),
     progress: (text) => process.stderr.write(`${scenario.name}: ${text}\n`),
   }
   options.progress('starting')
-  say(tableOf(`${scenario.name}: ${scenario.title(options)}`, await scenario.run(options)))
+  const { rows, targets } = await scenario.run(options)
+  say(`${tableOf(`${scenario.name}: ${scenario.title(options)}`, rows)}\n`)
+  if (targets.length > 0) say(`${verdict(targets)}\n`)
 }
 if (profile !== undefined) say(summaries(profile, 30))
-
-function tableOf(title: string, measures: readonly Measure[]): string {
-  const lines = measures.map(({ what, unit, carillon, raw }) => {
-    const ratio = raw && (median(carillon) / median(raw)).toFixed(2)
-    return `| ${what} (${unit}) | ${shown(carillon)} | ${raw ? shown(raw) : ''} | ${ratio ?? ''} |`
-  })
-  return [`**${title}**`, '', '| | Carillon | raw `ws` | × raw |', '| --- | --- | --- | --- |', ...lines, ''].join('\n')
-}
-
-function shown(values: readonly number[]): string {
-  const spread = values.length > 1 ? ` [${digits(Math.min(...values))}–${digits(Math.max(...values))}]` : ''
-  return `${digits(median(values))}${spread}`
-}
-
-/** Three digits that say something, and no more. */
-function digits(value: number): string {
-  return value.toLocaleString('en', { maximumSignificantDigits: 3 })
-}
 
 function positive(name: string, text: string): number {
   const value = Number(text)

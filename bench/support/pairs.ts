@@ -1,10 +1,12 @@
 /** Pairs of the reference and of Carillon that say the very same octets to each other. */
 
 import type { Pair, Side } from './exchange.ts'
-import { Peer } from './peer.ts'
+import { Peer, textMessage } from './peer.ts'
+import { eventOf, openSocketIo, type SocketIoClient } from './socket-io.ts'
 import { CALL_QUEUES, destinationOf, logIn, sendOf } from './stomp.ts'
 
 const BODY_OCTETS = 700
+const AT_ONCE = 50
 
 /** Pairs in established calls: the callee has answered, and both are bound. */
 export function connectedCalls(url: string, count: number): Promise<Pair[]> {
@@ -27,6 +29,20 @@ export function rawPairs(url: string, count: number): Promise<Pair[]> {
   return all(count, async (n) => {
     const address = `${url.replace('http', 'ws')}/pair/${n}`
     return pairOf(await Peer.open(address), await Peer.open(address), callIdOf(n))
+  })
+}
+
+/** Pairs at socket.io, the same bodies as arguments of an event. */
+export function socketIoPairs(url: string, count: number): Promise<Pair[]> {
+  return all(count, async (n) => {
+    const [one, other] = await Promise.all([openSocketIo(url), openSocketIo(url)])
+    const [offer, answer] = [signalOf(callIdOf(n), 'OFFER'), signalOf(callIdOf(n), 'ANSWER')]
+    const side = (from: SocketIoClient, to: SocketIoClient, says: string, hears: string): Side => ({
+      peer: from.peer,
+      says: textMessage(eventOf('signal', JSON.stringify(to.id), says)),
+      hears: Buffer.from(eventOf('signal', hears)),
+    })
+    return [side(one, other, offer, answer), side(other, one, answer, offer)]
   })
 }
 
@@ -72,6 +88,12 @@ function signalOf(callId: string, type: 'OFFER' | 'ANSWER'): string {
   return body(sdp.padEnd(sdp.length + BODY_OCTETS - Buffer.byteLength(body(sdp)), 'x'))
 }
 
-function all<T>(count: number, make: (n: number) => Promise<T>): Promise<T[]> {
-  return Promise.all(Array.from({ length: count }, (_, n) => make(n)))
+/** A few at a time: more would only wait in the server's backlog. */
+async function all<T>(count: number, make: (n: number) => Promise<T>): Promise<T[]> {
+  const made: T[] = []
+  while (made.length < count) {
+    const batch = Array.from({ length: Math.min(AT_ONCE, count - made.length) }, (_, i) => make(made.length + i))
+    made.push(...(await Promise.all(batch)))
+  }
+  return made
 }

@@ -12,3 +12,8 @@ export function percentile(values: readonly number[], share: number): number {
   const sorted = Float64Array.from(values).sort()
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN
 }
+
+/** Three digits that say something, and no more. */
+export function digits(value: number): string {
+  return value.toLocaleString('en', { maximumSignificantDigits: 3 })
+}

@@ -4,13 +4,22 @@ import type { ChildProcess } from 'node:child_process'
 import { performance } from 'node:perf_hooks'
 import { costOf } from '../support/cpu.ts'
 import { Peer } from '../support/peer.ts'
-import { inTurn, type Measure, type Options, type Scenario } from '../support/scenario.ts'
+import {
+  type Findings,
+  inTurn,
+  type Options,
+  type Row,
+  rowOf,
+  type Scenario,
+  type Target,
+} from '../support/scenario.ts'
 import { type Measured, startCarillon, startRawRelay } from '../support/server.ts'
 import { median } from '../support/stats.ts'
 import { logIn, sendOf } from '../support/stomp.ts'
+import { atMostTimes } from '../support/target.ts'
 
 const TOPIC = '/topic/bench'
-const SIZES = [100, 1000]
+const SIZES = [1000, 5000]
 const ROUNDS = 3
 /** Logins at a time: more only wait in the backlog. */
 const AT_ONCE = 50
@@ -22,40 +31,46 @@ interface Audience {
   readonly listeners: readonly Peer[]
 }
 
-export const openTopic: Scenario = {
-  name: 'open-topic',
+export const fanOut: Scenario = {
+  name: 'fan-out',
   title: () => `one message of ${BODY.length} octets to all subscribers of an open topic, one under way`,
   async run(options) {
-    const measures: Measure[] = []
-    for (const size of SIZES) measures.push(...(await fanOut(size, options)))
-    return measures
+    const rows: Row[] = []
+    const targets: Target[] = []
+    for (const size of SIZES) {
+      const found = await publishTo(size, options)
+      rows.push(...found.rows)
+      targets.push(...found.targets)
+    }
+    return { rows, targets }
   },
 }
 
-async function fanOut(size: number, { seconds, profile, progress }: Options): Promise<Measure[]> {
+async function publishTo(size: number, { seconds, profile, progress }: Options): Promise<Findings> {
   const raw = await startRawRelay()
   const carillon = await startCarillon({ OPEN_DESTINATIONS: TOPIC }, profile)
   const audiences = { raw: await atRawRelay(raw, size), carillon: await atCarillon(carillon, size) }
   const found = await inTurn(
     ROUNDS,
     { seconds, progress: (text) => progress(`${size} subscribers, ${text}`) },
-    (length) => publish(raw.child, audiences.raw, length),
-    (length) => publish(carillon.child, audiences.carillon, length),
+    {
+      raw: (length) => publish(raw.child, audiences.raw, length),
+      carillon: (length) => publish(carillon.child, audiences.carillon, length),
+    },
   )
   const everybody = [audiences.raw, audiences.carillon].flatMap(({ publisher, listeners }) => [publisher, ...listeners])
   await Promise.all(everybody.map((peer) => peer.close()))
   await Promise.all([raw.stop(), carillon.stop()])
-  const row = (what: string, unit: string, field: keyof (typeof found.raw)[number]) => ({
-    what: `${what}, ${size} subscribers`,
-    unit,
-    carillon: found.carillon.map((round) => round[field]),
-    raw: found.raw.map((round) => round[field]),
-  })
-  return [
-    row('server CPU per delivery', 'µs', 'microsPerDelivery'),
-    row('rate', 'deliveries/s', 'perSecond'),
-    row('until the last has it, p50', 'ms', 'p50'),
-  ]
+  const to = `${size.toLocaleString('en')} subscribers`
+  const cpu = rowOf(`server CPU per delivery, ${to}`, 'µs', found, ({ microsPerDelivery }) => microsPerDelivery)
+  return {
+    rows: [
+      cpu,
+      rowOf(`rate, ${to}`, 'deliveries/s', found, ({ perSecond }) => perSecond),
+      rowOf(`until the last has it, p50, ${to}`, 'ms', found, ({ p50 }) => p50),
+    ],
+    targets: [atMostTimes(1, 'raw', cpu)],
+  }
 }
 
 async function atRawRelay({ url }: Measured, size: number): Promise<Audience> {

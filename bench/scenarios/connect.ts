@@ -7,6 +7,7 @@ import { Peer, textMessage } from '../support/peer.ts'
 import type { Scenario } from '../support/scenario.ts'
 import { type Measured, startCarillon, startRawRelay } from '../support/server.ts'
 import { CALL_QUEUES, logIn } from '../support/stomp.ts'
+import { bounded } from '../support/target.ts'
 
 const SESSIONS = 2000
 const WARM_UP = 200
@@ -19,14 +20,14 @@ const SETTLE_MS = 1000
 
 type Open = (n: number) => Promise<Peer>
 
-export const idle: Scenario = {
-  name: 'idle',
+export const connect: Scenario = {
+  name: 'connect',
   title: () => `${SESSIONS} sessions with ${CALL_QUEUES.length} subscriptions, heart-beats every 10 s both ways`,
   async run({ profile, progress }) {
     const raw = await startRawRelay()
     progress(`${SESSIONS} raw connections`)
     const address = raw.url.replace('http', 'ws')
-    const connections = await connect(raw, () => Peer.open(`${address}/fan/in`))
+    const connections = await arrive(raw, () => Peer.open(`${address}/fan/in`))
     await Promise.all(connections.peers.map((peer) => peer.close()))
     await raw.stop()
 
@@ -36,39 +37,43 @@ export const idle: Scenario = {
     )
     progress(`${SESSIONS} sessions`)
     const login = { subscriptions: CALL_QUEUES, heartbeat: `${HEARTBEAT_MS},${HEARTBEAT_MS}` }
-    const sessions = await connect(carillon, (n) => logIn(carillon.url, `user-${n}`, login))
+    const sessions = await arrive(carillon, (n) => logIn(carillon.url, `user-${n}`, login))
     progress(`${WATCHED_S} s of heart-beats`)
     const { cpuMicros, beats } = await costOf(carillon.child, () => beat(sessions.peers, WATCHED_S))
     await Promise.all(sessions.peers.map((peer) => peer.close()))
     await carillon.stop()
 
-    return [
-      {
-        what: 'memory per session, resident',
-        unit: 'KiB',
-        carillon: [sessions.kibResident],
-        raw: [connections.kibResident],
-      },
-      {
-        what: 'memory per session, JavaScript heap',
-        unit: 'KiB',
-        carillon: [sessions.kibHeap],
-        raw: [connections.kibHeap],
-      },
-      {
-        what: 'server CPU per login',
-        unit: 'µs',
-        carillon: [sessions.microsPerLogin],
-        raw: [connections.microsPerLogin],
-      },
-      { what: 'logins', unit: 'per s', carillon: [sessions.perSecond], raw: [connections.perSecond] },
-      { what: `CPU of all ${SESSIONS} with heart-beats`, unit: '% of a core', carillon: [cpuMicros / WATCHED_S / 1e4] },
-      { what: 'heart-beats heard by a client in that time', unit: 'per session', carillon: [beats / SESSIONS] },
-    ]
+    const row = (what: string, unit: string, field: keyof Connections) => ({
+      what,
+      unit,
+      found: { raw: [connections[field]], carillon: [sessions[field]] },
+    })
+    const beside = (what: string, unit: string, value: number) => ({ what, unit, found: { carillon: [value] } })
+    return {
+      rows: [
+        row('memory per session, resident', 'KiB', 'kibResident'),
+        row('memory per session, JavaScript heap', 'KiB', 'kibHeap'),
+        row('server CPU per login', 'µs', 'microsPerLogin'),
+        row('logins', 'per s', 'perSecond'),
+        beside(`CPU of all ${SESSIONS} with heart-beats`, '% of a core', cpuMicros / WATCHED_S / 1e4),
+        beside('heart-beats heard by a client in that time', 'per session', beats / SESSIONS),
+      ],
+      targets: [
+        bounded('resident memory above raw', 'KiB', '≤', 25, sessions.kibResident - connections.kibResident),
+        bounded('logins', 'per s', '≥', 2000, sessions.perSecond),
+      ],
+    }
   },
 }
 
-async function connect({ child }: Measured, open: Open) {
+interface Connections {
+  readonly kibResident: number
+  readonly kibHeap: number
+  readonly microsPerLogin: number
+  readonly perSecond: number
+}
+
+async function arrive({ child }: Measured, open: Open): Promise<Connections & { peers: Peer[] }> {
   const first = await openMany(WARM_UP, open)
   await Promise.all(first.map((peer) => peer.close()))
   await delay(SETTLE_MS)

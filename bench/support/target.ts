@@ -1,0 +1,89 @@
+/** Targets: what a figure must reach, compared with what it is. */
+
+import { CONTENDERS, type Contender, type Row, type Target } from './scenario.ts'
+import { digits, median } from './stats.ts'
+
+const NAMES: Readonly<Record<Contender, string>> = {
+  carillon: 'Carillon',
+  raw: 'raw',
+  sio: 'socket.io',
+  rabbitmq: 'RabbitMQ',
+}
+
+/**
+ * How many times `of` is `to`: the median of the rounds' own ratios, since what disturbs the machine disturbs the two
+ * halves of a round alike. Undefined when one was not measured.
+ */
+export function ratio({ found }: Row, of: Contender, to: Contender): number | undefined {
+  const above = found[of]
+  const below = found[to]
+  if (above === undefined || below === undefined) return undefined
+  return above.length === below.length
+    ? median(above.map((value, round) => value / below[round]!))
+    : median(above) / median(below)
+}
+
+/** Carillon's figure is at most so many times the reference's. */
+export function atMostTimes(limit: number, reference: Contender, row: Row): Target {
+  const found = ratio(row, 'carillon', reference)
+  return {
+    what: row.what,
+    wanted: `≤ ${limit.toFixed(2)} × ${NAMES[reference]}`,
+    found: found === undefined ? undefined : `${found.toFixed(2)} ×`,
+    met: found !== undefined && found <= limit,
+  }
+}
+
+/** The other's figure is at least so many times Carillon's. */
+export function timesBetter(factor: number, other: Contender, row: Row): Target {
+  const found = ratio(row, other, 'carillon')
+  return {
+    what: row.what,
+    wanted: `≥ ${factor} × better than ${NAMES[other]}`,
+    found: found === undefined ? undefined : `${found.toFixed(2)} × better`,
+    met: found !== undefined && found >= factor,
+  }
+}
+
+/** A number with a bound, as it is. */
+export function bounded(what: string, unit: string, bound: '≤' | '<' | '≥', limit: number, found: number): Target {
+  return {
+    what,
+    wanted: `${bound} ${digits(limit)} ${unit}`,
+    found: `${digits(found)} ${unit}`,
+    met: bound === '≥' ? found >= limit : bound === '<' ? found < limit : found <= limit,
+  }
+}
+
+/** A scenario's lines as a Markdown table, each with its ratio to raw where there is one. */
+export function tableOf(title: string, rows: readonly Row[]): string {
+  const measured = CONTENDERS.filter((name) => rows.some(({ found }) => found[name] !== undefined))
+  const head = ['', ...measured.map((name) => NAMES[name]), ...(measured.includes('raw') ? ['Carillon × raw'] : [])]
+  const lines = rows.map((row) => {
+    const times = ratio(row, 'carillon', 'raw')
+    const columns = measured.map((name) => shown(row.found[name]))
+    return [`${row.what} (${row.unit})`, ...columns, ...(measured.includes('raw') ? [times?.toFixed(2) ?? ''] : [])]
+  })
+  return [`**${title}**`, '', ...markdown(head, lines)].join('\n')
+}
+
+/** What was wanted, what was found, and whether that will do. */
+export function verdict(targets: readonly Target[]): string {
+  const lines = targets.map(({ what, wanted, found, met }) => [
+    what,
+    wanted,
+    found ?? '–',
+    found === undefined ? 'not measured' : met ? 'met' : '**not met**',
+  ])
+  return markdown(['target', 'wanted', 'found', ''], lines).join('\n')
+}
+
+function markdown(head: readonly string[], lines: readonly (readonly string[])[]): string[] {
+  return [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`)
+}
+
+function shown(values: readonly number[] | undefined): string {
+  if (values === undefined) return ''
+  const spread = values.length > 1 ? ` [${digits(Math.min(...values))}–${digits(Math.max(...values))}]` : ''
+  return `${digits(median(values))}${spread}`
+}
