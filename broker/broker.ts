@@ -13,7 +13,16 @@ import { TokenBuckets } from './rate.ts'
 import { Router } from './router.ts'
 import { Session, type SessionSurroundings } from './session.ts'
 import { Listeners } from './subscriptions.ts'
-import type { Broker, BrokerCounts, BrokerOptions, Message, SessionView } from './types.ts'
+import type {
+  Broker,
+  BrokerCounts,
+  BrokerOptions,
+  Message,
+  Principal,
+  Refused,
+  Restriction,
+  SessionView,
+} from './types.ts'
 import { Users } from './user-destinations.ts'
 
 /** A broker without connections. Throws when an open destination of the options is malformed. */
@@ -77,6 +86,10 @@ class StompBroker implements Broker {
     return this.#users.sessions(user)
   }
 
+  everySession(): Iterable<SessionView> {
+    return this.#users.all()
+  }
+
   online(user: string): boolean {
     return this.#users.count(user) > 0
   }
@@ -111,6 +124,25 @@ class StompBroker implements Broker {
 
   disconnect(sessionId: string, code: number, reason: string): void {
     this.#users.session(sessionId)?.disconnect(code, reason)
+  }
+
+  expel(sessionId: string, refused: Refused): boolean {
+    const session = this.#users.session(sessionId)
+    session?.expel(refused)
+    return session !== undefined
+  }
+
+  renew(sessionId: string, principal: Principal): boolean {
+    const session = this.#users.session(sessionId)
+    if (session === undefined || session.principal.user !== principal.user) return false
+    session.principal = principal
+    return true
+  }
+
+  restrict(sessionId: string, restriction: Restriction | undefined): boolean {
+    const session = this.#users.session(sessionId)
+    session?.restrict(restriction)
+    return session !== undefined
   }
 
   stop(options: { perStep: number; stepMs: number; deadlineMs: number }): Promise<void> {

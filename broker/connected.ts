@@ -14,7 +14,16 @@ import { TokenBucket, type TokenBuckets } from './rate.ts'
 import { ERRORS_QUEUE, type Router } from './router.ts'
 import { isAckMode, type Listeners, type Subscriber, Subscription } from './subscriptions.ts'
 import { Transactions } from './transactions.ts'
-import type { BrokerLimits, BrokerObserver, Handler, Message, Principal, Refused, SessionView } from './types.ts'
+import type {
+  BrokerLimits,
+  BrokerObserver,
+  Handler,
+  Message,
+  Principal,
+  Refused,
+  Restriction,
+  SessionView,
+} from './types.ts'
 
 /** What became of a frame. */
 export type Outcome =
@@ -52,6 +61,8 @@ export interface Line {
   write(head: string, tail?: Tail): void
   /** Ends the session at once. */
   disconnect(code: number, reason: string): void
+  /** Says in an ERROR why the session is let in no longer, and ends it. */
+  expel(refused: Refused): void
 }
 
 const DONE: Outcome = { kind: 'done' }
@@ -77,7 +88,8 @@ const FRAME_HEADERS = new Set([
 
 export class Connected implements SessionView, Subscriber {
   readonly id: string
-  readonly principal: Principal
+  /** Replaced when the credential is: see {@link Broker.renew}. */
+  principal: Principal
   readonly version: Version
   readonly peer: Peer
   readonly connectedAt: number
@@ -95,6 +107,9 @@ export class Connected implements SessionView, Subscriber {
   readonly #rate: TokenBucket
   #messages = 0
   #listening = true
+  #restriction: Restriction | undefined
+  /** Subscriptions that the restriction keeps messages from: no message finds them. */
+  readonly #silenced = new Set<Subscription>()
 
   constructor(who: Pick<SessionView, 'id' | 'principal' | 'version' | 'peer'>, surroundings: Surroundings, line: Line) {
     this.id = who.id
@@ -126,6 +141,21 @@ export class Connected implements SessionView, Subscriber {
 
   disconnect(code: number, reason: string): void {
     this.#line.disconnect(code, reason)
+  }
+
+  expel(refused: Refused): void {
+    this.#line.expel(refused)
+  }
+
+  /** Subscriptions that may hear nothing are taken out of the indexes, so that delivery need not ask. */
+  restrict(restriction: Restriction | undefined): void {
+    if (!this.#listening) return
+    this.#restriction = restriction
+    for (const subscription of this.#subscriptions.values()) {
+      const silent = restriction !== undefined && !restriction.hears(subscription.destination)
+      if (silent !== this.#silenced.has(subscription)) this.#silence(subscription, silent)
+    }
+    this.#wakeQueues()
   }
 
   /** A message on the first subscription to the destination. False when there is none. */
@@ -183,6 +213,7 @@ export class Connected implements SessionView, Subscriber {
     for (const subscription of this.#subscriptions.values()) this.#leave(subscription)
     this.#subscriptions.clear()
     this.#byDestination.clear()
+    this.#silenced.clear()
   }
 
   /** SEND, ACK, NACK: at once, or held by the transaction that they name. */
@@ -191,6 +222,8 @@ export class Connected implements SessionView, Subscriber {
     if (fault) return violation(fault)
     const { transaction, destination = '' } = frame.headers
     if (transaction === undefined) return this.#apply(frame)
+    const refused = frame.command === 'SEND' ? this.#restriction?.refusal('SEND', destination) : undefined
+    if (refused !== undefined) return outcome(destination, refused)
     // What can never be sent is refused now, under its own receipt, and not when the rest has been committed
     const route = frame.command === 'SEND' ? this.#all.router.send(destination) : undefined
     if (route?.to === 'nowhere') return outcome(destination, route.refused)
@@ -206,6 +239,10 @@ export class Connected implements SessionView, Subscriber {
 
   #send({ headers, body }: ClientFrame): Outcome | Promise<Outcome> {
     const destination = headers.destination as string
+    if (this.#restriction !== undefined) {
+      const refused = this.#restriction.refusal('SEND', destination)
+      if (refused !== undefined) return outcome(destination, refused)
+    }
     const route = this.#all.router.send(destination)
     switch (route.to) {
       case 'handler':
@@ -270,6 +307,8 @@ export class Connected implements SessionView, Subscriber {
     const fault = destinationFault(frame) ?? this.#subscribeFault(id, destination)
     if (fault) return violation(fault)
     const key = keyOf(id, destination)
+    const forbidden = this.#restriction?.refusal('SUBSCRIBE', destination)
+    if (forbidden !== undefined) return this.#refuseSubscription(key, destination, forbidden)
     const route = this.#all.router.subscribe(destination)
     if (route.from === 'nowhere') return this.#refuseSubscription(key, destination, route.refused)
     // A peer that is gone hears nothing: nobody is to think that it does
@@ -331,19 +370,41 @@ export class Connected implements SessionView, Subscriber {
   }
 
   #keep(key: string, subscription: Subscription): void {
-    const { destination } = subscription
     this.#refusedIds.delete(key)
     this.#subscriptions.set(key, subscription)
-    this.#byDestination.set(destination, [...(this.#byDestination.get(destination) ?? []), subscription])
+    this.#index(subscription)
   }
 
   #drop(key: string, subscription: Subscription): void {
-    const { destination } = subscription
     this.#subscriptions.delete(key)
+    this.#silenced.delete(subscription)
+    this.#unindex(subscription)
+    this.#leave(subscription)
+  }
+
+  #silence(subscription: Subscription, silent: boolean): void {
+    const { destination } = subscription
+    if (silent) {
+      this.#silenced.add(subscription)
+      this.#unindex(subscription)
+      this.#all.listeners.remove(subscription)
+    } else {
+      this.#silenced.delete(subscription)
+      this.#index(subscription)
+      if (this.#all.router.subscribe(destination).from === 'topic') this.#all.listeners.add(subscription)
+    }
+  }
+
+  #index(subscription: Subscription): void {
+    const { destination } = subscription
+    this.#byDestination.set(destination, [...(this.#byDestination.get(destination) ?? []), subscription])
+  }
+
+  #unindex(subscription: Subscription): void {
+    const { destination } = subscription
     const rest = (this.#byDestination.get(destination) ?? []).filter((other) => other !== subscription)
     if (rest.length > 0) this.#byDestination.set(destination, rest)
     else this.#byDestination.delete(destination)
-    this.#leave(subscription)
   }
 
   #leave(subscription: Subscription): void {
@@ -363,6 +424,7 @@ export class Connected implements SessionView, Subscriber {
       subscription,
       hasRoom: () =>
         this.#consumers.has(subscription) &&
+        !this.#silenced.has(subscription) &&
         this.#line.buffered <= bufferedBytes / 2 &&
         (subscription.ack === 'auto' || this.#unacknowledged.size < unacknowledged),
       nextMessage: () => this.nextMessage(),

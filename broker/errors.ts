@@ -33,6 +33,7 @@ export const CLOSE_CODES: Readonly<Record<Expulsion, number>> = {
   limit: 1008,
   login: 1008,
   'login-timeout': 1008,
+  credentials: 1008,
   'slow-reader': 1008,
   'heart-beat': 1002,
   shutdown: 1012,

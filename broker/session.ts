@@ -113,6 +113,11 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     this.#close(code, reason)
   }
 
+  /** The credential is no longer good: told in an ERROR as at the login, then the end. */
+  expel(refused: Refused): void {
+    this.#turnAway('credentials', refused)
+  }
+
   /** Closes for a restart of the server; frames that have come before still count. */
   shutdown(reason: string): void {
     if (this.#gone !== undefined || this.#state.phase === 'closed') return
@@ -277,7 +282,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
         // Timed out, or closed by the peer, meanwhile: a late answer is nobody's business
         if (this.#state !== state || this.#gone !== undefined) return
         const answer = this.#hasRoom(admission)
-        if ('refused' in answer) this.#refuseLogin(answer.refused)
+        if ('refused' in answer) this.#turnAway('login', answer.refused)
         else this.#welcome(answer.principal, version, heartbeat)
         this.#work()
       })
@@ -327,13 +332,13 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     return encodeFrame('CONNECTED', lines, UNSETTLED)
   }
 
-  #refuseLogin({ code, message }: Refused): void {
-    this.#all.observer.refused?.(code)
+  #turnAway(cause: 'login' | 'credentials', { code, message }: Refused): void {
+    if (this.#gone === undefined) this.#all.observer.refused?.(code)
     const lines: HeaderLine[] = [
       ['message', oneLine(`${code} ${message}`)],
       ['content-type', 'application/json'],
     ]
-    this.#error('login', message, lines, JSON.stringify({ code, message }))
+    this.#error(cause, message, lines, JSON.stringify({ code, message }))
   }
 
   #loginTimeout(): void {

@@ -13,6 +13,8 @@ export interface Principal {
   readonly token: string
   /** Milliseconds since the epoch after which the credential is no longer good. */
   readonly expiresAt?: number | undefined
+  /** Milliseconds since the epoch at which the credential was made, as far as it says so. */
+  readonly issuedAt?: number | undefined
 }
 
 /** A CONNECT that asks to be let in. */
@@ -31,15 +33,24 @@ export interface Refused {
 
 export type Admission = { readonly principal: Principal } | { readonly refused: Refused }
 
+/** What a session may still do and hear while it is restricted (see {@link Broker.restrict}). */
+export interface Restriction {
+  /** Asked before a SEND or a SUBSCRIBE is routed, inside transactions too. Nothing: it goes its usual way. */
+  refusal(verb: 'SEND' | 'SUBSCRIBE', destination: string): Refused | undefined
+  /** Whether messages of this destination still reach it. Asked once for each subscription. */
+  hears(destination: string): boolean
+}
+
 /** A connected session, as handlers see it. */
 export interface SessionView {
   /** `session` in CONNECTED; unique for ever. */
   readonly id: string
+  /** The one that counts now: see {@link Broker.renew}. */
   readonly principal: Principal
   readonly version: Version
   readonly peer: Peer
   readonly connectedAt: number
-  /** Whether it has at least one subscription to this destination. */
+  /** Whether it has at least one subscription to this destination that messages reach. */
   listensTo(destination: string): boolean
 }
 
@@ -144,7 +155,15 @@ export interface BrokerObserver {
   failed?(error: unknown, where: string): void
 }
 
-export type Expulsion = 'protocol' | 'limit' | 'slow-reader' | 'heart-beat' | 'login' | 'login-timeout' | 'shutdown'
+export type Expulsion =
+  | 'protocol'
+  | 'limit'
+  | 'slow-reader'
+  | 'heart-beat'
+  | 'login'
+  | 'login-timeout'
+  | 'credentials'
+  | 'shutdown'
 
 export interface BrokerOptions {
   readonly clock: Clock
@@ -175,6 +194,8 @@ export interface Broker {
   session(id: string): SessionView | undefined
   /** Connected sessions of a user, the oldest first. */
   sessions(user: string): readonly SessionView[]
+  /** Every connected session. Do not hold on to it: sessions come and go. */
+  everySession(): Iterable<SessionView>
   /** Whether the user has a connected session. */
   online(user: string): boolean
   /** Ids of the user's sessions that subscribe to the destination, the oldest session first. */
@@ -186,6 +207,15 @@ export interface Broker {
   counts(): BrokerCounts
   /** Cuts one session with a close code and a reason. */
   disconnect(sessionId: string, code: number, reason: string): void
+  /**
+   * Cuts one session whose credential is no longer good: an ERROR that says why, as for a refused CONNECT, then the end
+   * of the connection. False when there is no such session.
+   */
+  expel(sessionId: string, refused: Refused): boolean
+  /** Replaces the principal of a session by another one of the same user. False when there is no such session. */
+  renew(sessionId: string, principal: Principal): boolean
+  /** Holds a session to what it may still do; without a restriction everything is as it was. False: no such session. */
+  restrict(sessionId: string, restriction: Restriction | undefined): boolean
   /**
    * No new connections from now on; those that exist are closed with 1012 (RFC 6455 registry: service restart),
    * `perStep` at a time with `stepMs` between; fulfilled when the last one is gone or `deadlineMs` is over (what is left is terminated).
