@@ -32,6 +32,7 @@ const HANGUP_REASONS = [
   'PEER_LOST',
   'REPLACED',
   'MAX_DURATION',
+  'ADMIN',
 ] as const satisfies readonly EndReason[]
 
 /** What clients SEND. */

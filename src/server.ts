@@ -119,7 +119,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       disconnected(session, reason) {
         metrics.observer.disconnected(session, reason)
         presence.left(session.principal.user, session.id)
-        calls.lost(session.principal.user, session.id).catch(report)
+        calls.lost(session.principal.user, session.id, session.principal.token).catch(report)
         log.debug({ session: session.id, user: session.principal.user, reason }, 'session ended')
       },
       subscribed({ id, principal }, destination) {

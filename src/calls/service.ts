@@ -97,10 +97,22 @@ export class CallService {
     if (call && call.kept.length > 0) await this.#perform(call.callId, { verb: 'listen', user, device })
   }
 
-  /** A session of the user has ended. */
-  async lost(user: UserId, device: DeviceId): Promise<void> {
+  /** A session of the user has ended; `token` is the fingerprint of the one it had in the end. */
+  async lost(user: UserId, device: DeviceId, token?: string): Promise<void> {
     const call = await this.#options.store.current(user)
-    if (call) await this.#perform(call.callId, { verb: 'lose', user, device })
+    if (call) await this.#perform(call.callId, { verb: 'lose', user, device, token })
+  }
+
+  /** An operator has shut out the user, or this device alone: the live call that they are in ends (ADMIN). */
+  async shutOut(user: UserId, device?: DeviceId): Promise<void> {
+    const call = await this.#options.store.current(user)
+    if (call) await this.#perform(call.callId, { verb: 'shutOut', user, device })
+  }
+
+  /** Whether a live call goes over this very device of the user: it has called, or answered. */
+  async occupies(user: UserId, device: DeviceId): Promise<boolean> {
+    const call = await this.#options.store.current(user)
+    return call !== undefined && [call.origin, call.winner].some((leg) => leg?.user === user && leg.device === device)
   }
 
   /** The user asked something over HTTP: that keeps a leg without a device alive. */

@@ -120,7 +120,10 @@ export type CallCommand =
   | { readonly verb: 'appear'; readonly user: UserId; readonly devices: readonly DeviceId[] }
   /** A device can hear signalling from now on. */
   | { readonly verb: 'listen'; readonly user: UserId; readonly device: DeviceId }
-  | { readonly verb: 'lose'; readonly user: UserId; readonly device: DeviceId }
+  /** The device is gone; `token`: the one it had in the end, for tokens are renewed while a call goes on. */
+  | { readonly verb: 'lose'; readonly user: UserId; readonly device: DeviceId; readonly token?: string | undefined }
+  /** An operator has shut out the user, or this device alone. */
+  | { readonly verb: 'shutOut'; readonly user: UserId; readonly device?: DeviceId | undefined }
   /** The user asked something over HTTP. */
   | { readonly verb: 'hear'; readonly user: UserId }
   /** A deadline may have passed. */

@@ -27,6 +27,7 @@ type Step =
   | { do: Command; who: string; callId: string }
   | { do: 'hangup current'; who: string }
   | { do: Move; who: string }
+  | { do: 'shut out'; who: string }
   | { do: 'wait'; ms: number }
 
 const who = fc.constantFrom<string>(...DEVICES, ...DEVICES, ...USERS)
@@ -54,6 +55,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('hangup current' as const), who }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom<Move>('leave', 'come'), who: device }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('shut out' as const), who }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -156,6 +158,7 @@ async function take(world: World, step: Step, node: number): Promise<void> {
   if (step.do === 'wait') return
   const name = world.names.get(step.who) ?? step.who
   if (isMove(step)) return move(world, step.do, step.who, calls)
+  if (step.do === 'shut out') return calls.shutOut(userOf(name), name.includes('/') ? name : undefined)
   // A device that is away sends nothing.
   if (name.includes('/') && !world.devices.isConnected(name)) return
   const me = actor(name, `token of ${step.who}`)

@@ -448,6 +448,19 @@ describe('while connected', () => {
     expect(hears('bob/phone2')).toEqual(['rtc/signaling'])
   })
 
+  test('a bound device that comes back with the token it was renewed to is bound again', async () => {
+    world.devices.disconnect('bob/phone')
+    await world.calls.lost('bob', 'bob/phone', 'renewed token')
+    const frame = { body: Buffer.from('{}'), contentType: 'application/json' }
+    const old = actor('bob/phone2', 'token of bob/phone')
+    expect(await world.calls.signal(old, { callId: 'c1' }, frame)).toMatchObject({ code: 1004 })
+    world.devices.connect('bob', 'bob/phone2')
+    const back = actor('bob/phone2', 'renewed token')
+    expect(await world.calls.signal(back, { callId: 'c1' }, frame)).toMatchObject({ ok: true })
+    await world.clock.advance(TIMERS.graceMs)
+    expect(await live()).toBe('CONNECTED')
+  })
+
   test('any device of a user whose bound device is lost may hang up', async () => {
     await leaves('bob/phone')
     expect(await hangs('bob/laptop')).toMatchObject({ ok: true })
@@ -460,6 +473,82 @@ describe('while connected', () => {
       ['call/hangup MAX_DURATION'],
       ['call/hangup MAX_DURATION'],
     ])
+  })
+})
+
+describe('an operator who shuts somebody out', () => {
+  const ended = async () => [await live(), await reason()]
+  const everybody = () => ['alice/phone', 'bob/phone', 'bob/laptop'].map(hears)
+
+  test.each([
+    ['the user', 'bob', undefined],
+    ['the bound device', 'bob', 'bob/phone'],
+    ['the other party', 'alice', undefined],
+    ['the other bound device', 'alice', 'alice/phone'],
+  ])('(%s) ends an answered call for both: COMPLETED, ADMIN', async (_, user, device) => {
+    await requests('alice/phone', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    world.devices.forgetHeard()
+    await world.calls.shutOut(user, device)
+    expect(await ended()).toEqual(['COMPLETED', 'ADMIN'])
+    expect(everybody()).toEqual([['call/hangup ADMIN'], ['call/hangup ADMIN'], []])
+  })
+
+  test.each([
+    ['the calling user', 'alice', undefined],
+    ['the calling device', 'alice', 'alice/phone'],
+    ['the called user', 'bob', undefined],
+  ])('(%s) ends a call that rings: CANCELLED, ADMIN; all who know of it hear it once', async (_, user, device) => {
+    await requests('alice/phone', 'bob')
+    world.devices.forgetHeard()
+    await world.calls.shutOut(user, device)
+    expect(await ended()).toEqual(['CANCELLED', 'ADMIN'])
+    expect(everybody()).toEqual([['call/hangup ADMIN'], ['call/hangup ADMIN'], ['call/hangup ADMIN']])
+  })
+
+  test('ends a call that was answered by the user as a whole for the devices that still ring', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob', 'ACCEPT')
+    world.devices.forgetHeard()
+    await world.calls.shutOut('bob')
+    expect(await ended()).toEqual(['COMPLETED', 'ADMIN'])
+    expect(everybody()).toEqual([['call/hangup ADMIN'], ['call/hangup ADMIN'], ['call/hangup ADMIN']])
+  })
+
+  test.each([
+    ['a device that only rings', 'bob', 'bob/laptop'],
+    ['another device of the caller', 'alice', 'alice/laptop'],
+    ['somebody without a call', 'carol', undefined],
+  ])('(%s) leaves the call alone', async (_, user, device) => {
+    await requests('alice/phone', 'bob')
+    world.devices.forgetHeard()
+    await world.calls.shutOut(user, device)
+    expect(await live()).toBe('RINGING')
+    expect(everybody()).toEqual([[], [], []])
+  })
+
+  test('changes nothing about a call that is over', async () => {
+    await requests('alice/phone', 'bob')
+    await hangs('alice/phone')
+    await world.calls.shutOut('alice')
+    expect(await ended()).toEqual(['CANCELLED', 'CANCELLED'])
+  })
+})
+
+describe('whether a call goes over a device', () => {
+  test('is so for the one that called and the one that answered, while the call lives', async () => {
+    const occupied = () =>
+      Promise.all(
+        ['alice/phone', 'alice/laptop', 'bob/phone', 'bob/laptop'].map((device) =>
+          world.calls.occupies(device.split('/')[0] ?? '', device),
+        ),
+      )
+    await requests('alice/phone', 'bob')
+    expect(await occupied()).toEqual([true, false, false, false])
+    await responds('bob/phone', 'ACCEPT')
+    expect(await occupied()).toEqual([true, false, true, false])
+    await hangs('bob/phone')
+    expect(await occupied()).toEqual([false, false, false, false])
   })
 })
 

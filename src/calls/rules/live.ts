@@ -12,6 +12,7 @@ import {
   elsewhere,
   elsewhereQuietly,
   farewell,
+  hangUpRung,
   notAParty,
   onlyTheCallee,
   relay,
@@ -37,7 +38,9 @@ export function whileLive(
     case 'listen':
       return listen(call, command.user, command.device)
     case 'lose':
-      return lose(call, command.user, command.device, now, timers)
+      return lose(call, command, now, timers)
+    case 'shutOut':
+      return shutOut(call, command.user, command.device, now, timers)
     case 'hear':
       return hear(call, command.user, now, timers)
     case 'tick':
@@ -184,15 +187,34 @@ function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], timers:
 /** What is kept must not hold on to the network buffer that it came in. */
 const copyOf = (frame: KeptSignal): KeptSignal => ({ ...frame, body: Uint8Array.from(frame.body) })
 
-function lose(call: Call, user: string, device: string, now: number, timers: CallTimers): Decision {
+function lose(
+  call: Call,
+  { user, device, token }: Extract<CallCommand, { verb: 'lose' }>,
+  now: number,
+  timers: CallTimers,
+): Decision {
   const losing = (leg: Leg | undefined): Leg | undefined =>
-    leg?.user === user && leg.device === device && leg.lostAt === undefined ? { ...leg, lostAt: now } : leg
+    leg?.user === user && leg.device === device && leg.lostAt === undefined
+      ? { ...leg, lostAt: now, token: token ?? leg.token }
+      : leg
   const origin = losing(call.origin) ?? call.origin
   const winner = losing(call.winner)
   const rung = user === call.callee ? call.rung.filter((other) => other !== device) : call.rung
   if (origin === call.origin && winner === call.winner && rung.length === call.rung.length) return unchanged
   const next = scheduled({ ...call, origin, ...(winner ? { winner } : {}), rung }, timers)
   return { outcome: accepted, write: next, effects: [] }
+}
+
+/** Ends the call of a bound device that is shut out, or of whatever device of the user: everybody who knows of it hears that. */
+function shutOut(call: Call, user: string, device: string | undefined, now: number, timers: CallTimers): Decision {
+  const concerned = isParty(call, user) && (device === undefined || legOf(call, user)?.device === device)
+  if (!concerned) return unchanged
+  const body = { callId: call.callId, reason: 'ADMIN' }
+  const legs = [...tellLeg(call.origin, 'call/hangup', body), ...tellLeg(call.winner, 'call/hangup', body)]
+  const ended = isUnanswered(call)
+    ? end(call, 'CANCELLED', 'ADMIN', now, timers, [...hangUpRung(call, 'ADMIN'), ...legs])
+    : end(call, 'COMPLETED', 'ADMIN', now, timers, legs)
+  return { outcome: accepted, write: ended.call, effects: ended.effects }
 }
 
 function hear(call: Call, user: string, now: number, timers: CallTimers): Decision {
