@@ -26,6 +26,13 @@ export class TokenBucket {
     this.#tokens -= 1
   }
 
+  /** Takes a token that may not be there; how many are owed then (0 or less: none). At most `most` are owed. */
+  owe(now: number, most: number): number {
+    this.#fill(now)
+    this.#tokens = Math.max(this.#tokens - 1, -most)
+    return -this.#tokens
+  }
+
   full(now: number): boolean {
     this.#fill(now)
     return this.#tokens >= this.#rate.burst

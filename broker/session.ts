@@ -60,6 +60,8 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
   #written = 0
   #connectTimer: Cancel
   #lingerTimer: Cancel | undefined
+  /** Of a refused login whose answer waits. */
+  #cancelAnswer: Cancel | undefined
 
   constructor(connection: Connection, surroundings: SessionSurroundings) {
     const { clock, limits } = surroundings
@@ -272,18 +274,26 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
   }
 
   #logIn(frame: ClientFrame, version: Version, heartbeat: HeartbeatOffer): void {
+    const turnedAway = this.#all.options.logins?.turnedAway(this.#connection.peer.address)
+    if (turnedAway) {
+      this.#turnAway('login', turnedAway)
+      return
+    }
     this.#parser.speak(version, this.#all.limits.frameBytes)
     const state: State = { phase: 'authenticating' }
     this.#state = state
     this.#busy = true
     this.#authenticate(frame)
       .then((admission) => {
-        this.#busy = false
         // Timed out, or closed by the peer, meanwhile: a late answer is nobody's business
         if (this.#state !== state || this.#gone !== undefined) return
         const answer = this.#hasRoom(admission)
-        if ('refused' in answer) this.#turnAway('login', answer.refused)
-        else this.#welcome(answer.principal, version, heartbeat)
+        if ('refused' in answer) {
+          this.#refuseInTime(answer.refused)
+          return
+        }
+        this.#busy = false
+        this.#welcome(answer.principal, version, heartbeat)
         this.#work()
       })
       .catch((error: unknown) => this.#all.observer.failed?.(error, 'session'))
@@ -332,13 +342,30 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     return encodeFrame('CONNECTED', lines, UNSETTLED)
   }
 
-  #turnAway(cause: 'login' | 'credentials', { code, message }: Refused): void {
+  /** Bad credentials are answered when the guard says so; until then nothing else of this connection is read. */
+  #refuseInTime(refused: Refused): void {
+    const { logins } = this.#all.options
+    const tell = (refusal: Refused) => {
+      this.#busy = false
+      this.#turnAway('login', refusal)
+      this.#work()
+    }
+    if (logins === undefined || !isBadCredential(refused)) {
+      tell(refused)
+      return
+    }
+    // The wait has a bound of its own
+    this.#connectTimer()
+    this.#cancelAnswer = logins.refused(this.#connection.peer.address, refused, tell)
+  }
+
+  #turnAway(cause: 'login' | 'credentials', { code, message, ...facts }: Refused): void {
     if (this.#gone === undefined) this.#all.observer.refused?.(code)
     const lines: HeaderLine[] = [
       ['message', oneLine(`${code} ${message}`)],
       ['content-type', 'application/json'],
     ]
-    this.#error(cause, message, lines, JSON.stringify({ code, message }))
+    this.#error(cause, message, lines, JSON.stringify({ code, message, ...facts }))
   }
 
   #loginTimeout(): void {
@@ -418,6 +445,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     if (this.#gone !== undefined) return
     this.#gone = reason
     this.#all.backlogs.remove(this)
+    this.#cancelAnswer?.()
     if (this.#state.phase !== 'connected') return
     this.#all.heartbeats.remove(this.#state.pulse)
     this.#state.session.stopListening()
@@ -447,6 +475,11 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
 function highestCommon(acceptVersion: string | undefined): Version | undefined {
   const accepted = (acceptVersion ?? '1.0').split(',').map((version) => version.trim())
   return VERSIONS.findLast((version) => accepted.includes(version))
+}
+
+/** Against no token, a wrong one, or somebody else's; not against a good one that comes at a bad moment. */
+function isBadCredential({ code }: Refused): boolean {
+  return code === 401 || code === 403
 }
 
 function notConnected({ command, headers }: ClientFrame): Violation {

@@ -2,7 +2,7 @@
  * What the broker promises its users, and what it asks of them. No calls, no tokens, no telephones in here.
  */
 
-import type { Clock } from './clock.ts'
+import type { Cancel, Clock } from './clock.ts'
 import type { Connection, Peer } from './connection.ts'
 import type { ClientCommand, ServerCommand, Version } from './frame.ts'
 
@@ -39,6 +39,19 @@ export interface Restriction {
   refusal(verb: 'SEND' | 'SUBSCRIBE', destination: string): Refused | undefined
   /** Whether messages of this destination still reach it. Asked once for each subscription. */
   hears(destination: string): boolean
+}
+
+/** Makes those wait who log in with bad credentials, by their address; every face asks the same one. */
+export interface LoginGuard {
+  /** Asked before a credential is looked at: the refusal (429), when too many answers of this address wait already. */
+  turnedAway(address: string): Refused | undefined
+  /**
+   * A credential was refused. Calls `tell` with what the client is to be told, at once or after a pause of at most 5 s;
+   * `retryAfter` (seconds) is added when it had to wait. The result takes it back: nobody is there to be told.
+   */
+  refused(address: string, refusal: Refused, tell: (refusal: Refused) => void): Cancel
+  /** Addresses (IPv6: networks) that are remembered now. */
+  readonly addresses: number
 }
 
 /** A connected session, as handlers see it. */
@@ -170,6 +183,8 @@ export interface BrokerOptions {
   /** `server` in CONNECTED: `name/version` (STOMP 1.2, CONNECTED frame). */
   readonly server: string
   readonly authenticate: (attempt: ConnectAttempt) => Promise<Admission>
+  /** Nothing: refused logins are answered at once, and never counted. */
+  readonly logins?: LoginGuard | undefined
   readonly destinations: Destinations
   readonly limits: BrokerLimits
   /** What the server can do and would like, in milliseconds (STOMP 1.2, heart-beating). 0 turns a direction off. */

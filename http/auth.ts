@@ -4,42 +4,54 @@
  */
 
 import type { Request } from 'express'
-import { networkOf, type Principal, peerAddress } from '../broker/index.ts'
-import { CODES, type Outcome, refuse } from '../src/errors.ts'
+import { type Principal, peerAddress, type Refused } from '../broker/index.ts'
+import { CODES, type Outcome, type Refusal, refuse } from '../src/errors.ts'
 import type { HttpOptions, HttpServices } from './services.ts'
 import { TokenBuckets } from './token-buckets.ts'
 
+/** A refusal of a bad token may wait; when the client leaves meanwhile, it is given to nobody at once. */
 export type Authenticate = (request: Request) => Promise<Outcome<Principal>>
 
 /** One for the whole app: it holds the buckets. */
 export function createAuthentication(services: HttpServices, options: HttpOptions): Authenticate {
-  const { clock } = services
-  const perMinute = options.failedLoginsPerMinute
-  const failures = new TokenBuckets({ perSecond: perMinute / 60, burst: perMinute, clock })
+  const { clock, logins, observer } = services
   const users = new TokenBuckets({ ...options.userRate, clock })
   const addressOf = peerAddress(options.trustedProxies)
 
   return async (request) => {
+    const address = addressOf(request.socket.remoteAddress, request.headers['x-forwarded-for'])
+    const turnedAway = logins.turnedAway(address)
+    if (turnedAway) return { ok: false, ...turnedAway }
     const token = tokenOf(request)
-    if (token === undefined) {
-      return refuse('unauthorized', 'token: is missing; send it as header `ide` or `Authorization: Bearer`')
-    }
-    const address = networkOf(addressOf(request.socket.remoteAddress, request.headers['x-forwarded-for']))
-    const pause = failures.wait(address)
-    if (pause > 0) {
-      return refuse('tooMany', `too many bad tokens from this address; wait ${pause} s`, { retryAfter: pause })
-    }
-    const principal = await services.authenticate(token)
-    if (!principal.ok) {
-      if (principal.code === CODES.unauthorized.code) failures.take(address)
-      return principal
-    }
+    const principal =
+      token === undefined
+        ? refuse('unauthorized', 'token: is missing; send it as header `ide` or `Authorization: Bearer`')
+        : await services.authenticate(token)
+    if (!principal.ok)
+      return principal.code === CODES.unauthorized.code ? answered(request, address, principal) : principal
     const wait = users.take(principal.data.user)
     if (wait > 0) {
+      observer.limited()
       const { perSecond } = options.userRate
-      return refuse('tooMany', `more than ${perSecond} requests a second; wait ${wait} s`, { retryAfter: wait })
+      return refuse('tooMany', `more than ${perSecond} requests a second of this user; wait ${wait} s`, {
+        retryAfter: wait,
+      })
     }
     return principal
+  }
+
+  /** The refusal, when the guard lets it be told. */
+  function answered(request: Request, address: string, { ok, ...refusal }: Refusal): Promise<Refusal> {
+    return new Promise((resolve) => {
+      const tell = (refused: Refused) => resolve({ ok, ...refused })
+      const cancel = logins.refused(address, refusal, tell)
+      const leaves = () => {
+        cancel()
+        tell(refusal)
+      }
+      if (request.socket.destroyed) leaves()
+      else request.res?.once('close', leaves)
+    })
   }
 }
 

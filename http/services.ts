@@ -1,6 +1,6 @@
 /** What the HTTP face needs of the rest: it translates, and asks these. Shapes only; `main.ts` brings the real ones. */
 
-import type { Principal } from '../broker/index.ts'
+import type { LoginGuard, Principal } from '../broker/index.ts'
 import type { CallHangup, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
 import type { Actor, SignalFrame } from '../src/calls/types.ts'
 import type { Outcome } from '../src/errors.ts'
@@ -34,6 +34,8 @@ export interface Served {
 
 export interface HttpServices {
   authenticate(token: string): Promise<Outcome<Principal>>
+  /** Shared with the STOMP face: whoever guesses there waits here. */
+  readonly logins: LoginGuard
   readonly calls: Calls
   readonly presence: { status(users: readonly UserId[]): readonly UserStatus[] | Promise<readonly UserStatus[]> }
   readonly turn: { credentialsFor(user: UserId): TurnCredentials }
@@ -45,6 +47,8 @@ export interface HttpServices {
   readonly observer: {
     /** A client was told this code. */
     refused(code: number): void
+    /** A user has reached the bound of requests. */
+    limited(): void
     served(request: Served): void
   }
   /** Of faults: facts first, then one plain sentence. */
@@ -61,7 +65,6 @@ export interface HttpOptions {
   readonly version: string
   readonly bodyBytes: number
   readonly userRate: { readonly perSecond: number; readonly burst: number }
-  readonly failedLoginsPerMinute: number
   readonly pages: Pages
 }
 

@@ -34,12 +34,6 @@ export class TokenBuckets {
     return Math.ceil(wait / 1000)
   }
 
-  /** The same without taking. */
-  wait(key: string): number {
-    const now = this.#options.clock.now()
-    return this.#buckets.has(key) ? Math.ceil(this.#used(key, now).wait(now) / 1000) : 0
-  }
-
   #used(key: string, now: number): TokenBucket {
     const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#options, now)
     this.#buckets.delete(key)

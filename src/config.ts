@@ -45,8 +45,9 @@ export interface Config {
     readonly allowedOrigins: readonly string[]
     readonly bodyBytes: number
     readonly userRate: Rate
-    readonly failedLoginsPerMinute: number
   }
+  /** Refused logins of one address, over all faces, that are answered at once. */
+  readonly failedConnects: Rate
   readonly auth: {
     readonly key: AuthKey
     readonly issuers: readonly string[]
@@ -144,8 +145,8 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
       allowedOrigins: settings.ALLOWED_ORIGINS,
       bodyBytes: settings.LIMIT_HTTP_BODY_BYTES,
       userRate: { perSecond: settings.LIMIT_HTTP_RATE, burst: settings.LIMIT_HTTP_BURST },
-      failedLoginsPerMinute: settings.LIMIT_FAILED_LOGINS_PER_MINUTE,
     },
+    failedConnects: { perSecond: settings.LIMIT_FAILED_CONNECT_RATE, burst: settings.LIMIT_FAILED_CONNECT_BURST },
     auth,
     calls: {
       ringMs: settings.RING_TIMEOUT_MS,

@@ -18,7 +18,11 @@ export interface News {
   'user.offline': { readonly user: UserId; readonly at: number }
   /** A client was refused something, over any face. */
   refused: { readonly code: number; readonly face: 'stomp' | 'http' }
+  /** A bound of rates or numbers was reached, and somebody felt it. */
+  limited: { readonly limit: Limited }
 }
+
+export type Limited = 'failed-connect' | 'http'
 
 export type Listener<K extends keyof News> = (news: News[K]) => void
 

@@ -5,7 +5,7 @@
 
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createBroker, peerAddress, serveStomp } from '../broker/index.ts'
+import { createBroker, createLoginGuard, peerAddress, serveStomp } from '../broker/index.ts'
 import { createHttpApp } from '../http/app.ts'
 import { originAllowed } from '../http/origin.ts'
 import { MemoryCallStore } from './adapters/memory/call-store.ts'
@@ -93,8 +93,14 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   })
   metrics.subscribe(events)
 
+  const logins = createLoginGuard({
+    clock,
+    rate: config.failedConnects,
+    limited: () => events.emit('limited', { limit: 'failed-connect' }),
+  })
   const broker = createBroker({
     clock,
+    logins,
     server: `Carillon/${VERSION}`,
     authenticate: admission(authenticator),
     destinations: {
@@ -142,6 +148,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   const app = createHttpApp(
     {
       authenticate: authenticator.authenticate,
+      logins,
       calls,
       presence,
       turn,
@@ -151,6 +158,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       metrics,
       observer: {
         refused: (code) => events.emit('refused', { code, face: 'http' }),
+        limited: () => events.emit('limited', { limit: 'http' }),
         served: (request) => metrics.served(request),
       },
       log,

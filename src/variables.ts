@@ -273,11 +273,12 @@ export const VARIABLES = {
   LIMIT_HTTP_BODY_BYTES: fixed(bytes(), '65536', 'Largest body of an HTTP request.'),
   LIMIT_HTTP_RATE: fixed(count(), '200', 'HTTP requests of a user, per second.'),
   LIMIT_HTTP_BURST: fixed(count(), '1000', 'How many of them at once.'),
-  LIMIT_FAILED_LOGINS_PER_MINUTE: fixed(
+  LIMIT_FAILED_CONNECT_BURST: fixed(
     count(),
-    '120',
-    'HTTP requests with a bad token from one address, per minute; then the address has to wait.',
+    '20',
+    'Refused logins (CONNECT, or HTTP with a bad token) of one address that are answered at once; the next ones wait, longer each time.',
   ),
+  LIMIT_FAILED_CONNECT_RATE: fixed(count(), '1', 'How many more of them each second.'),
 
   LOG_LEVEL: fixed(
     oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),

@@ -2,6 +2,7 @@
 
 import { createServer, type IncomingMessage, request as rawRequest, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { createLoginGuard, type LoginGuard } from '../../broker/index.ts'
 import { createHttpApp } from '../../http/app.ts'
 import type { HttpOptions, HttpServices, LiveSession, Served } from '../../http/services.ts'
 import type { Actor } from '../../src/calls/types.ts'
@@ -20,10 +21,16 @@ export interface Command {
 /** The parts that a test may look at or replace. Tokens are `token-of-<user>` and `other-token-of-<user>`. */
 export class FakeServices {
   readonly clock = new TestClock()
+  logins: LoginGuard = createLoginGuard({
+    clock: this.clock,
+    rate: { perSecond: 1000, burst: 1000 },
+    limited: () => undefined,
+  })
   readonly commands: Command[] = []
   readonly heard: string[] = []
   readonly refusals: number[] = []
   readonly served: Served[] = []
+  limits = 0
   readonly logged: { facts: object; message: string }[] = []
   sessions: Record<string, readonly LiveSession[]> = {}
   answer: () => Promise<Outcome<unknown>> = () => Promise.resolve(accepted)
@@ -44,6 +51,7 @@ export class FakeServices {
     }
     return {
       authenticate: (token) => this.authenticate(token),
+      logins: this.logins,
       calls: {
         request: (actor, message) => perform({ verb: 'request', actor, message }),
         respond: (actor, message) => perform({ verb: 'respond', actor, message }),
@@ -73,6 +81,7 @@ export class FakeServices {
       metrics: { contentType: 'text/plain; version=0.0.4; charset=utf-8', render: () => Promise.resolve('up 1\n') },
       observer: {
         refused: (code) => void this.refusals.push(code),
+        limited: () => void this.limits++,
         served: (request) => void this.served.push(request),
       },
       log: { error: (facts, message) => void this.logged.push({ facts, message }) },
@@ -110,7 +119,6 @@ const OPTIONS: HttpOptions = {
   version: '1.2.3',
   bodyBytes: 4096,
   userRate: { perSecond: 1000, burst: 1000 },
-  failedLoginsPerMinute: 1000,
   pages: {},
 }
 

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
+import { createLoginGuard } from '../../broker/index.ts'
 import { originAllowed } from '../../http/origin.ts'
 import type { HttpOptions } from '../../http/services.ts'
 import { TokenBuckets } from '../../http/token-buckets.ts'
 import { refuse } from '../../src/errors.ts'
-import { TestClock } from '../support/clock.ts'
+import { settled, TestClock } from '../support/clock.ts'
 import { type Face, FakeServices, serveFace } from '../support/http-face.ts'
 
 let face: Face
@@ -14,6 +15,11 @@ async function serve(options: Partial<HttpOptions> = {}, prepare: (fake: FakeSer
   prepare(fake)
   face = await serveFace(fake, options)
   return fake
+}
+
+/** Until so many requests have met a bound. */
+async function waitsFor(fake: FakeServices, limits: number): Promise<void> {
+  while (fake.limits < limits) await settled()
 }
 
 const HANGUP = '/imserver/call/hangup'
@@ -66,26 +72,60 @@ describe('too much', () => {
     expect(await statusOf('token-of-alice')).toBe(429)
   })
 
-  test('guessing from one address makes it wait; good tokens cost nothing', async () => {
-    const fake = await serve({ failedLoginsPerMinute: 2 })
-    for (let i = 0; i < 5; i++) expect((await face.ask(HANGUP)).status).toBe(200)
-    for (let i = 0; i < 2; i++) expect((await face.ask(HANGUP, { headers: { ide: 'forged' } })).status).toBe(401)
-    expect(await face.ask(HANGUP, { headers: { ide: 'forged' } })).toMatchObject({
-      status: 429,
-      json: { retryAfter: 30 },
+  const guards = (burst: number) => (fake: FakeServices) => {
+    fake.logins = createLoginGuard({
+      clock: fake.clock,
+      rate: { perSecond: 1, burst },
+      limited: () => void fake.limits++,
     })
-    await fake.clock.advance(30_000)
-    expect((await face.ask(HANGUP, { headers: { ide: 'forged' } })).status).toBe(401)
+  }
+  const guess = (headers: Record<string, string> = {}) => face.ask(HANGUP, { headers: { ide: 'forged', ...headers } })
+
+  test('guessing from one address makes its answers wait, and says for how long; good tokens do not', async () => {
+    const fake = await serve({}, guards(2))
+    expect([(await guess()).status, (await guess({ ide: '' })).status]).toEqual([401, 401])
+    const [third, counted] = [guess(), waitsFor(fake, 1)]
+    await counted
+    expect((await face.ask(HANGUP)).status).toBe(200)
+    await fake.clock.advance(100)
+    const { status, headers, json } = await third
+    expect(json).toMatchObject({ code: 401, msg: 'token: is not a signed JSON Web Token', retryAfter: 2 })
+    expect({ status, after: headers['retry-after'] }).toEqual({ status: 401, after: '2' })
+  })
+
+  test('guessing on many connections at once is turned away with 429, and ends when the guesser leaves', async () => {
+    const fake = await serve({}, guards(1))
+    const leaves = new AbortController()
+    const guesses = Array.from({ length: 21 }, () =>
+      fetch(`${face.address}${HANGUP}`, { method: 'POST', headers: { ide: 'forged' }, signal: leaves.signal }).catch(
+        () => undefined,
+      ),
+    )
+    await waitsFor(fake, 20)
+    expect(await face.ask(HANGUP)).toMatchObject({
+      status: 429,
+      json: { code: 429, msg: 'too many failed logins from this address; wait 11 s', retryAfter: 11 },
+    })
+    leaves.abort()
+    await Promise.all(guesses)
+    while ((await face.ask(HANGUP)).status === 429);
   })
 
   test('counts the address that a trusted proxy names, and believes nobody else', async () => {
-    const guess = (from: string) =>
-      face.ask(HANGUP, { headers: { ide: 'forged', 'x-forwarded-for': from } }).then(({ status }) => status)
-    await serve({ failedLoginsPerMinute: 1, trustedProxies: ['127.0.0.1'] })
-    expect([await guess('192.0.2.1'), await guess('192.0.2.1'), await guess('192.0.2.2')]).toEqual([401, 429, 401])
+    const from = (address: string) => guess({ 'x-forwarded-for': address }).then(({ status }) => status)
+    const fake = await serve({ trustedProxies: ['127.0.0.1'] }, guards(1))
+    expect([await from('192.0.2.1'), await from('192.0.2.2')]).toEqual([401, 401])
+    const again = from('192.0.2.1')
+    await waitsFor(fake, 1)
+    await fake.clock.advance(100)
+    expect(await again).toBe(401)
     await face.close()
-    await serve({ failedLoginsPerMinute: 1 })
-    expect([await guess('192.0.2.1'), await guess('192.0.2.2')]).toEqual([401, 429])
+    const other = await serve({}, guards(1))
+    expect(await from('192.0.2.1')).toBe(401)
+    const waiting = from('192.0.2.2')
+    await waitsFor(other, 1)
+    await other.clock.advance(100)
+    expect(await waiting).toBe(401)
   })
 
   test('is kept in a bounded memory, from which those seen last are not pushed out', () => {
@@ -95,7 +135,8 @@ describe('too much', () => {
     buckets.take('a')
     buckets.take('c')
     expect(buckets.size).toBe(2)
-    expect([buckets.wait('a'), buckets.wait('b'), buckets.wait('c')]).toEqual([1, 0, 1])
+    expect([buckets.take('a'), buckets.take('c')]).toEqual([1, 1])
+    expect(buckets.take('b')).toBe(0)
   })
 })
 

@@ -61,11 +61,18 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['code', 'face'],
     registers: [registry],
   })
+  const limited = new Counter({
+    name: 'carillon_limited_total',
+    help: 'How often somebody met a bound of rates or numbers, by the bound.',
+    labelNames: ['limit'],
+    registers: [registry],
+  })
 
   return {
     observer: brokerObserver(registry),
     subscribe(events) {
       events.on('refused', ({ code, face }) => refused.inc({ code, face }))
+      events.on('limited', ({ limit }) => limited.inc({ limit }))
       events.on('call.requested', ({ call }) => calls.lives(call))
       events.on('call.ringing', ({ call }) => calls.lives(call))
       events.on('call.connected', ({ call }) => calls.connected(call))
