@@ -230,11 +230,15 @@ export const VARIABLES = {
     'Destinations beside calls to which every user may SEND and SUBSCRIBE; * stands for any characters.',
     '/topic/news.*,/queue/jobs.*',
   ),
-  HEARTBEAT_SEND_MS: fixed(milliseconds(0, 3_600_000), '10000', 'STOMP heart-beats that the server can send; 0: none.'),
+  HEARTBEAT_SEND_MS: fixed(
+    milliseconds(0, 3_600_000),
+    '1000',
+    'How often the server can send STOMP heart-beats; a client that asks for fewer gets those. 0: never.',
+  ),
   HEARTBEAT_WANT_MS: fixed(
     milliseconds(0, 3_600_000),
-    '10000',
-    'STOMP heart-beats that the server would like to get; 0: none.',
+    '1000',
+    'How often the server would like to get STOMP heart-beats; a client that offers fewer sends those. 0: never.',
   ),
 
   LIMIT_FRAME_BYTES: fixed(bytes(), '65536', 'Largest STOMP frame.'),
