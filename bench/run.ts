@@ -14,7 +14,7 @@ import { calls } from './scenarios/calls.ts'
 import { connect } from './scenarios/connect.ts'
 import { fanOut } from './scenarios/fan-out.ts'
 import { relay } from './scenarios/relay.ts'
-import { pinThisProcess, twoCores } from './support/cpu.ts'
+import { cores, pinThisProcess } from './support/cpu.ts'
 import { summaries } from './support/profile.ts'
 import type { Options, Scenario } from './support/scenario.ts'
 import { tableOf, verdict } from './support/target.ts'
@@ -34,7 +34,6 @@ const chosen = SCENARIOS.filter(({ name }) => only === undefined || only.include
 const unknown = only?.find((name) => !SCENARIOS.some((scenario) => scenario.name === name))
 if (unknown !== undefined) fail(`--only ${unknown}: there are ${SCENARIOS.map(({ name }) => name).join(', ')}`)
 
-const cores = twoCores()
 if (cores) pinThisProcess(cores.load)
 const pinned = cores ? `server on core ${cores.server}, load on core ${cores.load}` : 'processes not pinned'
 say(`Node ${process.versions.node}, ${cpus().length} cores, ${pinned}. Medians of the rounds [smallest–largest].\n`)

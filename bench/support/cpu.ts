@@ -54,8 +54,13 @@ export interface Cores {
   readonly load: number
 }
 
-/** Two cores to pin to: one for the measured process, one for the load. Undefined where that cannot be had (needs Linux, taskset, two cores). */
-export function twoCores(): Cores | undefined {
+/**
+ * Two cores to pin to: one for the measured process, one for the load. Undefined where that cannot be had (needs Linux,
+ * taskset, two cores). Asked once, at the start: a process that has pinned itself sees its own core only.
+ */
+export const cores: Cores | undefined = twoCores()
+
+function twoCores(): Cores | undefined {
   if (!existsSync('/usr/bin/taskset') || !existsSync('/proc/self/status')) return undefined
   const list = /^Cpus_allowed_list:\s*(.+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? ''
   const [server, load] = list.split(',').flatMap((range) => {

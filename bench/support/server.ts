@@ -9,7 +9,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { twoCores } from './cpu.ts'
+import { cores } from './cpu.ts'
 import { SECRET } from './stomp.ts'
 
 const METER = import.meta.resolve('./meter.mjs')
@@ -59,7 +59,6 @@ async function start(args: readonly string[], environment: Readonly<Record<strin
   // An empty folder, and nothing of our environment: no .env and no variable of the machine changes what is measured
   const folder = mkdtempSync(join(tmpdir(), 'carillon-bench-'))
   const command = [process.execPath, '--expose-gc', '--import', METER, ...args]
-  const cores = twoCores()
   if (cores) command.unshift('taskset', '-c', String(cores.server))
   const child = spawn(command[0] as string, command.slice(1), {
     cwd: folder,
