@@ -60,6 +60,13 @@ export interface CallStore {
   forget(callId: CallId, expected: number): Promise<boolean>
   /** Calls whose `due` is not later than `now`, the earliest first. */
   due(now: number, atMost: number): Promise<readonly CallId[]>
+  /** Calls that have not ended, in no order. */
+  live(): Promise<readonly CallId[]>
+  /**
+   * Whether the calls outlive this process, so that it, or another one, takes them up again. If not, the devices are
+   * told when it stops.
+   */
+  readonly outlives: boolean
   /** The earliest `due` of all calls. */
   nextDue(): Promise<number | undefined>
 }

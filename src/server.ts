@@ -190,6 +190,8 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     stop: () => closed(server, clock),
   })
   await lifecycle.start({ name: 'sessions', stop: () => broker.stop(STOP_STEPS) })
+  // Stopped first: whoever is about to lose the connection is told what becomes of the call
+  await lifecycle.start({ name: 'calls in progress', stop: () => calls.shutDown() })
   state = 'ready'
 
   return {

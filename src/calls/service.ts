@@ -43,6 +43,7 @@ export class CallService {
   readonly #lines = new Map<CallId, Promise<unknown>>()
   #timer: { readonly at: number; readonly cancel: Cancel } | undefined
   #stopped = false
+  #shuttingDown = false
 
   constructor(options: CallOptions) {
     this.#options = options
@@ -128,6 +129,17 @@ export class CallService {
     await this.#look()
   }
 
+  /**
+   * The process stops, while its devices can still be told. Where the calls end with it, no call begins any more, what
+   * rings is ended, and those who talk are told that they are on their own. Fulfilled when everybody was told.
+   */
+  async shutDown(): Promise<void> {
+    const { store } = this.#options
+    if (store.outlives) return
+    this.#shuttingDown = true
+    await Promise.all((await store.live()).map((callId) => this.#perform(callId, { verb: 'shutDown' })))
+  }
+
   /** No deadline fires any more. */
   stop(): void {
     this.#stopped = true
@@ -156,6 +168,7 @@ export class CallService {
     const { store, clock, timers } = this.#options
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const situation = await this.#situation(callId, command)
+      if (this.#shuttingDown && command.verb === 'request') return restarting(callId)
       const decision = decide(situation, command, clock.now(), timers)
       if (await this.#commit(decision)) {
         // Other calls are told of in their own lines: after whatever was committed about them before. That cannot
@@ -175,13 +188,13 @@ export class CallService {
 
   async #situation(callId: CallId, command: CallCommand): Promise<Situation> {
     const { store } = this.#options
-    if (command.verb !== 'request') return { call: await store.load(callId) }
+    if (command.verb !== 'request') return { callId, call: await store.load(callId) }
     const [call, mine, theirs] = await Promise.all([
       store.load(callId),
       store.current(command.actor.user),
       store.current(command.callee),
     ])
-    return { call, mine, theirs }
+    return { callId, call, mine, theirs }
   }
 
   async #commit(decision: Decision): Promise<boolean> {
@@ -269,7 +282,10 @@ const writesOf = ({ write, others = [] }: Decision): readonly Call[] => [
   ...(write ? [write] : []),
 ]
 
-const queue = (name: CallQueue): string => `/user/queue/${name}`
+const restarting = (callId: CallId) =>
+  refuse('unavailable', 'the server restarts: call again in a moment', { callId, retryAfter: 5 })
+
+const queue = (name: CallQueue | 'errors'): string => `/user/queue/${name}`
 
 /** Who subscribes here is to be told with {@link CallService.appeared}, and here with {@link CallService.listens}. */
 export const RINGS_ON = queue('call/request')

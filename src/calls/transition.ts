@@ -17,11 +17,13 @@ import type { CallCommand, CallTimers } from './types.ts'
 
 export type { Change, Decision, Situation } from './rules/decision.ts'
 
+const UNKNOWN = 'callId: no such call; it was over long ago, or the server has restarted since'
+
 /** Never throws, asks nobody, changes nothing: the caller commits `write` and `others` together, then does the effects. */
 export function decide(situation: Situation, command: CallCommand, now: number, timers: CallTimers): Decision {
   if (command.verb === 'request') return request(situation, command, now, timers)
-  const { call } = situation
-  if (!call) return refused(refuse('notFound', 'callId: no such call'))
+  const { call, callId } = situation
+  if (!call) return refused(refuse('notFound', UNKNOWN, { callId }))
   if (isOver(call)) return afterTheEnd(call, command, now, timers)
   const expired = expire(call, now, timers)
   if (expired) return { ...written(expired), outcome: answerAfterTheEnd(expired.call, command, now, timers).outcome }

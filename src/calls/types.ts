@@ -126,6 +126,8 @@ export type CallCommand =
   | { readonly verb: 'shutOut'; readonly user: UserId; readonly device?: DeviceId | undefined }
   /** The user asked something over HTTP. */
   | { readonly verb: 'hear'; readonly user: UserId }
+  /** The process that knows of this call ends, and what it knows with it. */
+  | { readonly verb: 'shutDown' }
   /** A deadline may have passed. */
   | { readonly verb: 'tick' }
 
@@ -142,7 +144,7 @@ export type Effect =
   | {
       readonly kind: 'tell'
       readonly to: Target
-      readonly queue: CallQueue
+      readonly queue: CallQueue | 'errors'
       readonly body: Readonly<Record<string, unknown>>
       /** Facts beside the body, as STOMP headers. */
       readonly headers?: Readonly<Record<string, string>>

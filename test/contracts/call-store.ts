@@ -54,6 +54,15 @@ export function callStoreContract(name: string, open: () => Promise<CallStore>):
       expect(await store.load('c2')).toBeUndefined()
     })
 
+    test('names the calls that have not ended, each once', async () => {
+      expect(await store.live()).toEqual([])
+      await create(ringing('c1', 'alice', 'bob'))
+      await create(ringing('c2', 'carol', 'dave'))
+      expect([...(await store.live())].sort()).toEqual(['c1', 'c2'])
+      await store.commit([{ call: over(ringing('c1', 'alice', 'bob')), expected: 1 }])
+      expect(await store.live()).toEqual(['c2'])
+    })
+
     test('a live call holds the slots of both users, an ended one none', async () => {
       const call = ringing('c1', 'alice', 'bob')
       await create(call)

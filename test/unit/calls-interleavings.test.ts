@@ -67,6 +67,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 /** Remembers every committed version, and answers when the scheduler lets it. */
 class WatchedStore implements CallStore {
+  readonly outlives = false
   readonly versions = new Map<string, Call[]>()
   readonly broken: string[] = []
   readonly #inner = new MemoryCallStore()
@@ -109,6 +110,10 @@ class WatchedStore implements CallStore {
 
   nextDue() {
     return this.#inner.nextDue()
+  }
+
+  live() {
+    return this.#inner.live()
   }
 }
 

@@ -1,4 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals'
+import { MemoryCallStore } from '../../src/adapters/memory/call-store.ts'
+import type { CallStore } from '../../src/ports.ts'
 import { actor, engine, requestOf, TIMERS } from '../support/engine.ts'
 
 let world: ReturnType<typeof engine>
@@ -532,6 +534,70 @@ describe('an operator who shuts somebody out', () => {
     await hangs('alice/phone')
     await world.calls.shutOut('alice')
     expect(await ended()).toEqual(['CANCELLED', 'CANCELLED'])
+  })
+})
+
+describe('the end of the process', () => {
+  const everybody = () => ['alice/phone', 'alice/laptop', 'bob/phone', 'bob/laptop'].map(hears)
+
+  test('ends a call that rings: CANCELLED, ADMIN; the rung devices and the caller’s hear it', async () => {
+    await requests('alice/phone', 'bob')
+    world.devices.forgetHeard()
+    await world.calls.shutDown()
+    expect([await live(), await reason()]).toEqual(['CANCELLED', 'ADMIN'])
+    expect(everybody()).toEqual([['call/hangup ADMIN'], [], ['call/hangup ADMIN'], ['call/hangup ADMIN']])
+  })
+
+  test('ends a call that waits for a device of the callee', async () => {
+    await requests('alice/phone', 'dave')
+    await world.calls.shutDown()
+    expect([await live(), await reason()]).toEqual(['CANCELLED', 'ADMIN'])
+    expect(hears('alice/phone')).toEqual(['call/hangup ADMIN'])
+  })
+
+  test('leaves an answered call to its two devices, and tells them what the server can no longer do', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    world.devices.forgetHeard()
+    await world.calls.shutDown()
+    expect(await live()).toBe('CONNECTED')
+    expect(everybody()).toEqual([['errors'], [], ['errors'], []])
+    expect(world.devices.heard[0]?.body).toEqual({
+      code: 503,
+      message: expect.stringMatching(/^the server restarts and forgets this call; it goes on between you/),
+      callId: 'c1',
+      retryAfter: 5,
+    })
+  })
+
+  test('begins no call any more, but an answered one can still be hung up', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    await world.calls.shutDown()
+    expect(await requests('carol/phone', 'dave', 'c2')).toMatchObject({ code: 503, callId: 'c2', retryAfter: 5 })
+    world.devices.forgetHeard()
+    await hangs('alice/phone')
+    expect(hears('bob/phone')).toEqual(['call/hangup HANGUP'])
+  })
+
+  test('is no business of calls that outlive it', async () => {
+    const store: CallStore = Object.defineProperty(new MemoryCallStore(), 'outlives', { value: true })
+    world = engine({ store })
+    for (const device of ['alice/phone', 'bob/phone']) world.devices.connect(device.split('/')[0] ?? '', device)
+    await requests('alice/phone', 'bob')
+    world.devices.forgetHeard()
+    await world.calls.shutDown()
+    expect(world.devices.heard).toEqual([])
+    expect(await live()).toBe('RINGING')
+    expect(await requests('carol/phone', 'dave', 'c2')).toMatchObject({ ok: true })
+  })
+
+  test('leaves nobody in doubt: a later process refuses with 404 what it does not know, and says which call', async () => {
+    const unknown = { code: 404, callId: 'c1', message: expect.stringMatching(/no such call.*restarted/) }
+    expect(await hangs('alice/phone', 'c1')).toMatchObject(unknown)
+    expect(await signals('alice/phone')).toMatchObject(unknown)
+    expect(await responds('bob/phone', 'ACCEPT')).toMatchObject(unknown)
+    expect(await hangs('alice/phone')).toMatchObject({ ok: true })
   })
 })
 

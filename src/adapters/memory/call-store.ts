@@ -9,6 +9,7 @@ import type { CallStore, CallWrite, UserId } from '../../ports.ts'
 const MOST_ENDED = 100_000
 
 export class MemoryCallStore implements CallStore {
+  readonly outlives = false
   readonly #calls = new Map<CallId, Call>()
   /** The live call of each user. */
   readonly #slots = new Map<UserId, CallId>()
@@ -54,6 +55,10 @@ export class MemoryCallStore implements CallStore {
 
   async due(now: number, atMost: number): Promise<readonly CallId[]> {
     return this.#schedule.due(now, atMost)
+  }
+
+  async live(): Promise<readonly CallId[]> {
+    return [...new Set(this.#slots.values())]
   }
 
   async nextDue(): Promise<number | undefined> {

@@ -1,10 +1,11 @@
 /** What a decision is made of. */
 
 import { accepted, type Outcome, type Refusal } from '../../errors.ts'
-import type { Call, CallCommand, Effect } from '../types.ts'
+import type { Call, CallCommand, CallId, Effect } from '../types.ts'
 
 /** The calls that a command may touch. */
 export interface Situation {
+  readonly callId: CallId
   /** The call that has the command's callId. */
   readonly call?: Call | undefined
   /** With a request: the live call that holds the caller's slot, and the one that holds the callee's. */

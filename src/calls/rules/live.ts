@@ -12,6 +12,7 @@ import {
   elsewhere,
   elsewhereQuietly,
   farewell,
+  forgotten,
   hangUpRung,
   notAParty,
   onlyTheCallee,
@@ -41,6 +42,8 @@ export function whileLive(
       return lose(call, command, now, timers)
     case 'shutOut':
       return shutOut(call, command.user, command.device, now, timers)
+    case 'shutDown':
+      return shutDown(call, now, timers)
     case 'hear':
       return hear(call, command.user, now, timers)
     case 'tick':
@@ -214,6 +217,16 @@ function shutOut(call: Call, user: string, device: string | undefined, now: numb
   const ended = isUnanswered(call)
     ? end(call, 'CANCELLED', 'ADMIN', now, timers, [...hangUpRung(call, 'ADMIN'), ...legs])
     : end(call, 'COMPLETED', 'ADMIN', now, timers, legs)
+  return { outcome: accepted, write: ended.call, effects: ended.effects }
+}
+
+/** Nobody will be there for its answer or its timeout: what rings ends. What is answered needs no server to go on. */
+function shutDown(call: Call, now: number, timers: CallTimers): Decision {
+  if (!isUnanswered(call)) return { outcome: accepted, effects: forgotten(call) }
+  const ended = end(call, 'CANCELLED', 'ADMIN', now, timers, [
+    ...hangUpRung(call, 'ADMIN'),
+    ...tellLeg(call.origin, 'call/hangup', { callId: call.callId, reason: 'ADMIN' }),
+  ])
   return { outcome: accepted, write: ended.call, effects: ended.effects }
 }
 

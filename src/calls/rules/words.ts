@@ -7,7 +7,7 @@ import { isUnanswered, legOf, otherLeg, targetOf } from './legs.ts'
 
 export const tell = (
   to: Target,
-  queue: CallQueue,
+  queue: CallQueue | 'errors',
   body: Readonly<Record<string, unknown>>,
 ): Extract<Effect, { kind: 'tell' }> => ({
   kind: 'tell',
@@ -25,7 +25,7 @@ export const relay = (to: Target, from: string, frame: SignalFrame): Effect => (
 
 export function tellLeg(
   leg: Leg | undefined,
-  queue: CallQueue,
+  queue: CallQueue | 'errors',
   body: Readonly<Record<string, unknown>>,
   except?: string,
 ): readonly Effect[] {
@@ -52,6 +52,18 @@ export const answeredElsewhere = (call: Call, devices: readonly string[]): Effec
 
 export const declinedElsewhere = (call: Call, devices: readonly string[]): Effect =>
   tell({ devices }, 'call/down', { callId: call.callId, type: 'REJECT', reason: 'DECLINED_ELSEWHERE' })
+
+/** Told to the two who talk: what they have goes from device to device, only nobody carries their words any more. */
+export function forgotten(call: Call): readonly Effect[] {
+  const { ok: _, ...body } = refuse('unavailable', FORGOTTEN, { callId: call.callId, retryAfter: BACK_AFTER_S })
+  return [...tellLeg(call.origin, 'errors', body), ...tellLeg(call.winner, 'errors', body)]
+}
+
+const FORGOTTEN =
+  'the server restarts and forgets this call; it goes on between you, but cannot be changed or repaired any more: when it breaks, call again'
+
+/** Seconds in which a restarted server is there again, as a rule. */
+const BACK_AFTER_S = 5
 
 export const notAParty = (call: Call): Refusal =>
   refuse('forbidden', 'callId: this is not a call of yours', { callId: call.callId })
