@@ -3,7 +3,7 @@
  * Pure; where a head ends is parser.ts's business.
  */
 
-import { isUtf8 } from 'node:buffer'
+import { isAscii, isUtf8 } from 'node:buffer'
 import { broken, exceeded, type Violation } from './errors.ts'
 import { unescapeHeader } from './escaping.ts'
 import type { ClientCommand, Version } from './frame.ts'
@@ -20,6 +20,11 @@ export interface Head {
   /** Octets of the body, when the frame says so. */
   readonly contentLength: number | undefined
 }
+
+const CR = 13
+
+/** Of a frame that could not be read; longer ones are no receipts of anybody's. */
+const LONGEST_RECEIPT = 1000
 
 const COMMANDS: ReadonlyMap<string, ClientCommand> = new Map(
   (
@@ -54,35 +59,38 @@ export function bodyNotAllowed({ command, headers }: Head): Violation {
  * `version` is undefined until CONNECT has settled it: then CR LF is read like in 1.2.
  */
 export function readHead(octets: Buffer, version: Version | undefined, limits: HeadLimits): Head | Violation {
-  const asUtf8 = isUtf8(octets)
-  const lines = octets.toString(asUtf8 ? 'utf8' : 'latin1').split('\n')
+  const ascii = isAscii(octets)
+  const asUtf8 = ascii || isUtf8(octets)
+  const text = octets.toString(asUtf8 && !ascii ? 'utf8' : 'latin1')
   // CR LF is an EOL in STOMP 1.2 only; before, a CR is a character like others
-  if (version === '1.2' || version === undefined) withoutCr(lines)
-
+  const crLf = version === '1.2' || version === undefined
   const headers: Record<string, string> = Object.create(null)
-  const fail = (fault: Violation): Violation => ({ ...fault, receipt: headers.receipt ?? receiptIn(lines) })
+  const fail = (fault: Violation): Violation => ({ ...fault, receipt: headers.receipt ?? receiptIn(text, crLf) })
 
-  const command = COMMANDS.get(lines[0] as string)
-  if (command === undefined) return fail(unknownCommand(lines[0] as string))
+  let next = endOfLine(text, 0)
+  const commandLine = text.slice(0, withoutCr(text, 0, next, crLf))
+  const command = COMMANDS.get(commandLine)
+  if (command === undefined) return fail(unknownCommand(commandLine))
   if (!asUtf8)
     return fail(broken(`headers of ${command} are not UTF-8`, 'Command and headers must be encoded in UTF-8.'))
-  if (lines.length - 1 > limits.headers)
-    return fail(exceeded(`more than ${limits.headers} headers`, `A frame may have ${limits.headers} headers here.`))
 
   // "all frames except the CONNECT and CONNECTED frames will also escape" (STOMP 1.2, "Value Encoding")
-  const escaping = command === 'CONNECT' || command === 'STOMP' ? '1.0' : (version ?? '1.0')
-  for (let i = 1; i < lines.length; i++) {
-    const line = lines[i] as string
-    // A character has up to three octets per UTF-16 unit: counting is for long lines alone
-    if (line.length * 3 > limits.headerBytes && Buffer.byteLength(line) > limits.headerBytes)
-      return fail(longHeader(limits.headerBytes))
-    const colon = line.indexOf(':')
-    if (colon <= 0) return fail(noHeader(command, line, colon < 0 ? 'colon' : 'name'))
-    const name = unescapeHeader(line.slice(0, colon), escaping)
-    const value = unescapeHeader(line.slice(colon + 1), escaping)
-    if (name === undefined || value === undefined) return fail(undefinedEscape(command, line, escaping))
+  const escapes = command !== 'CONNECT' && command !== 'STOMP' && text.includes('\\') ? (version ?? '1.0') : '1.0'
+  for (let count = 1; next < text.length; count++) {
+    const from = next + 1
+    next = endOfLine(text, from)
+    const end = withoutCr(text, from, next, crLf)
+    if (count > limits.headers)
+      return fail(exceeded(`more than ${limits.headers} headers`, `A frame may have ${limits.headers} headers here.`))
+    if (isLonger(text, from, end, limits.headerBytes, ascii)) return fail(longHeader(limits.headerBytes))
+    const colon = text.indexOf(':', from)
+    if (colon <= from || colon >= end)
+      return fail(noHeader(command, text.slice(from, end), colon === from ? 'name' : 'colon'))
+    const name = unescapeHeader(text.slice(from, colon), escapes)
+    const value = unescapeHeader(text.slice(colon + 1, end), escapes)
+    if (name === undefined || value === undefined) return fail(undefinedEscape(command, text.slice(from, end), escapes))
     // Repeated: "only the first header entry SHOULD be used" (STOMP 1.2, "Repeated Header Entries")
-    if (!(name in headers)) headers[name] = value
+    if (headers[name] === undefined) headers[name] = value
   }
 
   const announced = headers['content-length']
@@ -92,23 +100,32 @@ export function readHead(octets: Buffer, version: Version | undefined, limits: H
   return head.contentLength > 0 && !mayHaveBody(command) ? bodyNotAllowed(head) : head
 }
 
+/** Where the line that begins at `from` ends: its LF, or the end of the head. */
+function endOfLine(text: string, from: number): number {
+  const lf = text.indexOf('\n', from)
+  return lf < 0 ? text.length : lf
+}
+
+function withoutCr(text: string, from: number, end: number, crLf: boolean): number {
+  return crLf && end > from && text.charCodeAt(end - 1) === CR ? end - 1 : end
+}
+
+function isLonger(text: string, from: number, end: number, octets: number, ascii: boolean): boolean {
+  if (ascii) return end - from > octets
+  // A character has up to three octets per UTF-16 unit: counting is for long lines alone
+  return (end - from) * 3 > octets && Buffer.byteLength(text.slice(from, end)) > octets
+}
+
 /** The receipt that an unreadable head asks for, so that its ERROR can name it. */
 export function receiptOf(octets: Buffer): string | undefined {
-  const lines = octets.toString('utf8').split('\n')
-  withoutCr(lines)
-  return receiptIn(lines)
+  return receiptIn(octets.toString('utf8'), true)
 }
 
-function receiptIn(lines: readonly string[]): string | undefined {
-  const line = lines.find((each) => each.startsWith('receipt:'))
-  return line === undefined || line.length > 1024 ? undefined : line.slice('receipt:'.length)
-}
-
-function withoutCr(lines: string[]): void {
-  for (let i = 0; i < lines.length; i++) {
-    const line = lines[i] as string
-    if (line.endsWith('\r')) lines[i] = line.slice(0, -1)
-  }
+function receiptIn(text: string, crLf: boolean): string | undefined {
+  const from = text.indexOf('\nreceipt:') + '\nreceipt:'.length
+  if (from < '\nreceipt:'.length) return undefined
+  const end = withoutCr(text, from, endOfLine(text, from), crLf)
+  return end - from > LONGEST_RECEIPT ? undefined : text.slice(from, end)
 }
 
 function unknownCommand(line: string): Violation {

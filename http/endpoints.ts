@@ -7,12 +7,13 @@ import type { z } from 'zod'
 import { CallHangup, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
 import type { Actor, SignalFrame } from '../src/calls/types.ts'
 import type { CodeName, Outcome } from '../src/errors.ts'
+import type { Awaitable } from '../src/ports.ts'
 import { StatusQuery, StatusReport } from '../src/presence/messages.ts'
 import { TurnCredentials } from '../src/turn/messages.ts'
 import { parseBody } from '../src/validation.ts'
 import type { HttpServices } from './services.ts'
 
-type Answer = Outcome<unknown> | Promise<Outcome<unknown>>
+type Answer = Awaitable<Outcome<unknown>>
 
 /** A request whose sender is known. */
 export interface Asked {

@@ -4,18 +4,18 @@ import type { LoginGuard, Principal } from '../broker/index.ts'
 import type { CallHangup, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
 import type { Actor, SignalFrame } from '../src/calls/types.ts'
 import type { Outcome } from '../src/errors.ts'
-import type { Clock, RelayHealth, UserId } from '../src/ports.ts'
+import type { Awaitable, Clock, RelayHealth, UserId } from '../src/ports.ts'
 import type { UserStatus } from '../src/presence/messages.ts'
 import type { TurnCredentials } from '../src/turn/messages.ts'
 
 export interface Calls {
-  request(actor: Actor, message: CallRequest): Promise<Outcome<unknown>>
-  respond(actor: Actor, message: CallResponse): Promise<Outcome<unknown>>
-  hangup(actor: Actor, message: CallHangup): Promise<Outcome<unknown>>
+  request(actor: Actor, message: CallRequest): Awaitable<Outcome<unknown>>
+  respond(actor: Actor, message: CallResponse): Awaitable<Outcome<unknown>>
+  hangup(actor: Actor, message: CallHangup): Awaitable<Outcome<unknown>>
   /** The frame is carried octet for octet. */
-  signal(actor: Actor, message: Signal, frame: SignalFrame): Promise<Outcome<unknown>>
+  signal(actor: Actor, message: Signal, frame: SignalFrame): Awaitable<Outcome<unknown>>
   /** Any authenticated request keeps a call leg without a device alive. */
-  heard(user: UserId): Promise<void>
+  heard(user: UserId): Awaitable<void>
 }
 
 /** One live session of a user, with the fingerprint of the token it connected with. */

@@ -8,20 +8,23 @@ import type { Handler, Refused, Sent, SessionView } from '../broker/index.ts'
 import { callId } from './calls/messages.ts'
 import type { Actor } from './calls/types.ts'
 import type { Outcome, Refusal } from './errors.ts'
+import type { Awaitable } from './steps.ts'
 import { parseBody } from './validation.ts'
 
 /** Reads the body against the schema, then handles the message; what is refused goes to `/user/queue/errors`. */
 export function payload<S extends z.ZodType>(
   schema: S,
-  handle: (session: SessionView, message: z.output<S>, sent: Sent) => Promise<Outcome<unknown>> | Outcome<unknown>,
+  handle: (session: SessionView, message: z.output<S>, sent: Sent) => Awaitable<Outcome<unknown>>,
 ): Handler {
-  return async (session, sent) => {
+  return (session, sent) => {
     const message = parseBody(schema, sent.body)
     if (!message.ok) return told({ ...callNamedBy(sent.body), ...message })
-    const outcome = await handle(session, message.data, sent)
-    return outcome.ok ? undefined : told(outcome)
+    const outcome = handle(session, message.data, sent)
+    return outcome instanceof Promise ? outcome.then(refusalOf) : refusalOf(outcome)
   }
 }
+
+const refusalOf = (outcome: Outcome<unknown>): Refused | undefined => (outcome.ok ? undefined : told(outcome))
 
 /** A session acts for its user on its own device. */
 export function actorOf({ id, principal }: SessionView): Actor {

@@ -3,8 +3,10 @@
  */
 
 import type { Call, CallId } from './calls/types.ts'
+import type { Awaitable } from './steps.ts'
 
 export type { Cancel, Clock } from '../broker/index.ts'
+export type { Awaitable } from './steps.ts'
 
 /** Who somebody is: the user of the token. */
 export type UserId = string
@@ -43,32 +45,33 @@ export interface CallWrite {
 
 /**
  * Where calls live. A call that has not ended holds the `current call` slot of its caller and its callee;
- * the store derives the slots from the calls, so that they cannot disagree.
+ * the store derives the slots from the calls, so that they cannot disagree. One in memory answers at once, one across
+ * the network by promises.
  */
 export interface CallStore {
   /** A copy nobody else changes; `version` is what {@link commit} compares. */
-  load(callId: CallId): Promise<Call | undefined>
+  load(callId: CallId): Awaitable<Call | undefined>
   /** The call that holds this user's slot. */
-  current(user: UserId): Promise<Call | undefined>
+  current(user: UserId): Awaitable<Call | undefined>
   /**
    * All writes or none: false when a call has another version than expected, or when a live call would take a slot
    * that another live call holds (one that ends in the same commit lets go of it). Each call is stored with
    * version `expected + 1`.
    */
-  commit(writes: readonly CallWrite[]): Promise<boolean>
+  commit(writes: readonly CallWrite[]): Awaitable<boolean>
   /** Ended calls are forgotten with this; false when the version has changed meanwhile. */
-  forget(callId: CallId, expected: number): Promise<boolean>
+  forget(callId: CallId, expected: number): Awaitable<boolean>
   /** Calls whose `due` is not later than `now`, the earliest first. */
-  due(now: number, atMost: number): Promise<readonly CallId[]>
+  due(now: number, atMost: number): Awaitable<readonly CallId[]>
   /** Calls that have not ended, in no order. */
-  live(): Promise<readonly CallId[]>
+  live(): Awaitable<readonly CallId[]>
   /**
    * Whether the calls outlive this process, so that it, or another one, takes them up again. If not, the devices are
    * told when it stops.
    */
   readonly outlives: boolean
   /** The earliest `due` of all calls. */
-  nextDue(): Promise<number | undefined>
+  nextDue(): Awaitable<number | undefined>
 }
 
 /** How the relay that credentials name is doing. */

@@ -23,6 +23,7 @@ import { PAGES, SOCKJS_ADDRESS, VERSION } from './pages.ts'
 import type { Clock, Devices, RelayHealth } from './ports.ts'
 import { presenceAudience, presenceHandlers, STATUS_TOPIC } from './presence/destinations.ts'
 import { PresenceService } from './presence/service.ts'
+import type { Awaitable } from './steps.ts'
 import { TURN_QUEUE, turnHandlers } from './turn/destinations.ts'
 import { TurnService } from './turn/service.ts'
 
@@ -50,6 +51,9 @@ export interface RunningServer {
 export async function startServer(config: Config, { clock, log }: World): Promise<RunningServer> {
   const lifecycle = new Lifecycle(log)
   const report = (error: unknown) => log.error({ err: error }, 'a bug: please report it')
+  const inBackground = (work: () => Awaitable<void>): void => {
+    new Promise<void>((resolve) => resolve(work())).catch(report)
+  }
   let state: 'starting' | 'ready' | 'stopping' = 'starting'
 
   const events = new Events(report)
@@ -125,7 +129,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       disconnected(session, reason) {
         metrics.observer.disconnected(session, reason)
         presence.left(session.principal.user, session.id)
-        calls.lost(session.principal.user, session.id, session.principal.token).catch(report)
+        inBackground(() => calls.lost(session.principal.user, session.id, session.principal.token))
         log.debug({ session: session.id, user: session.principal.user, reason }, 'session ended')
       },
       subscribed({ id, principal }, destination) {

@@ -16,7 +16,7 @@ interface Rule {
   readonly why: string
 }
 
-const DOMAIN_CORE = [/^src\/(ports|errors|events|validation|handlers)\.ts$/, /^broker\/index\.ts$/, /^zod$/]
+const DOMAIN_CORE = [/^src\/(ports|errors|events|steps|validation|handlers)\.ts$/, /^broker\/index\.ts$/, /^zod$/]
 
 const RULES: readonly Rule[] = [
   {
@@ -82,11 +82,11 @@ const RULES: readonly Rule[] = [
   },
   {
     files: /^src\/(ports|events)\.ts$/,
-    may: [/^src\/(ports|calls\/types)\.ts$/, /^broker\/index\.ts$/],
+    may: [/^src\/(ports|steps|calls\/types)\.ts$/, /^broker\/index\.ts$/],
     pure: true,
     why: 'ports name what the domain asks of the world',
   },
-  { files: /^src\/(errors|lifecycle)\.ts$/, may: [], pure: true, why: 'they know nobody' },
+  { files: /^src\/(errors|lifecycle|steps)\.ts$/, may: [], pure: true, why: 'they know nobody' },
   {
     files: /^src\/(admission|auth|jwks|config|variables|log|validation|handlers)\.ts$/,
     may: [

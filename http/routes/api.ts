@@ -41,10 +41,12 @@ async function serve(
   if (!principal.ok) return principal
   const { user } = principal.data
   const body = await read(request, response)
-  await services.calls.heard(user).catch((error: unknown) => {
+  try {
+    await services.calls.heard(user)
+  } catch (error) {
     // that a leg is kept alive is not what was asked for
     services.log.error({ err: error }, 'a call has not learnt that its party is still there')
-  })
+  }
   // a device is settled last: sessions come and go while a body is on its way
   const actor = settleActor(principal.data, request.get('x-session-id'), services.sessions(user))
   if (!actor.ok) return actor

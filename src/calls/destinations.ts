@@ -36,9 +36,11 @@ export function callHandlers(calls: CallService, devices: Devices): Readonly<Rec
   }
 
   return {
-    '/app/call/request': payload(messages.CallRequest, async (session, message) => {
-      const outcome = await calls.request(actorOf(session), message)
-      return closesOldWindows(session.listensTo(ERRORS), session.id, message.callId, outcome)
+    '/app/call/request': payload(messages.CallRequest, (session, message) => {
+      const closing = (outcome: Outcome<unknown>) =>
+        closesOldWindows(session.listensTo(ERRORS), session.id, message.callId, outcome)
+      const outcome = calls.request(actorOf(session), message)
+      return outcome instanceof Promise ? outcome.then(closing) : closing(outcome)
     }),
     '/app/call/response': payload(messages.CallResponse, (session, message) =>
       calls.respond(actorOf(session), message),

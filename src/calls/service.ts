@@ -3,13 +3,16 @@
  * compare-and-set → act"). Every face calls this one service; a refusal is a value, a throw is a bug.
  *
  * In this process the commands of one call go one after the other, so that what is told keeps the order of the
- * commits. Between processes the store alone decides.
+ * commits. Between processes the store alone decides. With a store that answers at once a command is carried out at
+ * once: whoever asked has the answer when the call returns.
  */
 
 import { createHash } from 'node:crypto'
 import { accepted, type Outcome, refuse } from '../errors.ts'
 import type { Events } from '../events.ts'
 import type { CallStore, Cancel, Clock, DeviceId, Devices, Message, UserId } from '../ports.ts'
+import { type Awaitable, perform, type Steps, wait, waitForAll } from '../steps.ts'
+import { Lines } from './lines.ts'
 import type { CallHangup, CallRequest, CallResponse, CallRinging, Signal } from './messages.ts'
 import { type Decision, decide, type Situation } from './transition.ts'
 import type { Actor, Call, CallCommand, CallId, CallQueue, CallTimers, Effect, SignalFrame, Target } from './types.ts'
@@ -39,8 +42,7 @@ export interface CallOptions {
 
 export class CallService {
   readonly #options: CallOptions
-  /** The last command of each call that is being worked on. */
-  readonly #lines = new Map<CallId, Promise<unknown>>()
+  readonly #lines = new Lines()
   #timer: { readonly at: number; readonly cancel: Cancel } | undefined
   #stopped = false
   #shuttingDown = false
@@ -49,8 +51,8 @@ export class CallService {
     this.#options = options
   }
 
-  /** Rings the callee. Fulfilled when the call is committed and every listening device of the callee was told. */
-  request(actor: Actor, message: CallRequest): Promise<Outcome<unknown>> {
+  /** Rings the callee. Answered when the call is committed and every listening device of the callee was told. */
+  request(actor: Actor, message: CallRequest): Awaitable<Outcome<unknown>> {
     const { devices, offline, ringMs } = this.#options
     return this.#perform(message.callId, {
       verb: 'request',
@@ -66,48 +68,50 @@ export class CallService {
     })
   }
 
-  respond(actor: Actor, { callId, type, reason }: CallResponse): Promise<Outcome<unknown>> {
+  respond(actor: Actor, { callId, type, reason }: CallResponse): Awaitable<Outcome<unknown>> {
     return this.#perform(callId, type === 'ACCEPT' ? { verb: 'accept', actor } : { verb: 'reject', actor, reason })
   }
 
   /** Without a callId: the user's one live call; when there is none that is fine, a repeat must be harmless. */
-  async hangup(actor: Actor, message: CallHangup): Promise<Outcome<unknown>> {
-    const callId = message.callId ?? (await this.#options.store.current(actor.user))?.callId
-    return callId === undefined ? accepted : this.#perform(callId, { verb: 'hangup', actor })
+  hangup(actor: Actor, { callId }: CallHangup): Awaitable<Outcome<unknown>> {
+    if (callId != null) return this.#perform(callId, { verb: 'hangup', actor })
+    return this.#withCurrent(actor.user, () => ({ verb: 'hangup', actor }))
   }
 
   /** This device shows the call now. */
-  ringing(actor: Actor, { callId }: CallRinging): Promise<Outcome<unknown>> {
+  ringing(actor: Actor, { callId }: CallRinging): Awaitable<Outcome<unknown>> {
     return this.#perform(callId, { verb: 'ringing', actor })
   }
 
   /** Carries a signalling frame to the other party's bound device, its octets untouched. */
-  signal(actor: Actor, { callId }: Pick<Signal, 'callId'>, frame: SignalFrame): Promise<Outcome<unknown>> {
+  signal(actor: Actor, { callId }: Pick<Signal, 'callId'>, frame: SignalFrame): Awaitable<Outcome<unknown>> {
     return this.#perform(callId, { verb: 'signal', actor, signal: frame })
   }
 
   /** A device of the user subscribes to `call/request`: a call that waits for the user rings there too. */
-  async appeared(user: UserId, device: DeviceId): Promise<void> {
-    const call = await this.#options.store.current(user)
-    if (call?.callee === user) await this.#perform(call.callId, { verb: 'appear', user, devices: [device] })
+  appeared(user: UserId, device: DeviceId): Awaitable<void> {
+    return quietly(
+      this.#withCurrent(user, (call) =>
+        call.callee === user ? { verb: 'appear', user, devices: [device] } : undefined,
+      ),
+    )
   }
 
   /** A device of the user subscribes to signalling: it hears what was kept for a user who answered without one. */
-  async listens(user: UserId, device: DeviceId): Promise<void> {
-    const call = await this.#options.store.current(user)
-    if (call && call.kept.length > 0) await this.#perform(call.callId, { verb: 'listen', user, device })
+  listens(user: UserId, device: DeviceId): Awaitable<void> {
+    return quietly(
+      this.#withCurrent(user, (call) => (call.kept.length > 0 ? { verb: 'listen', user, device } : undefined)),
+    )
   }
 
   /** A session of the user has ended; `token` is the fingerprint of the one it had in the end. */
-  async lost(user: UserId, device: DeviceId, token?: string): Promise<void> {
-    const call = await this.#options.store.current(user)
-    if (call) await this.#perform(call.callId, { verb: 'lose', user, device, token })
+  lost(user: UserId, device: DeviceId, token?: string): Awaitable<void> {
+    return quietly(this.#withCurrent(user, () => ({ verb: 'lose', user, device, token })))
   }
 
   /** An operator has shut out the user, or this device alone: the live call that they are in ends (ADMIN). */
-  async shutOut(user: UserId, device?: DeviceId): Promise<void> {
-    const call = await this.#options.store.current(user)
-    if (call) await this.#perform(call.callId, { verb: 'shutOut', user, device })
+  shutOut(user: UserId, device?: DeviceId): Awaitable<void> {
+    return quietly(this.#withCurrent(user, () => ({ verb: 'shutOut', user, device })))
   }
 
   /** Whether a live call goes over this very device of the user: it has called, or answered. */
@@ -117,11 +121,14 @@ export class CallService {
   }
 
   /** The user asked something over HTTP: that keeps a leg without a device alive. */
-  async heard(user: UserId): Promise<void> {
-    const call = await this.#options.store.current(user)
-    if (call && [call.origin, call.winner].some((leg) => leg?.user === user && leg.device === undefined)) {
-      await this.#perform(call.callId, { verb: 'hear', user })
-    }
+  heard(user: UserId): Awaitable<void> {
+    return quietly(
+      this.#withCurrent(user, (call) =>
+        [call.origin, call.winner].some((leg) => leg?.user === user && leg.device === undefined)
+          ? { verb: 'hear', user }
+          : undefined,
+      ),
+    )
   }
 
   /** Takes up the deadlines that the store holds. Call it once, at the start. */
@@ -147,38 +154,36 @@ export class CallService {
     this.#timer = undefined
   }
 
-  #perform(callId: CallId, command: CallCommand): Promise<Outcome<unknown>> {
-    return this.#inLine(callId, () => this.#attempt(callId, command))
+  #perform(callId: CallId, command: CallCommand): Awaitable<Outcome<unknown>> {
+    return this.#lines.run(callId, () => perform(this.#attempt(callId, command)))
   }
 
-  /** What concerns one call happens one after the other. */
-  #inLine<T>(callId: CallId, work: () => Promise<T>): Promise<T> {
-    const before = this.#lines.get(callId)
-    const done = before ? before.then(work) : work()
-    const line: Promise<unknown> = done
-      .catch(() => undefined)
-      .finally(() => {
-        if (this.#lines.get(callId) === line) this.#lines.delete(callId)
-      })
-    this.#lines.set(callId, line)
-    return done
+  /** A command for the user's one live call, if there is one. */
+  #withCurrent(user: UserId, commandFor: (call: Call) => CallCommand | undefined): Awaitable<Outcome<unknown>> {
+    const found = this.#options.store.current(user)
+    const go = (call: Call | undefined): Awaitable<Outcome<unknown>> => {
+      const command = call && commandFor(call)
+      return call && command ? this.#perform(call.callId, command) : accepted
+    }
+    return found instanceof Promise ? found.then(go) : go(found)
   }
 
-  async #attempt(callId: CallId, command: CallCommand): Promise<Outcome<unknown>> {
+  *#attempt(callId: CallId, command: CallCommand): Steps<Outcome<unknown>> {
     const { store, clock, timers } = this.#options
     for (let tries = 0; tries < MOST_TRIES; tries++) {
-      const situation = await this.#situation(callId, command)
+      const situation = yield* this.#situation(callId, command)
       if (this.#shuttingDown && command.verb === 'request') return restarting(callId)
       const decision = decide(situation, command, clock.now(), timers)
-      if (await this.#commit(decision)) {
-        // Other calls are told of in their own lines: after whatever was committed about them before. That cannot
-        // deadlock: their lines wait for this one only if they were begun by ending this call, which is just beginning.
-        for (const other of decision.others ?? []) await this.#inLine(other.call.callId, () => this.#act(other.effects))
-        await this.#act(decision.effects)
-        await this.#lostMeanwhile(command, decision)
-        if (decision.forget && situation.call) await store.forget(callId, situation.call.version)
-        return decision.outcome
-      }
+      const writes = writesOf(decision)
+      if (writes.length > 0 && !(yield* this.#commit(writes))) continue
+      // Other calls are told of in their own lines: after whatever was committed about them before. That cannot
+      // deadlock: their lines wait for this one only if they were begun by ending this call, which is just beginning.
+      for (const { call, effects } of decision.others ?? [])
+        yield* wait(this.#lines.run(call.callId, () => perform(this.#act(effects))))
+      yield* this.#act(decision.effects)
+      if (writes.length > 0) yield* this.#lostMeanwhile(command, writes)
+      if (decision.forget && situation.call) yield* wait(store.forget(callId, situation.call.version))
+      return decision.outcome
     }
     return refuse('unavailable', 'too many commands for this call at the same time; try again', {
       callId,
@@ -186,35 +191,30 @@ export class CallService {
     })
   }
 
-  async #situation(callId: CallId, command: CallCommand): Promise<Situation> {
+  *#situation(callId: CallId, command: CallCommand): Steps<Situation> {
     const { store } = this.#options
-    if (command.verb !== 'request') return { callId, call: await store.load(callId) }
-    const [call, mine, theirs] = await Promise.all([
-      store.load(callId),
-      store.current(command.actor.user),
-      store.current(command.callee),
-    ])
+    if (command.verb !== 'request') return { callId, call: yield* wait(store.load(callId)) }
+    const answers = [store.load(callId), store.current(command.actor.user), store.current(command.callee)] as const
+    const [call, mine, theirs] = yield* waitForAll(answers)
     return { callId, call, mine, theirs }
   }
 
-  async #commit(decision: Decision): Promise<boolean> {
-    const writes = writesOf(decision)
-    if (writes.length === 0) return true
-    const done = await this.#options.store.commit(writes.map((call) => ({ call, expected: call.version })))
+  *#commit(writes: readonly Call[]): Steps<boolean> {
+    const done = yield* wait(this.#options.store.commit(writes.map((call) => ({ call, expected: call.version }))))
     if (done) for (const call of writes) this.#wake(call.due)
     return done
   }
 
   /** The device may have died between its command and the commit: then its loss found no call to be noted in. */
-  async #lostMeanwhile(command: CallCommand, decision: Decision): Promise<void> {
+  *#lostMeanwhile(command: CallCommand, writes: readonly Call[]): Steps<void> {
     if (!('actor' in command) || command.actor.device === undefined) return
     const { user, device } = command.actor
-    const writes = writesOf(decision).filter((call) => call.endedAt === undefined)
-    if (writes.length === 0 || this.#options.devices.connected(user).includes(device)) return
-    for (const call of writes) await this.#attempt(call.callId, { verb: 'lose', user, device })
+    if (this.#options.devices.connected(user).includes(device)) return
+    for (const { callId, endedAt } of writes)
+      if (endedAt === undefined) yield* this.#attempt(callId, { verb: 'lose', user, device })
   }
 
-  async #act(effects: readonly Effect[]): Promise<void> {
+  *#act(effects: readonly Effect[]): Steps<void> {
     for (const effect of effects) {
       switch (effect.kind) {
         case 'tell':
@@ -227,16 +227,16 @@ export class CallService {
           this.#options.events.emit(effect.news, { call: effect.call })
           break
         case 'ring':
-          await this.#ring(effect.call)
+          yield* this.#ring(effect.call)
           break
       }
     }
   }
 
   /** After the commit, so that a device that subscribes just now is either found here or finds the call itself. */
-  async #ring({ callId, callee }: Call): Promise<void> {
+  *#ring({ callId, callee }: Call): Steps<void> {
     const devices = this.#options.devices.listening(callee, RINGS_ON)
-    if (devices.length > 0) await this.#attempt(callId, { verb: 'appear', user: callee, devices })
+    if (devices.length > 0) yield* this.#attempt(callId, { verb: 'appear', user: callee, devices })
   }
 
   #tell({ to, queue: name, body, headers }: Extract<Effect, { kind: 'tell' }>): void {
@@ -275,6 +275,11 @@ export class CallService {
     const next = await store.nextDue()
     if (next !== undefined) this.#wake(next)
   }
+}
+
+/** For those to whom the answer says nothing. */
+function quietly(done: Awaitable<unknown>): Awaitable<void> {
+  return done instanceof Promise ? done.then(() => undefined) : undefined
 }
 
 const writesOf = ({ write, others = [] }: Decision): readonly Call[] => [

@@ -665,12 +665,12 @@ describe('after the end', () => {
     ],
     [
       'REJECTED',
-      () => responds('bob/phone', 'REJECT'),
+      async () => responds('bob/phone', 'REJECT'),
       { 'alice/phone': 'call/response REJECT DECLINED', 'bob/laptop': 'call/down REJECT DECLINED_ELSEWHERE' },
     ],
     [
       'CANCELLED',
-      () => hangs('alice/phone'),
+      async () => hangs('alice/phone'),
       { 'alice/phone': 'call/hangup CANCELLED', 'bob/phone': 'call/hangup CANCELLED' },
     ],
     ['MISSED', () => world.clock.advance(30_000), { 'alice/phone': 'call/timeout', 'bob/phone': 'call/timeout' }],

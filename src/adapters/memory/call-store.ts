@@ -22,16 +22,16 @@ export class MemoryCallStore implements CallStore {
     this.#mostEnded = options.mostEnded ?? MOST_ENDED
   }
 
-  async load(callId: CallId): Promise<Call | undefined> {
+  load(callId: CallId): Call | undefined {
     return this.#calls.get(callId)
   }
 
-  async current(user: UserId): Promise<Call | undefined> {
+  current(user: UserId): Call | undefined {
     const callId = this.#slots.get(user)
     return callId === undefined ? undefined : this.#calls.get(callId)
   }
 
-  async commit(writes: readonly CallWrite[]): Promise<boolean> {
+  commit(writes: readonly CallWrite[]): boolean {
     if (!writes.every((write) => this.#versionOf(write.call.callId) === write.expected)) return false
     const ending = new Set(writes.filter(({ call }) => call.endedAt !== undefined).map(({ call }) => call.callId))
     const taken = (user: UserId, by: CallId) => {
@@ -47,21 +47,21 @@ export class MemoryCallStore implements CallStore {
     return true
   }
 
-  async forget(callId: CallId, expected: number): Promise<boolean> {
+  forget(callId: CallId, expected: number): boolean {
     if (this.#versionOf(callId) !== expected) return false
     this.#drop(callId)
     return true
   }
 
-  async due(now: number, atMost: number): Promise<readonly CallId[]> {
+  due(now: number, atMost: number): readonly CallId[] {
     return this.#schedule.due(now, atMost)
   }
 
-  async live(): Promise<readonly CallId[]> {
+  live(): readonly CallId[] {
     return [...new Set(this.#slots.values())]
   }
 
-  async nextDue(): Promise<number | undefined> {
+  nextDue(): number | undefined {
     return this.#schedule.next()
   }
 

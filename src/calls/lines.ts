@@ -1,0 +1,46 @@
+/**
+ * Work that concerns one key is done one after the other, in the order in which it came; other keys do not wait.
+ * What can be done at once is.
+ */
+
+import type { Awaitable } from '../steps.ts'
+
+export class Lines {
+  /** What waits behind the work that is being done. A key is here only while there is some. */
+  readonly #waiting = new Map<string, (() => void)[]>()
+
+  /** Fulfilled, or rejected, as the work is. */
+  run<T>(key: string, work: () => Awaitable<T>): Awaitable<T> {
+    const line = this.#waiting.get(key)
+    if (line !== undefined) {
+      return new Promise<T>((resolve, reject) => {
+        line.push(() => void this.#settled(key, work).then(resolve, reject))
+      })
+    }
+    this.#waiting.set(key, [])
+    let done: Awaitable<T>
+    try {
+      done = work()
+    } catch (error) {
+      this.#next(key)
+      throw error
+    }
+    if (done instanceof Promise) return done.finally(() => this.#next(key))
+    this.#next(key)
+    return done
+  }
+
+  async #settled<T>(key: string, work: () => Awaitable<T>): Promise<T> {
+    try {
+      return await work()
+    } finally {
+      this.#next(key)
+    }
+  }
+
+  #next(key: string): void {
+    const work = this.#waiting.get(key)?.shift()
+    if (work === undefined) this.#waiting.delete(key)
+    else work()
+  }
+}
