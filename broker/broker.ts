@@ -54,7 +54,10 @@ class StompBroker implements Broker {
       router: new Router(destinations),
       users: this.#users,
       listeners: this.#listeners,
-      queues: new OpenQueues(limits, () => observer.frameOut?.('MESSAGE', 1)),
+      queues: new OpenQueues(limits, {
+        delivered: () => observer.frameOut?.('MESSAGE', 1),
+        dropped: (destination) => observer.dropped?.(destination),
+      }),
       userRates: new TokenBuckets(limits.userRate, clock),
       heartbeats: new Heartbeats(clock, heartbeat),
       backlogs: new Backlogs(clock, limits.bufferedMs),

@@ -465,7 +465,8 @@ export class Connected implements SessionView, Subscriber {
     if (this.version === '1.1' && named !== undefined && named.subscription.id !== headers.subscription)
       return violation(broken(`${command} of another subscription`, 'The message came on another subscription.'))
     const settled = this.#unacknowledged.settle(n)
-    if (command === 'NACK') for (const delivery of settled) delivery.returned()
+    // `requeue:false`, as clients of RabbitMQ know it: nobody else shall get it either
+    if (command === 'NACK') for (const delivery of settled) delivery.refused(headers.requeue !== 'false')
     if (settled.length > 0) this.#wakeQueues()
     return DONE
   }

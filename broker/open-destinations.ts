@@ -1,7 +1,8 @@
 /**
  * Open queues: what is sent to one reaches exactly one of its consumers, round robin over those that have room.
  * While none has, messages wait, in memory and up to a bound. What a consumer was given and has not acknowledged goes to
- * the next when the consumer is lost or says NACK, in order, marked `redelivered:true`.
+ * the next when the consumer is lost or says NACK, in order, marked `redelivered:true`. A message that gets NACK again and
+ * again is dropped in the end: else it would go round for ever, ahead of all others.
  *
  * (Open topics need nothing of their own: they are listeners like others, see subscriptions.ts.)
  */
@@ -16,6 +17,14 @@ export interface QueueLimits {
   readonly queueBytes: number
   /** Queues that hold messages or consumers at a time. */
   readonly queues: number
+  /** How often a message that got NACK is handed out again; then it is dropped. */
+  readonly redeliveries: number
+}
+
+/** What is told of each MESSAGE that is written, and of each message that nobody will get any more. */
+export interface QueueObserver {
+  delivered(): void
+  dropped(destination: string): void
 }
 
 /** A subscription to an open queue, and the session behind it. */
@@ -33,6 +42,11 @@ export interface Delivery {
   readonly subscription: Subscription
   /** It was not taken: it waits again at its old place. Whoever says so lets the queue {@link OpenQueues.wake} afterwards. */
   returned(): void
+  /**
+   * NACK: it waits again at its old place, and the consumer that refused it is asked last; or it is dropped, when it may
+   * not go back to the queue, or was refused too often. A lost connection is nobody's refusal, and never counts as one.
+   */
+  refused(again: boolean): void
 }
 
 interface Kept {
@@ -41,17 +55,17 @@ interface Kept {
   /** Place in the queue, for good. */
   readonly place: number
   readonly redelivered: boolean
+  readonly nacks: number
 }
 
 export class OpenQueues {
   readonly #limits: QueueLimits
-  readonly #delivered: () => void
+  readonly #observer: QueueObserver
   readonly #queues = new Map<string, OpenQueue>()
 
-  /** `delivered` is told of each MESSAGE. */
-  constructor(limits: QueueLimits, delivered: () => void) {
+  constructor(limits: QueueLimits, observer: QueueObserver) {
     this.#limits = limits
-    this.#delivered = delivered
+    this.#observer = observer
   }
 
   get size(): number {
@@ -95,7 +109,7 @@ export class OpenQueues {
   #open(destination: string): OpenQueue | undefined {
     let queue = this.#queues.get(destination)
     if (queue === undefined && this.#queues.size < this.#limits.queues) {
-      queue = new OpenQueue(destination, this.#limits, this.#delivered)
+      queue = new OpenQueue(destination, this.#limits, this.#observer)
       this.#queues.set(destination, queue)
     }
     return queue
@@ -123,12 +137,12 @@ class OpenQueue {
   /** In turn: who was given a message goes to the end. */
   #consumers: Consumer[] = []
   #dispatching = false
-  readonly #delivered: () => void
+  readonly #observer: QueueObserver
 
-  constructor(name: string, limits: QueueLimits, delivered: () => void) {
+  constructor(name: string, limits: QueueLimits, observer: QueueObserver) {
     this.#name = name
     this.#limits = limits
-    this.#delivered = delivered
+    this.#observer = observer
   }
 
   /** Nothing would be lost with it. */
@@ -145,7 +159,7 @@ class OpenQueue {
     const full = this.#waiting >= queueMessages || this.#bytes + bytes > queueBytes
     if (full && !this.#consumers.some((consumer) => consumer.hasRoom()))
       return tooMany(`${this.#name}: is full with ${this.#waiting} messages, ${this.#bytes} octets; nobody takes them`)
-    this.#fresh.push({ message, bytes, place: this.#places++, redelivered: false })
+    this.#fresh.push({ message, bytes, place: this.#places++, redelivered: false, nacks: 0 })
     this.#bytes += bytes
     this.dispatch()
     return undefined
@@ -178,9 +192,17 @@ class OpenQueue {
     if (this.#waiting === 0) return undefined
     const turn = this.#consumers.findIndex((consumer) => consumer.hasRoom())
     if (turn < 0) return undefined
-    const [consumer] = this.#consumers.splice(turn, 1) as [Consumer]
-    this.#consumers.push(consumer)
+    const consumer = this.#consumers[turn] as Consumer
+    this.#turnPasses(consumer)
     return consumer
+  }
+
+  /** The consumer is the last to be asked from now on. */
+  #turnPasses(consumer: Consumer): void {
+    const turn = this.#consumers.indexOf(consumer)
+    if (turn < 0) return
+    this.#consumers.splice(turn, 1)
+    this.#consumers.push(consumer)
   }
 
   #take(): Kept | undefined {
@@ -196,9 +218,20 @@ class OpenQueue {
   #give(consumer: Consumer, kept: Kept): void {
     const { subscription } = consumer
     const n = consumer.nextMessage()
-    if (subscription.ack !== 'auto') consumer.mustAcknowledge(n, { subscription, returned: () => this.#takeBack(kept) })
-    this.#delivered()
+    if (subscription.ack !== 'auto')
+      consumer.mustAcknowledge(n, {
+        subscription,
+        returned: () => this.#takeBack(kept),
+        refused: (again) => this.#refused(consumer, kept, again),
+      })
+    this.#observer.delivered()
     subscription.deliver(kept.message, n, kept.redelivered)
+  }
+
+  #refused(consumer: Consumer, kept: Kept, again: boolean): void {
+    this.#turnPasses(consumer)
+    if (again && kept.nacks < this.#limits.redeliveries) this.#takeBack({ ...kept, nacks: kept.nacks + 1 })
+    else this.#observer.dropped(this.#name)
   }
 
   #takeBack(kept: Kept): void {

@@ -130,6 +130,8 @@ export interface BrokerLimits {
   readonly queueBytes: number
   /** Open queues that hold messages or listeners at a time. */
   readonly queues: number
+  /** How often a message of an open queue that got NACK is handed out again; then it is dropped. */
+  readonly redeliveries: number
   /** SENDs to handlers: a token bucket per session and one per user. */
   readonly sessionRate: Rate
   readonly userRate: Rate
@@ -164,6 +166,8 @@ export interface BrokerObserver {
   frameOut?(command: ServerCommand, count: number): void
   /** A connection was closed against its will: a broken frame, a limit, a slow reader, a missing heart-beat. */
   expelled?(cause: Expulsion, detail: string): void
+  /** A message of this open queue was given up: every consumer that got it said NACK, or one `requeue:false`. */
+  dropped?(destination: string): void
   /** A handler or observer threw. */
   failed?(error: unknown, where: string): void
 }

@@ -374,6 +374,7 @@ function limitsOf(settings: Settings): BrokerLimits {
     queueMessages: settings.LIMIT_QUEUE_MESSAGES,
     queueBytes: settings.LIMIT_QUEUE_BYTES,
     queues: settings.LIMIT_QUEUES,
+    redeliveries: settings.LIMIT_REDELIVERIES,
     sessionRate: { perSecond: settings.LIMIT_SESSION_RATE, burst: settings.LIMIT_SESSION_BURST },
     userRate: { perSecond: settings.LIMIT_USER_RATE, burst: settings.LIMIT_USER_BURST },
   }

@@ -142,6 +142,10 @@ export async function startServer(config: Config, { clock, log }: World): Promis
         metrics.observer.expelled(cause, detail)
         log.info({ cause }, `connection closed: ${detail}`)
       },
+      dropped(destination) {
+        metrics.observer.dropped(destination)
+        log.debug({ destination }, 'a message of a queue was given up: its consumers refuse it')
+      },
       failed(error, where) {
         metrics.observer.failed(error, where)
         log.error({ err: error, where }, 'a bug: please report it')

@@ -270,6 +270,11 @@ export const VARIABLES = {
   LIMIT_QUEUE_MESSAGES: fixed(count(), '1000', 'Messages kept in an open queue while nobody listens.'),
   LIMIT_QUEUE_BYTES: fixed(bytes(1024 * MIB), '16777216', 'The same in bytes.'),
   LIMIT_QUEUES: fixed(count(), '1000', 'Open queues with messages or listeners.'),
+  LIMIT_REDELIVERIES: fixed(
+    whole(0, 1_000_000),
+    '20',
+    'How often a message of an open queue that got NACK is handed out again; then it is dropped.',
+  ),
   LIMIT_SESSION_RATE: fixed(count(), '500', 'SENDs of a session to /app, per second.'),
   LIMIT_SESSION_BURST: fixed(count(), '2000', 'How many of them at once.'),
   LIMIT_USER_RATE: fixed(count(), '1000', 'SENDs of a user to /app, per second.'),

@@ -32,6 +32,7 @@ export const LIMITS: BrokerLimits = {
   queueMessages: 1000,
   queueBytes: 1_048_576,
   queues: 100,
+  redeliveries: 3,
   sessionRate: { perSecond: 1000, burst: 1000 },
   userRate: { perSecond: 1000, burst: 1000 },
 }
@@ -63,6 +64,7 @@ export function testBroker(options: TestBrokerOptions = {}): { broker: Broker; n
       connected: ({ principal }) => void news.push(`connected ${principal.user}`),
       disconnected: ({ principal }, reason) => void news.push(`disconnected ${principal.user}: ${reason}`),
       expelled: (cause, detail) => void news.push(`expelled ${cause}: ${detail}`),
+      dropped: (destination) => void news.push(`dropped ${destination}`),
       failed: (error, where) => void news.push(`failed ${where}: ${(error as Error).message}`),
       ...options.observer,
     },

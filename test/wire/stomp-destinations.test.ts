@@ -222,6 +222,41 @@ describe('open queues', () => {
     expect([again.body, again.headers.redelivered]).toEqual(['1', 'true'])
   })
 
+  test('a message that gets NACK for ever is dropped after so many redeliveries, and the next one comes', async () => {
+    const [a, sender] = [await session(), await session()]
+    await a.subscribe('/queue/open.nacks', 'q', { ack: 'client-individual' })
+    sender.send(send('/queue/open.nacks', 'bad'))
+    for (let round = 0; round < 4; round++) {
+      const { headers, body } = await a.frame('MESSAGE')
+      expect([body, headers.redelivered]).toEqual(['bad', round === 0 ? undefined : 'true'])
+      a.send(frame('NACK', { id: headers.ack ?? '' }))
+    }
+    sender.send(send('/queue/open.nacks', 'good'))
+    expect((await a.frame('MESSAGE')).body).toBe('good')
+    expect(server.news).toContain('dropped /queue/open.nacks')
+  })
+
+  test('NACK with requeue:false drops it at once', async () => {
+    const [a, sender] = [await session(), await session()]
+    await a.subscribe('/queue/open.once', 'q', { ack: 'client' })
+    sender.send(send('/queue/open.once', 'bad', 'good'))
+    const { headers } = await a.frame('MESSAGE')
+    a.send(frame('NACK', { id: headers.ack ?? '', requeue: 'false' }))
+    await a.settled()
+    expect(on(a, 'q')).toEqual(['bad', 'good'])
+  })
+
+  test('after NACK the one who said it is asked last', async () => {
+    const [a, b, sender] = [await session(), await session(), await session()]
+    await a.subscribe('/queue/open.last', 'q', { ack: 'client-individual' })
+    await b.subscribe('/queue/open.last', 'q', { ack: 'client-individual' })
+    sender.send(send('/queue/open.last', 1, 2))
+    const first = await a.frame('MESSAGE')
+    await b.frame('MESSAGE')
+    a.send(frame('NACK', { id: first.headers.ack ?? '' }))
+    expect((await b.frame('MESSAGE')).body).toBe('1')
+  })
+
   test('UNSUBSCRIBE gives back what was not acknowledged; a late ACK of it is harmless', async () => {
     const [a, b, sender] = [await session(), await session(), await session()]
     await a.subscribe('/queue/open.q8', 'q', { ack: 'client' })

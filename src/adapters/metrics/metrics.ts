@@ -37,7 +37,7 @@ export interface ServedRequest {
 export interface Metrics {
   /** For the broker. What clients are refused comes by the news `refused`, for both faces. */
   readonly observer: Required<
-    Pick<BrokerObserver, 'connected' | 'disconnected' | 'frameIn' | 'frameOut' | 'expelled' | 'failed'>
+    Pick<BrokerObserver, 'connected' | 'disconnected' | 'frameIn' | 'frameOut' | 'expelled' | 'dropped' | 'failed'>
   >
   /** Begins to listen to the news of the domain. */
   subscribe(events: Events): void
@@ -109,6 +109,7 @@ function brokerObserver(registry: Registry): Metrics['observer'] {
   const framesIn = counter('frames_in_total', 'STOMP frames of clients.', 'command')
   const framesOut = counter('frames_out_total', 'STOMP frames to clients.', 'command')
   const expelled = counter('expelled_total', 'Connections closed against their will.', 'cause')
+  const dropped = counter('queue_dropped_total', 'Messages of open queues given up after NACK.')
   const failed = counter('faults_total', 'Bugs that a handler or observer has met; the log has them.')
   return {
     connected: ({ version, peer }) => connected.inc({ version, transport: peer.transport }),
@@ -116,6 +117,7 @@ function brokerObserver(registry: Registry): Metrics['observer'] {
     frameIn: (command) => framesIn.inc({ command }),
     frameOut: (command, count) => framesOut.inc({ command }, count),
     expelled: (cause) => expelled.inc({ cause }),
+    dropped: () => dropped.inc(),
     failed: () => failed.inc(),
   }
 }
