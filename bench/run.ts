@@ -4,6 +4,7 @@
  * --only NAME      one scenario (again for more): relay, calls, fan-out, connect
  * --pairs N        pairs that work at the same time (500 in relay, 100 in calls)
  * --seconds N      length of a round (2)
+ * --with rabbitmq  measures RabbitMQ's Web STOMP too, where it is installed (`apt-get install rabbitmq-server`)
  * --profile DIR    a CPU profile of Carillon in DIR, and its summary; numbers taken while it is on do not count
  */
 
@@ -16,34 +17,48 @@ import { fanOut } from './scenarios/fan-out.ts'
 import { relay } from './scenarios/relay.ts'
 import { cores, pinThisProcess } from './support/cpu.ts'
 import { summaries } from './support/profile.ts'
+import { rabbitmqScript } from './support/rabbitmq.ts'
 import type { Options, Scenario } from './support/scenario.ts'
 import { tableOf, verdict } from './support/target.ts'
 
 const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect]
 
-const { only, pairs, seconds, profile } = parseArgs({
+const {
+  only,
+  pairs,
+  seconds,
+  profile,
+  with: others,
+} = parseArgs({
   options: {
     only: { type: 'string', multiple: true },
     pairs: { type: 'string' },
     seconds: { type: 'string', default: '2' },
     profile: { type: 'string' },
+    with: { type: 'string', multiple: true, default: [] },
   },
 }).values
 
 const chosen = SCENARIOS.filter(({ name }) => only === undefined || only.includes(name))
 const unknown = only?.find((name) => !SCENARIOS.some((scenario) => scenario.name === name))
+const stranger = others.find((name) => name !== 'rabbitmq')
+if (stranger !== undefined) fail(`--with ${stranger}: there is rabbitmq`)
+const rabbitmq = others.includes('rabbitmq') ? (rabbitmqScript() ?? fail('RabbitMQ is not installed')) : undefined
 if (unknown !== undefined) fail(`--only ${unknown}: there are ${SCENARIOS.map(({ name }) => name).join(', ')}`)
 
 if (cores) pinThisProcess(cores.load)
 const pinned = cores ? `server on core ${cores.server}, load on core ${cores.load}` : 'processes not pinned'
 say(`Node ${process.versions.node}, ${cpus().length} cores, ${pinned}. Medians of the rounds [smallest–largest].\n`)
 
+// Ends by `exit`, so that what is to be cleared away is
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+
 for (const scenario of chosen) {
   const options: Options = {
     pairs: pairs === undefined ? undefined : positive('pairs', pairs),
     seconds: positive('seconds', seconds),
     profile: profile === undefined ? undefined : resolve(profile),
-    others: new Set(),
+    rabbitmq,
     progress: (text) => process.stderr.write(`${scenario.name}: ${text}\n`),
   }
   options.progress('starting')

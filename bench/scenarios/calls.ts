@@ -1,8 +1,7 @@
 /** Whole calls: request, ringing on two devices, answer by one, hang-up; the next begins when all have heard all. */
 
-import type { ChildProcess } from 'node:child_process'
 import { performance } from 'node:perf_hooks'
-import { costOf } from '../support/cpu.ts'
+import { costOf, type Meter } from '../support/cpu.ts'
 import type { Peer } from '../support/peer.ts'
 import { inTurn, rowOf, type Scenario } from '../support/scenario.ts'
 import { startCarillon } from '../support/server.ts'
@@ -33,7 +32,7 @@ export const calls: Scenario = {
     const carillon = await startCarillon({ CALL_TOMBSTONE_MS: '10000' }, profile)
     const parties = await Promise.all(Array.from({ length: pairs }, (_, n) => assemble(carillon.url, n)))
     const found = await inTurn(ROUNDS, options, {
-      carillon: (seconds) => callAll(carillon.child, parties, seconds),
+      carillon: (seconds) => callAll(carillon, parties, seconds),
     })
     const devices = parties.flatMap(({ caller, phone, laptop }) => [caller, phone, laptop])
     await Promise.all(devices.map((device) => device.close()))
@@ -57,8 +56,8 @@ async function assemble(url: string, n: number): Promise<Party> {
   return { callee, caller: await arrives(`caller-${n}`), phone: await arrives(callee), laptop: await arrives(callee) }
 }
 
-async function callAll(child: ChildProcess, parties: readonly Party[], seconds: number) {
-  const { cpuMicros, rings, elapsed } = await costOf(child, async () => {
+async function callAll(server: Meter, parties: readonly Party[], seconds: number) {
+  const { cpuMicros, rings, elapsed } = await costOf(server, async () => {
     const begin = performance.now()
     const times = await Promise.all(parties.map((party) => callAgainAndAgain(party, begin + seconds * 1000)))
     return { rings: times.flat(), elapsed: (performance.now() - begin) / 1000 }

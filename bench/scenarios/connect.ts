@@ -2,7 +2,7 @@
 
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
-import { costOf, usageOf } from '../support/cpu.ts'
+import { costOf } from '../support/cpu.ts'
 import { Peer, textMessage } from '../support/peer.ts'
 import type { Scenario } from '../support/scenario.ts'
 import { type Measured, startCarillon, startRawRelay } from '../support/server.ts'
@@ -39,7 +39,7 @@ export const connect: Scenario = {
     const login = { subscriptions: CALL_QUEUES, heartbeat: `${HEARTBEAT_MS},${HEARTBEAT_MS}` }
     const sessions = await arrive(carillon, (n) => logIn(carillon.url, `user-${n}`, login))
     progress(`${WATCHED_S} s of heart-beats`)
-    const { cpuMicros, beats } = await costOf(carillon.child, () => beat(sessions.peers, WATCHED_S))
+    const { cpuMicros, beats } = await costOf(carillon, () => beat(sessions.peers, WATCHED_S))
     await Promise.all(sessions.peers.map((peer) => peer.close()))
     await carillon.stop()
 
@@ -73,16 +73,16 @@ interface Connections {
   readonly perSecond: number
 }
 
-async function arrive({ child }: Measured, open: Open): Promise<Connections & { peers: Peer[] }> {
+async function arrive(server: Measured, open: Open): Promise<Connections & { peers: Peer[] }> {
   const first = await openMany(WARM_UP, open)
   await Promise.all(first.map((peer) => peer.close()))
   await delay(SETTLE_MS)
-  const before = await usageOf(child, { collect: true })
+  const before = await server.usage({ collect: true })
   const begin = performance.now()
-  const { peers, cpuMicros } = await costOf(child, async () => ({ peers: await openMany(SESSIONS, open) }))
+  const { peers, cpuMicros } = await costOf(server, async () => ({ peers: await openMany(SESSIONS, open) }))
   const elapsed = (performance.now() - begin) / 1000
   await delay(SETTLE_MS)
-  const after = await usageOf(child, { collect: true })
+  const after = await server.usage({ collect: true })
   const kibEach = (octets: number) => octets / 1024 / SESSIONS
   return {
     peers,

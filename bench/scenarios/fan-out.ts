@@ -1,8 +1,7 @@
 /** Fan-out: one message to everybody who listens. The next is published when the last listener has heard this one. */
 
-import type { ChildProcess } from 'node:child_process'
 import { performance } from 'node:perf_hooks'
-import { costOf } from '../support/cpu.ts'
+import { costOf, type Meter } from '../support/cpu.ts'
 import { Peer } from '../support/peer.ts'
 import {
   type Findings,
@@ -54,8 +53,8 @@ async function publishTo(size: number, { seconds, profile, progress }: Options):
     ROUNDS,
     { seconds, progress: (text) => progress(`${size} subscribers, ${text}`) },
     {
-      raw: (length) => publish(raw.child, audiences.raw, length),
-      carillon: (length) => publish(carillon.child, audiences.carillon, length),
+      raw: (length) => publish(raw, audiences.raw, length),
+      carillon: (length) => publish(carillon, audiences.carillon, length),
     },
   )
   const everybody = [audiences.raw, audiences.carillon].flatMap(({ publisher, listeners }) => [publisher, ...listeners])
@@ -93,8 +92,8 @@ async function inBatches(count: number, open: (n: number) => Promise<Peer>): Pro
   return peers
 }
 
-async function publish(child: ChildProcess, audience: Audience, seconds: number) {
-  const { cpuMicros, spans, elapsed } = await costOf(child, () => rounds(audience, seconds))
+async function publish(server: Meter, audience: Audience, seconds: number) {
+  const { cpuMicros, spans, elapsed } = await costOf(server, () => rounds(audience, seconds))
   const deliveries = spans.length * audience.listeners.length
   return { microsPerDelivery: cpuMicros / deliveries, perSecond: deliveries / elapsed, p50: median(spans) }
 }

@@ -1,7 +1,8 @@
 /** Signalling between the bound devices of established calls: what a call broker does all day. */
 
 import { exchange } from '../support/exchange.ts'
-import { closeAll, connectedCalls, rawPairs, socketIoPairs } from '../support/pairs.ts'
+import { closeAll, connectedCalls, rabbitmqPairs, rawPairs, socketIoPairs } from '../support/pairs.ts'
+import { startRabbitmq } from '../support/rabbitmq.ts'
 import { inTurn, rowOf, type Scenario } from '../support/scenario.ts'
 import { startCarillon, startRawRelay, startSocketIo } from '../support/server.ts'
 import { atMostTimes, timesBetter } from '../support/target.ts'
@@ -14,19 +15,25 @@ export const relay: Scenario = {
   title: ({ pairs = CALLS }) => `${pairs} established calls, 700-octet bodies to and fro, one under way in each`,
   async run(options) {
     const { pairs: count = CALLS, profile } = options
-    const [raw, carillon, sio] = [await startRawRelay(), await startCarillon({}, profile), await startSocketIo()]
+    const carillon = await startCarillon({}, profile)
+    const raw = await startRawRelay()
+    const sio = await startSocketIo()
+    const rabbitmq = options.rabbitmq === undefined ? undefined : await startRabbitmq(options.rabbitmq)
+    options.progress(`${count} calls`)
     const pairs = {
-      raw: await rawPairs(raw.url, count),
       carillon: await connectedCalls(carillon.url, count),
+      raw: await rawPairs(raw.url, count),
       sio: await socketIoPairs(sio.url, count),
+      rabbitmq: rabbitmq ? await rabbitmqPairs(rabbitmq.url, count) : [],
     }
     const found = await inTurn(ROUNDS, options, {
-      raw: (seconds) => exchange(raw.child, pairs.raw, seconds),
-      carillon: (seconds) => exchange(carillon.child, pairs.carillon, seconds),
-      sio: (seconds) => exchange(sio.child, pairs.sio, seconds),
+      carillon: (seconds) => exchange(carillon, pairs.carillon, seconds),
+      raw: (seconds) => exchange(raw, pairs.raw, seconds),
+      sio: (seconds) => exchange(sio, pairs.sio, seconds),
+      ...(rabbitmq && { rabbitmq: (seconds) => exchange(rabbitmq, pairs.rabbitmq, seconds) }),
     })
     await Promise.all(Object.values(pairs).map(closeAll))
-    await Promise.all([raw, carillon, sio].map((server) => server.stop()))
+    await Promise.all([carillon, raw, sio, rabbitmq].map((server) => server?.stop()))
     const cpu = rowOf('server CPU per message', 'µs', found, ({ microsPerMessage }) => microsPerMessage)
     return {
       rows: [

@@ -4,13 +4,15 @@
  */
 
 import { type ChildProcess, execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 
 export interface Usage {
   /** User and system time of all threads since the process began, in microseconds. */
   readonly cpuMicros: number
   /** Resident set, in octets. */
   readonly rss: number
+  /** The largest that the resident set has ever been, in octets. */
+  readonly highestRss: number
   /** Used JavaScript heap, in octets. */
   readonly heapUsed: number
 }
@@ -21,31 +23,58 @@ interface Answer extends Usage {
 
 let questions = 0
 
-/**
- * Asks a child that has meter.mjs loaded. With `collect` it collects its garbage first (and has paid for that when it
- * answers). Rejected when the child ends without an answer.
- */
-export function usageOf(child: ChildProcess, { collect = false } = {}): Promise<Usage> {
-  const id = ++questions
-  return new Promise((resolve, reject) => {
-    const ended = () => reject(new Error('the measured process has ended'))
-    const answered = (answer: unknown) => {
-      if ((answer as Answer).id !== id) return
-      child.off('message', answered)
-      child.off('exit', ended)
-      resolve(answer as Answer)
-    }
-    child.on('message', answered)
-    child.once('exit', ended)
-    child.send({ id, collect })
-  })
+/** A measured process. */
+export interface Meter {
+  /** With `collect` it collects its garbage first (and has paid for that when it answers). */
+  usage(options?: { collect?: boolean }): Promise<Usage>
 }
 
-/** Runs `load`, which must be over when it is fulfilled, and tells what the child has spent on it. */
-export async function costOf<T>(child: ChildProcess, load: () => Promise<T>): Promise<T & { cpuMicros: number }> {
-  const before = await usageOf(child)
+/** Asks a child of Node's that has meter.mjs loaded. Rejected when the child ends without an answer. */
+export function meterOf(child: ChildProcess): Meter {
+  return {
+    usage({ collect = false } = {}) {
+      const id = ++questions
+      return new Promise((resolve, reject) => {
+        const ended = () => reject(new Error('the measured process has ended'))
+        const answered = (answer: unknown) => {
+          if ((answer as Answer).id !== id) return
+          child.off('message', answered)
+          child.off('exit', ended)
+          resolve(answer as Answer)
+        }
+        child.on('message', answered)
+        child.once('exit', ended)
+        child.send({ id, collect })
+      })
+    },
+  }
+}
+
+/** Any process on Linux, from outside: the CPU time of all its living threads, in nanoseconds as the scheduler has it. */
+export function meterOfPid(pid: number): Meter {
+  const tasks = `/proc/${pid}/task`
+  return {
+    async usage() {
+      const nanos = readdirSync(tasks).map((tid) =>
+        Number(readFileSync(`${tasks}/${tid}/schedstat`, 'utf8').split(' ')[0]),
+      )
+      const kib = (field: string) =>
+        Number(new RegExp(`^${field}:\\s*(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+      return {
+        cpuMicros: nanos.reduce((sum, each) => sum + each, 0) / 1000,
+        rss: kib('VmRSS') * 1024,
+        highestRss: kib('VmHWM') * 1024,
+        heapUsed: Number.NaN,
+      }
+    },
+  }
+}
+
+/** Runs `load`, which must be over when it is fulfilled, and tells what the process has spent on it. */
+export async function costOf<T>(meter: Meter, load: () => Promise<T>): Promise<T & { cpuMicros: number }> {
+  const before = await meter.usage()
   const result = await load()
-  const after = await usageOf(child)
+  const after = await meter.usage()
   return { ...result, cpuMicros: after.cpuMicros - before.cpuMicros }
 }
 

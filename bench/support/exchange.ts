@@ -3,9 +3,8 @@
  * pair is always under way. Checks that every body arrives whole.
  */
 
-import type { ChildProcess } from 'node:child_process'
 import { performance } from 'node:perf_hooks'
-import { costOf } from './cpu.ts'
+import { costOf, type Meter } from './cpu.ts'
 import type { Peer } from './peer.ts'
 import { median, percentile } from './stats.ts'
 
@@ -33,8 +32,8 @@ export interface Round {
 }
 
 /** One round of so many seconds with an idle server before and after it. */
-export async function exchange(child: ChildProcess, pairs: readonly Pair[], seconds: number): Promise<Round> {
-  const { cpuMicros, latencies, elapsed } = await costOf(child, () => talk(pairs, seconds))
+export async function exchange(server: Meter, pairs: readonly Pair[], seconds: number): Promise<Round> {
+  const { cpuMicros, latencies, elapsed } = await costOf(server, () => talk(pairs, seconds))
   return {
     microsPerMessage: cpuMicros / latencies.length,
     perSecond: latencies.length / elapsed,

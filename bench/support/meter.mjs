@@ -9,7 +9,8 @@ process.on('message', ({ id, collect }) => {
   if (collect) for (let i = 0; i < 2; i++) globalThis.gc?.()
   const { user, system } = process.cpuUsage()
   const { rss, heapUsed } = process.memoryUsage()
-  process.send?.({ id, cpuMicros: user + system, rss, heapUsed })
+  const highestRss = 1024 * process.resourceUsage().maxRSS
+  process.send?.({ id, cpuMicros: user + system, rss, highestRss, heapUsed })
 })
 
 // Nobody is left to measure for

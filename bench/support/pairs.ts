@@ -2,6 +2,7 @@
 
 import type { Pair, Side } from './exchange.ts'
 import { Peer, textMessage } from './peer.ts'
+import { openRabbitmq } from './rabbitmq.ts'
 import { eventOf, openSocketIo, type SocketIoClient } from './socket-io.ts'
 import { CALL_QUEUES, destinationOf, logIn, sendOf } from './stomp.ts'
 
@@ -46,19 +47,32 @@ export function socketIoPairs(url: string, count: number): Promise<Pair[]> {
   })
 }
 
+/** Pairs at RabbitMQ: what one sends to a topic, the other hears alone. */
+export function rabbitmqPairs(url: string, count: number): Promise<Pair[]> {
+  return all(count, async (n) => {
+    const names = [`one-${n}`, `other-${n}`] as const
+    const [one, other] = await Promise.all([openRabbitmq(url, names[0]), openRabbitmq(url, names[1])])
+    return pairOf(one, other, callIdOf(n), [`/topic/${names[1]}`, `/topic/${names[0]}`])
+  })
+}
+
 export async function closeAll(pairs: readonly Pair[]): Promise<void> {
   await Promise.all(pairs.flatMap((pair) => pair.map(({ peer }) => peer.close())))
 }
 
-function pairOf(one: Peer, other: Peer, callId: string): Pair {
+/** `to`: where the first and the second send. */
+function pairOf(
+  one: Peer,
+  other: Peer,
+  callId: string,
+  to: readonly [string, string] = ['/app/rtc/signaling', '/app/rtc/signaling'],
+): Pair {
   const offer = signalOf(callId, 'OFFER')
   const answer = signalOf(callId, 'ANSWER')
-  const side = (peer: Peer, says: string, hears: string): Side => ({
-    peer,
-    says: sendOf('/app/rtc/signaling', says),
-    hears: Buffer.from(`${hears}\0`),
-  })
-  return [side(one, offer, answer), side(other, answer, offer)]
+  return [
+    { peer: one, says: sendOf(to[0], offer), hears: Buffer.from(`${answer}\0`) },
+    { peer: other, says: sendOf(to[1], answer), hears: Buffer.from(`${offer}\0`) },
+  ]
 }
 
 const callIdOf = (n: number) => `bench-${String(n).padStart(30, '0')}`

@@ -5,9 +5,6 @@ export const CONTENDERS = ['carillon', 'raw', 'sio', 'rabbitmq'] as const
 
 export type Contender = (typeof CONTENDERS)[number]
 
-/** Peers that are measured only when asked for: they have to be installed on the machine. */
-export const OPTIONAL = ['rabbitmq'] as const satisfies readonly Contender[]
-
 export interface Options {
   /** Pairs of devices (or of users, where a call has three devices) that work at the same time; undefined: as many as the scenario is about. */
   readonly pairs: number | undefined
@@ -15,8 +12,8 @@ export interface Options {
   readonly seconds: number
   /** A folder for a CPU profile of Carillon. */
   readonly profile: string | undefined
-  /** Which of the {@link OPTIONAL} peers are asked for. */
-  readonly others: ReadonlySet<string>
+  /** The script that starts RabbitMQ, when it is to be measured too. */
+  readonly rabbitmq: string | undefined
   /** Tells the person who waits. */
   readonly progress: (text: string) => void
 }

@@ -9,7 +9,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { cores } from './cpu.ts'
+import { cores, type Meter, meterOf } from './cpu.ts'
 import { SECRET } from './stomp.ts'
 
 const METER = import.meta.resolve('./meter.mjs')
@@ -30,10 +30,9 @@ const ENVIRONMENT = {
   LIMIT_USER_BURST: '1000000',
 }
 
-export interface Measured {
+export interface Measured extends Meter {
   /** `http://127.0.0.1:port` */
   readonly url: string
-  readonly child: ChildProcess
   stop(): Promise<void>
 }
 
@@ -68,8 +67,8 @@ async function start(args: readonly string[], environment: Readonly<Record<strin
   const exited = once(child, 'exit')
   const url = await listening(child, exited)
   return {
+    ...meterOf(child),
     url,
-    child,
     async stop() {
       child.kill('SIGTERM')
       await exited

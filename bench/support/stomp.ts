@@ -54,7 +54,7 @@ export async function logIn(url: string, user: string, { subscriptions, heartbea
   return peer
 }
 
-function startsWith(frame: Buffer, command: string): boolean {
+export function startsWith(frame: Buffer, command: string): boolean {
   return frame.toString('latin1', 0, command.length) === command
 }
 
