@@ -3,7 +3,7 @@
  *
  * --only NAME      one scenario (again for more): relay, calls, fan-out, connect
  * --pairs N        pairs that work at the same time (500 in relay, 100 in calls)
- * --seconds N      length of a round (2)
+ * --seconds N      length of a round (1)
  * --with rabbitmq  measures RabbitMQ's Web STOMP too, where it is installed (`apt-get install rabbitmq-server`)
  * --profile DIR    a CPU profile of Carillon in DIR, and its summary; numbers taken while it is on do not count
  */
@@ -33,7 +33,7 @@ const {
   options: {
     only: { type: 'string', multiple: true },
     pairs: { type: 'string' },
-    seconds: { type: 'string', default: '2' },
+    seconds: { type: 'string', default: '1' },
     profile: { type: 'string' },
     with: { type: 'string', multiple: true, default: [] },
   },

@@ -7,7 +7,7 @@ import { Peer, textMessage } from '../support/peer.ts'
 import type { Scenario } from '../support/scenario.ts'
 import { type Measured, startCarillon, startRawRelay } from '../support/server.ts'
 import { CALL_QUEUES, logIn } from '../support/stomp.ts'
-import { bounded } from '../support/target.ts'
+import { atLeast, atMost } from '../support/target.ts'
 
 const SESSIONS = 2000
 const WARM_UP = 200
@@ -59,8 +59,11 @@ export const connect: Scenario = {
         beside('heart-beats heard by a client in that time', 'per session', beats / SESSIONS),
       ],
       targets: [
-        bounded('resident memory above raw', 'KiB', '≤', 25, sessions.kibResident - connections.kibResident),
-        bounded('logins', 'per s', '≥', 2000, sessions.perSecond),
+        atMost(
+          25,
+          beside('resident memory per session above raw', 'KiB', sessions.kibResident - connections.kibResident),
+        ),
+        atLeast(2000, row('logins', 'per s', 'perSecond')),
       ],
     }
   },

@@ -8,7 +8,7 @@ import { startCarillon, startRawRelay, startSocketIo } from '../support/server.t
 import { atMostTimes, timesBetter } from '../support/target.ts'
 
 const CALLS = 500
-const ROUNDS = 7
+const ROUNDS = 11
 
 export const relay: Scenario = {
   name: 'relay',

@@ -11,7 +11,7 @@ const AT_ONCE = 50
 
 /** Pairs in established calls: the callee has answered, and both are bound. */
 export function connectedCalls(url: string, count: number): Promise<Pair[]> {
-  return all(count, async (n) => {
+  return inBatches(count, async (n) => {
     const caller = await logIn(url, `caller-${n}`, { subscriptions: CALL_QUEUES })
     const callee = await logIn(url, `callee-${n}`, { subscriptions: CALL_QUEUES })
     const callId = callIdOf(n)
@@ -27,7 +27,7 @@ export function connectedCalls(url: string, count: number): Promise<Pair[]> {
 
 /** Pairs at the raw relay, which send what the others send. */
 export function rawPairs(url: string, count: number): Promise<Pair[]> {
-  return all(count, async (n) => {
+  return inBatches(count, async (n) => {
     const address = `${url.replace('http', 'ws')}/pair/${n}`
     return pairOf(await Peer.open(address), await Peer.open(address), callIdOf(n))
   })
@@ -35,7 +35,7 @@ export function rawPairs(url: string, count: number): Promise<Pair[]> {
 
 /** Pairs at socket.io, the same bodies as arguments of an event. */
 export function socketIoPairs(url: string, count: number): Promise<Pair[]> {
-  return all(count, async (n) => {
+  return inBatches(count, async (n) => {
     const [one, other] = await Promise.all([openSocketIo(url), openSocketIo(url)])
     const [offer, answer] = [signalOf(callIdOf(n), 'OFFER'), signalOf(callIdOf(n), 'ANSWER')]
     const side = (from: SocketIoClient, to: SocketIoClient, says: string, hears: string): Side => ({
@@ -49,7 +49,7 @@ export function socketIoPairs(url: string, count: number): Promise<Pair[]> {
 
 /** Pairs at RabbitMQ: what one sends to a topic, the other hears alone. */
 export function rabbitmqPairs(url: string, count: number): Promise<Pair[]> {
-  return all(count, async (n) => {
+  return inBatches(count, async (n) => {
     const names = [`one-${n}`, `other-${n}`] as const
     const [one, other] = await Promise.all([openRabbitmq(url, names[0]), openRabbitmq(url, names[1])])
     return pairOf(one, other, callIdOf(n), [`/topic/${names[1]}`, `/topic/${names[0]}`])
@@ -103,7 +103,7 @@ function signalOf(callId: string, type: 'OFFER' | 'ANSWER'): string {
 }
 
 /** A few at a time: more would only wait in the server's backlog. */
-async function all<T>(count: number, make: (n: number) => Promise<T>): Promise<T[]> {
+export async function inBatches<T>(count: number, make: (n: number) => Promise<T>): Promise<T[]> {
   const made: T[] = []
   while (made.length < count) {
     const batch = Array.from({ length: Math.min(AT_ONCE, count - made.length) }, (_, i) => make(made.length + i))

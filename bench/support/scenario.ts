@@ -32,6 +32,8 @@ export interface Target {
   /** What was found, for people; undefined when it was not measured. */
   readonly found: string | undefined
   readonly met: boolean
+  /** How much of what is wanted is reached: 1 and more will do. */
+  readonly reached: number | undefined
 }
 
 export interface Findings {

@@ -14,8 +14,8 @@ import { SECRET } from './stomp.ts'
 
 const METER = import.meta.resolve('./meter.mjs')
 const CARILLON = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
-const RAW_RELAY = fileURLToPath(new URL('../peers/raw-relay.ts', import.meta.url))
-const SOCKET_IO = fileURLToPath(new URL('../peers/socket-io.ts', import.meta.url))
+const RAW_RELAY = fileURLToPath(new URL('../peers/raw-relay.mjs', import.meta.url))
+const SOCKET_IO = fileURLToPath(new URL('../peers/socket-io.mjs', import.meta.url))
 
 /** Limits are there to stop exactly what a benchmark does. */
 const ENVIRONMENT = {
@@ -43,14 +43,14 @@ export function startCarillon(environment: Readonly<Record<string, string>>, pro
   return start([...flags, CARILLON], { ...ENVIRONMENT, ...environment })
 }
 
-/** The smallest relay on ws: see peers/raw-relay.ts. */
+/** The smallest relay on ws: see peers/raw-relay.mjs. */
 export function startRawRelay(): Promise<Measured> {
-  return start(['--import', import.meta.resolve('tsx'), RAW_RELAY], {})
+  return start([RAW_RELAY], {})
 }
 
-/** See peers/socket-io.ts. */
+/** See peers/socket-io.mjs. */
 export function startSocketIo(): Promise<Measured> {
-  return start(['--import', import.meta.resolve('tsx'), SOCKET_IO], { NODE_ENV: 'production' })
+  return start([SOCKET_IO], { NODE_ENV: 'production' })
 }
 
 /** Fulfilled when the process has said where it listens: a line of JSON with a `url`. */

@@ -31,6 +31,7 @@ export function atMostTimes(limit: number, reference: Contender, row: Row): Targ
     wanted: `≤ ${limit.toFixed(2)} × ${NAMES[reference]}`,
     found: found === undefined ? undefined : `${found.toFixed(2)} ×`,
     met: found !== undefined && found <= limit,
+    reached: found === undefined ? undefined : limit / found,
   }
 }
 
@@ -42,16 +43,31 @@ export function timesBetter(factor: number, other: Contender, row: Row): Target 
     wanted: `≥ ${factor} × better than ${NAMES[other]}`,
     found: found === undefined ? undefined : `${found.toFixed(2)} × better`,
     met: found !== undefined && found >= factor,
+    reached: found === undefined ? undefined : found / factor,
   }
 }
 
-/** A number with a bound, as it is. */
-export function bounded(what: string, unit: string, bound: '≤' | '<' | '≥', limit: number, found: number): Target {
+/** Carillon's figure itself is at most so much. `what`: where the row's own words would not say it. */
+export function atMost(limit: number, row: Row, what = row.what): Target {
+  const found = median(row.found.carillon ?? [])
   return {
     what,
-    wanted: `${bound} ${digits(limit)} ${unit}`,
-    found: `${digits(found)} ${unit}`,
-    met: bound === '≥' ? found >= limit : bound === '<' ? found < limit : found <= limit,
+    wanted: `≤ ${digits(limit)} ${row.unit}`,
+    found: `${digits(found)} ${row.unit}`,
+    met: found <= limit,
+    reached: limit / found,
+  }
+}
+
+/** Carillon's figure itself is at least so much. */
+export function atLeast(limit: number, row: Row, what = row.what): Target {
+  const found = median(row.found.carillon ?? [])
+  return {
+    what,
+    wanted: `≥ ${digits(limit)} ${row.unit}`,
+    found: `${digits(found)} ${row.unit}`,
+    met: found >= limit,
+    reached: found / limit,
   }
 }
 

@@ -1,19 +1,19 @@
 /**
  * The reference: the least that a relay on the package ws can do. It forwards each message as it came, by `ws.send`,
  * and parses, checks and remembers nothing. Whatever carries messages through ws costs this much.
+ * JavaScript, because nothing may stand between Node and what is measured.
  *
  * `/pair/<name>`: what one of two says reaches the other. `/fan/out` speaks to everybody at `/fan/in`.
  */
 
-import type { AddressInfo } from 'node:net'
-import { type WebSocket, WebSocketServer } from 'ws'
+import { WebSocketServer } from 'ws'
 
-const waiting = new Map<string, WebSocket>()
-const listeners = new Set<WebSocket>()
+const waiting = new Map()
+const listeners = new Set()
 
 const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false, clientTracking: false })
 
-server.on('connection', (ws, { url = '' }) => {
+server.on('connection', (ws, { url }) => {
   if (url === '/fan/in') {
     listeners.add(ws)
     ws.on('close', () => listeners.delete(ws))
@@ -25,12 +25,11 @@ server.on('connection', (ws, { url = '' }) => {
 })
 
 server.on('listening', () => {
-  const { port } = server.address() as AddressInfo
-  process.stdout.write(`${JSON.stringify({ url: `http://127.0.0.1:${port}` })}\n`)
+  process.stdout.write(`${JSON.stringify({ url: `http://127.0.0.1:${server.address().port}` })}\n`)
 })
 
 /** The first of a name waits for the second. */
-function pair(ws: WebSocket, name: string): void {
+function pair(ws, name) {
   const partner = waiting.get(name)
   if (partner === undefined) {
     waiting.set(name, ws)
@@ -42,6 +41,6 @@ function pair(ws: WebSocket, name: string): void {
   forward(partner, ws)
 }
 
-function forward(from: WebSocket, to: WebSocket): void {
+function forward(from, to) {
   from.on('message', (data, binary) => to.send(data, { binary }))
 }
