@@ -293,7 +293,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
           return
         }
         this.#busy = false
-        this.#welcome(answer.principal, version, heartbeat)
+        this.#welcome(frame, answer.principal, version, heartbeat)
         this.#work()
       })
       .catch((error: unknown) => this.#all.observer.failed?.(error, 'session'))
@@ -315,7 +315,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     return { refused: tooMany(`this user has ${limits.sessionsPerUser} sessions, as many as may be`) }
   }
 
-  #welcome(principal: Principal, version: Version, offer: HeartbeatOffer): void {
+  #welcome({ headers }: ClientFrame, principal: Principal, version: Version, offer: HeartbeatOffer): void {
     const { users, clock, heartbeats, options, observer } = this.#all
     this.#connectTimer()
     const id = randomBytes(16).toString('base64url')
@@ -324,13 +324,13 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     this.#state = { phase: 'connected', session, pulse }
     users.join(session)
     heartbeats.add(pulse)
-    this.write(this.#connectedFrame(session))
+    this.write(this.#connectedFrame(session, headers['resume-id'] !== undefined))
     observer.frameOut?.('CONNECTED', 1)
     if (this.#gone === undefined) observer.connected?.(session)
   }
 
   /** "CONNECTED frames ... will not escape" (STOMP 1.2, "Value Encoding"). What lets a session be resumed will go in here. */
-  #connectedFrame({ id, version, principal }: Connected): string {
+  #connectedFrame({ id, version, principal }: Connected, resumes: boolean): string {
     const { server, heartbeat } = this.#all.options
     const lines: HeaderLine[] = [
       ['version', version],
@@ -339,6 +339,8 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
       ['server', oneLine(server)],
       ['user-name', oneLine(principal.user)],
     ]
+    // Whoever hopes for its old session is told at once that this is a new one
+    if (resumes) lines.push(['resumed', 'false'])
     return encodeFrame('CONNECTED', lines, UNSETTLED)
   }
 
