@@ -67,6 +67,8 @@ export class LiveCall implements IncomingCall {
   #answered = false
   #signalsSent = 0
   #interrupted = false
+  #forgotten: CallError | undefined
+  #peerClosed = false
   #connectedAt: number | undefined
   #endedAt: number | undefined
   #cancelTimer: () => void
@@ -112,6 +114,10 @@ export class LiveCall implements IncomingCall {
 
   get interrupted(): boolean {
     return this.#interrupted
+  }
+
+  get forgotten(): boolean {
+    return this.#forgotten !== undefined
   }
 
   get localStream(): MediaStream | undefined {
@@ -241,8 +247,8 @@ export class LiveCall implements IncomingCall {
 
   heardHangup({ reason }: CallHungUp): void {
     if (reason === 'PEER_LOST' || reason === 'NODE_FAILURE') this.end('lost', 'server')
-    const talking = this.#state === 'connecting' || this.#state === 'connected'
-    this.end(talking && reason !== 'CANCELLED' && reason !== 'CALLER_LOST' ? 'hung-up' : 'cancelled', 'peer')
+    const by = reason === 'ADMIN' || reason === 'MAX_DURATION' ? 'server' : 'peer'
+    this.end(this.#talks && reason !== 'CANCELLED' && reason !== 'CALLER_LOST' ? 'hung-up' : 'cancelled', by)
   }
 
   heardSignal({ type, payload }: Signal): void {
@@ -255,7 +261,16 @@ export class LiveCall implements IncomingCall {
   heardRefusal(refusal: ServerRefusal): void {
     const error = CallError.of(refusal)
     switch (refusal.code) {
+      case CODE.unavailable:
+        // An answer to something that was asked names its destination; this is news: the server is about to restart
+        if (refusal.destination === undefined && this.#talks) this.#forget(error)
+        else this.#events.emit('problem', error)
+        break
       case CODE.notFound:
+        // Of a call that is over it knows how; of this one nothing, for it has restarted: the media need no server
+        if (refusal.status === undefined && this.#state === 'connected') this.#forget(error)
+        else this.end('lost', 'server', error)
+        break
       case CODE.forbidden:
       case CODE.alreadyOver:
         this.end('lost', 'server', error)
@@ -279,6 +294,23 @@ export class LiveCall implements IncomingCall {
     this.#leg?.close()
     this.#line.ended(this)
     this.#change('ended')
+  }
+
+  get #talks(): boolean {
+    return this.#state === 'connecting' || this.#state === 'connected'
+  }
+
+  #forget(error: CallError): void {
+    if (this.#forgotten !== undefined) return
+    this.#forgotten = error
+    if (this.#peerClosed) this.end('hung-up', 'peer')
+    else this.#events.emit('problem', error)
+  }
+
+  /** Nobody but the media says so when the server has forgotten the call; otherwise it says it better. */
+  #closedByPeer(): void {
+    this.#peerClosed = true
+    if (this.#forgotten !== undefined) this.end('hung-up', 'peer')
   }
 
   get #over(): boolean {
@@ -344,6 +376,7 @@ export class LiveCall implements IncomingCall {
       problem: (error) => {
         if (!this.#over) this.#events.emit('problem', error)
       },
+      peerClosed: () => this.#closedByPeer(),
       lost: () => {
         const error = new CallError('negotiation', 'the media path broke and could not be repaired')
         this.#fail(error, this.#connectedAt === undefined ? 'failed' : 'lost')
@@ -353,6 +386,11 @@ export class LiveCall implements IncomingCall {
 
   #signal(signal: Description | Candidate): void {
     if (this.#over) return
+    if (this.#forgotten) {
+      // Whatever shall be changed by this offer: the person is told that it cannot
+      if (signal.type === 'OFFER' && !this.#interrupted) this.#events.emit('problem', this.#forgotten)
+      return
+    }
     const early = !this.#answered && this.direction === 'outgoing'
     if (early && this.#signalsSent >= MOST_SIGNALS_BEFORE_ANSWER) this.#held.push(signal)
     else this.#post(signal)

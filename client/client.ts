@@ -43,6 +43,7 @@ const CREDENTIALS_MS = 5_000
 /** On glare the other's call rings here, or will in a moment. */
 const GLARE_MS = 3_000
 const LONGEST_RING_MS = 120_000
+const OVER: ReadonlySet<number> = new Set([CODE.notFound, CODE.handledElsewhere, CODE.alreadyOver])
 
 export class CallClient {
   readonly #events = new Emitter<ClientEvents>()
@@ -295,7 +296,8 @@ export class CallClient {
   #refused(refusal: ServerRefusal): void {
     const call = this.#calls.get(refusal.callId ?? '')
     if (call) call.heardRefusal(refusal)
-    else this.#events.emit('error', CallError.of(refusal))
+    // About a call that is over here, too: our hang-up has crossed its end, or the server has restarted since
+    else if (refusal.callId === undefined || !OVER.has(refusal.code)) this.#events.emit('error', CallError.of(refusal))
   }
 
   #endAll(cause: CallError | undefined): void {

@@ -30,6 +30,8 @@ export interface MediaLegOptions extends MediaSources {
   interrupted(on: boolean): void
   changed(): void
   problem(error: CallError): void
+  /** The other side has closed its media, which it says by the media path itself. */
+  peerClosed(): void
   /** No path to the other side was found, also not by restarts. */
   lost(): void
 }
@@ -50,6 +52,7 @@ export class MediaLeg {
   #connection: RTCPeerConnection | undefined
   #negotiation: Negotiation | undefined
   readonly #early: (Description | Candidate)[] = []
+  #transport: RTCDtlsTransport | undefined
   #wantsVideo: boolean
   #closed = false
   #added = false
@@ -207,8 +210,21 @@ export class MediaLeg {
 
   #observe(state: RTCPeerConnectionState): void {
     if (this.#closed) return
-    if (state === 'connected') this.#options.connected()
+    if (state === 'connected') {
+      this.#watchTransport()
+      this.#options.connected()
+    }
     this.#recovery.observe(state)
+  }
+
+  /** With max-bundle all media share one: its close_notify (RFC 8446 section 6.1) says that the other side is gone. */
+  #watchTransport(): void {
+    const transport = this.#connection?.getSenders()[0]?.transport
+    if (!transport || transport === this.#transport) return
+    this.#transport = transport
+    transport.addEventListener('statechange', () => {
+      if (transport.state === 'closed' && !this.#closed) this.#options.peerClosed()
+    })
   }
 
   async #restart(): Promise<void> {

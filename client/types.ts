@@ -147,6 +147,11 @@ export interface Call {
   /** A picture comes from the other side. */
   readonly remoteVideo: boolean
   readonly interrupted: boolean
+  /**
+   * The server has restarted and knows nothing of this call any more: it goes on from device to device, but cannot be
+   * changed or repaired. The event `problem` tells when that happens.
+   */
+  readonly forgotten: boolean
   /** For getStats and the curious. */
   readonly peerConnection: RTCPeerConnection | undefined
   on<K extends keyof CallEvents>(kind: K, listener: (event: CallEvents[K]) => void): () => void

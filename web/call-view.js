@@ -57,7 +57,10 @@ export class CallView {
       call.on('state', () => this.#draw()),
       call.on('media', () => this.#draw()),
       call.on('interrupted', () => this.#draw()),
-      call.on('problem', (error) => this.#say(problem(error, call))),
+      call.on('problem', (error) => {
+        this.#say(problem(error, call))
+        this.#draw()
+      }),
       () => clearInterval(timer),
       () => clearInterval(path),
     ]

@@ -22,7 +22,7 @@ export function callStatus(call) {
     case 'connecting':
       return 'Connecting…'
     case 'connected':
-      return 'Connected'
+      return call.forgotten ? 'Connected, without the server' : 'Connected'
     default:
       return outcome(call)
   }
@@ -48,6 +48,7 @@ export function outcome(call) {
     case 'unreachable':
       return `${name} is not reachable now`
     case 'cancelled':
+      if (outgoing && call.endedBy === 'server') return 'The server has ended the call. Please try again in a moment.'
       return outgoing ? 'Call cancelled' : `Missed call from ${name}`
     case 'answered-elsewhere':
       return 'Answered on another device'
@@ -55,6 +56,7 @@ export function outcome(call) {
       return 'Declined on another device'
     case 'hung-up': {
       const length = call.elapsed >= 1000 ? ` after ${duration(call.elapsed)}` : ''
+      if (call.endedBy === 'server') return `The server has ended the call${length}`
       return call.endedBy === 'me' ? `You hung up${length}` : `${name} hung up${length}`
     }
     case 'lost':
@@ -110,6 +112,11 @@ export function problem(error, call) {
     case 'media-in-use':
       return `Another program uses the ${missing}. ${so}`
     default:
-      return fault(error)
+      return call.forgotten ? forgotten(call) : fault(error)
   }
+}
+
+/** @param {import('../client/types.ts').Call} call */
+function forgotten({ peer }) {
+  return `The server has restarted. You and ${peer.name} can go on talking; to change something, hang up and call again.`
 }

@@ -79,6 +79,7 @@ describe('an outgoing call', () => {
     ['answered busy by the last device', HEARS.response, { type: 'REJECT', reason: 'BUSY' }, 'busy'],
     ['not answered in time', HEARS.timeout, {}, 'no-answer'],
     ['ended because its caller was lost', HEARS.hangup, { reason: 'CALLER_LOST' }, 'cancelled'],
+    ['ended because the server restarts', HEARS.hangup, { reason: 'ADMIN' }, 'cancelled'],
   ])('that is %s says so', async (_name, destination, body, reason) => {
     const { call, client, tells } = await outgoing()
     await tells(destination, { callId: call.id, ...body })
@@ -319,13 +320,71 @@ describe('in a call', () => {
   })
 
   test.each([
-    ['does not know the call any more', 404, 'lost'],
+    ['says that it is over', CODE.notFound, 'lost'],
     ['knows it on another device', CODE.handledElsewhere, 'answered-elsewhere'],
   ])('a server that %s ends it here', async (_name, code, reason) => {
     const { call, tells } = await outgoing()
     await tells(HEARS.response, { callId: call.id, type: 'ACCEPT' })
-    await tells(HEARS.errors, { code, message: 'x', callId: call.id })
+    await tells(HEARS.errors, { code, message: 'x', callId: call.id, status: 'COMPLETED' })
     expect([call.state, call.endReason]).toEqual(['ended', reason])
+  })
+
+  const RESTARTS = { code: CODE.unavailable, message: 'the server restarts and forgets this call', retryAfter: 5 }
+  const problemsOf = (call: Call) => {
+    const problems: unknown[] = []
+    call.on('problem', ({ code }) => problems.push(code))
+    return problems
+  }
+
+  test.each([
+    ['that is about to restart', RESTARTS],
+    ['that has restarted and does not know it', { code: CODE.notFound, message: 'no such call' }],
+  ])('a server %s leaves it alone, and the person is told once', async (_name, refusal) => {
+    const { call, tells, sent } = await outgoing()
+    const problems = problemsOf(call)
+    await tells(HEARS.response, { callId: call.id, type: 'ACCEPT' })
+    await tells(HEARS.errors, { ...refusal, callId: call.id })
+    await tells(HEARS.errors, { ...refusal, callId: call.id })
+    expect([call.state, call.forgotten, problems]).toEqual(['connected', true, [refusal.code]])
+    call.signal('ICE_CANDIDATE', { candidate: '', sdpMid: '0', sdpMLineIndex: 0 })
+    call.signal('OFFER', 'to change something')
+    expect([sent('/app/rtc/signaling'), problems]).toEqual([[], [refusal.code, refusal.code]])
+  })
+
+  test('goes on while the server restarts, and a hang-up afterwards is no error', async () => {
+    const { call, clock, client, server, tells } = await outgoing()
+    const errors: unknown[] = []
+    client.on('error', (error) => errors.push(error))
+    await tells(HEARS.response, { callId: call.id, type: 'ACCEPT' })
+    await tells(HEARS.errors, { ...RESTARTS, callId: call.id })
+    server.unreachable = true
+    server.socket.breaks(1012, 'server restarts')
+    await clock.advance(3_000)
+    expect([client.state, call.state]).toEqual(['reconnecting', 'connected'])
+    server.unreachable = false
+    await clock.advance(15_000)
+    expect([client.state, call.state]).toEqual(['online', 'connected'])
+    call.hangUp()
+    await tells(HEARS.errors, { code: 404, message: 'no such call', callId: call.id, destination: '/app/call/hangup' })
+    expect([fate(call), errors]).toEqual([['ended', 'hung-up', 'me'], []])
+  })
+
+  test('that was being joined when the server forgot it is lost', async () => {
+    const { call, tells, server } = await incoming()
+    server.receipts = false
+    const accepted = expect(call.accept()).rejects.toMatchObject({ code: 404 })
+    await settled()
+    await tells(HEARS.errors, { code: 404, message: 'no such call', callId: call.id }, { 'receipt-id': 'r-2' })
+    await accepted
+    expect(fate(call)).toEqual(['ended', 'cancelled', 'peer'])
+  })
+
+  test('a passing 503 to something that was asked is a problem, and the call is not forgotten', async () => {
+    const { call, tells } = await outgoing()
+    const problems = problemsOf(call)
+    await tells(HEARS.response, { callId: call.id, type: 'ACCEPT' })
+    await tells(HEARS.errors, { ...RESTARTS, callId: call.id, destination: '/app/rtc/signaling' })
+    expect([call.state, call.forgotten, problems]).toEqual(['connected', false, [503]])
   })
 
   test('another refusal is a problem and not the end', async () => {

@@ -42,6 +42,15 @@ const becomes = (call: Call, wanted: Call['state']) =>
     call.on('state', ({ state }) => state === wanted && done())
   })
 
+const reaches = (client: CallClient, wanted: CallClient['state']) =>
+  new Promise<void>((done) => {
+    const off = client.on('state', ({ state }) => {
+      if (state !== wanted) return
+      off()
+      done()
+    })
+  })
+
 test('a bot calls a person with two devices, one answers, both sides signal, one hangs up', async () => {
   const [alice, phone, laptop] = [await arrives('alice'), await arrives('bob'), await arrives('bob')]
   const [onPhone, onLaptop] = [rings(phone), rings(laptop)]
@@ -99,4 +108,38 @@ test('a refusal of the server comes with its code and its words', async () => {
 
 test('a token of somebody else is refused as such', async () => {
   await expect(arrives('alice', () => tokenFor('bob'))).rejects.toMatchObject({ name: 'TokenRefusedError', code: 401 })
+})
+
+test('a call outlives its server: both are told, go on, come back to the next one, and hang up without an error', async () => {
+  const [alice, bob] = [await arrives('alice'), await arrives('bob')]
+  const first = world as World
+  const ringing = rings(bob)
+  const call = await alice.call('bob', { type: 'AUDIO' })
+  const answered = await ringing
+  await answered.accept()
+  await becomes(call, 'connected')
+  const told = [call, answered].map((one) => new Promise((tell) => one.on('problem', ({ code }) => tell(code))))
+  const errors: unknown[] = []
+  for (const client of [alice, bob]) client.on('error', (error) => errors.push(error))
+
+  const away = [alice, bob].map((client) => reaches(client, 'reconnecting'))
+  await first.closes()
+  expect(await Promise.all(told)).toEqual([503, 503])
+  await Promise.all(away)
+  expect([call.state, call.forgotten, answered.state, answered.forgotten]).toEqual([
+    'connected',
+    true,
+    'connected',
+    true,
+  ])
+
+  const back = [alice, bob].map((client) => reaches(client, 'online'))
+  world = await opens({ PORT: new URL(first.url).port })
+  await Promise.all(back)
+  call.hangUp()
+  answered.hangUp()
+  await alice.watch(['bob'])
+  await bob.watch(['alice'])
+  expect([call.endReason, answered.endReason, errors]).toEqual(['hung-up', 'hung-up', []])
+  expect(await alice.call('bob')).toMatchObject({ state: 'ringing' })
 })

@@ -26,16 +26,16 @@ export function answerAfterTheEnd(
   if (!('actor' in command)) return unchanged
   const { actor } = command
   if (!isParty(call, actor.user)) return refused(notAParty(call))
+  const facts = { callId: call.callId, status: call.status, ...(call.reason ? { reason: call.reason } : {}) }
   if (command.verb === 'signal') {
     const late = now >= (call.endedAt ?? now) + timers.lateSignalMs
-    return late ? refused(refuse('notFound', 'callId: this call is over', { callId: call.callId })) : unchanged
+    return late ? refused(refuse('notFound', 'callId: this call is over', facts)) : unchanged
   }
   const closing = closingFrame(call, actor)
   if (command.verb === 'reject' || command.verb === 'hangup') {
     return { outcome: accepted, effects: closing }
   }
   const wentOn = actor.user === call.callee && call.winner && !speaksFor(call.winner, actor)
-  const facts = { callId: call.callId, status: call.status, ...(call.reason ? { reason: call.reason } : {}) }
   const refusal = wentOn
     ? refuse('handledElsewhere', 'answered on another device', facts)
     : refuse('alreadyOver', `the call is over (${call.status})`, facts)
