@@ -58,16 +58,13 @@ test('one can be called without camera and microphone, and is told what is missi
   await b.press('accept')
   await Promise.all([a.stage('connected'), b.stage('connected')])
   await b.decodes(10)
-  await b.page
-    .locator('#problem')
-    .filter({ hasText: /may not use the camera and microphone/ })
-    .waitFor()
+  await b.complains(/may not use the camera and microphone/)
   await b.page.locator('#mute').filter({ hasText: 'No microphone' }).waitFor()
   await b.shot('camera-refused')
   await strict.close()
 })
 
-test('a call outlives the loss of the server for a moment: the page says so and comes back by itself', async () => {
+test('a call outlives its server: the page says what has happened, comes back by itself, and hangs up as ever', async () => {
   const port = String(await freeTcpPort())
   const env = { PORT: port, AUTH_JWT_SECRET: SECRET }
   const first = await startServer(env)
@@ -78,9 +75,16 @@ test('a call outlives the loss of the server for a moment: the page says so and 
   await first.stop()
   await a.connection('reconnecting')
   await a.shot('reconnecting')
-  await a.decodes(20)
+  await Promise.all([a.complains(/server has restarted/), b.complains(/server has restarted/)])
+  await Promise.all([a.decodes(20), b.decodes(20)])
   const second = await startServer(env)
   await Promise.all([a.connection('online'), b.connection('online')])
+  await Promise.all([a.says('Connected, without the server'), b.says('Connected, without the server')])
+  await a.shot('forgotten')
+  await a.decodes(20)
+  await a.press('hang-up')
+  await Promise.all([a.tells('You hung up'), b.tells('alice4 hung up')])
+  await connect(b, a, 'alice4')
   await second.stop()
 })
 

@@ -104,6 +104,11 @@ export class Phone {
     await this.page.locator('#call-status').filter({ hasText: text }).waitFor()
   }
 
+  /** Waits until the page says that something is wrong with the call. */
+  async complains(text: string | RegExp): Promise<void> {
+    await this.page.locator('#problem').filter({ hasText: text }).waitFor()
+  }
+
   /** Waits until the outcome of a call reads so. */
   async tells(text: string | RegExp): Promise<void> {
     await this.page.locator('#outcome-text').filter({ hasText: text }).waitFor()
