@@ -23,6 +23,14 @@ describe('a session over a WebSocket', () => {
     await alice.close()
   })
 
+  test('a client that hopes for its old session is told that this is a new one; others are told nothing', async () => {
+    const resumes = await stompPeer(server.url, { token: 'alice' })
+    expect((await resumes.connect({ 'resume-id': 'an old one', 'last-seq': '7' })).headers.resumed).toBe('false')
+    const plain = await stompPeer(server.url, { token: 'alice' })
+    expect((await plain.connect()).headers).not.toHaveProperty('resumed')
+    await Promise.all([resumes.close(), plain.close()])
+  })
+
   test('what a handler tells the session comes as a MESSAGE on its subscription, body untouched', async () => {
     const alice = await stompPeer(server.url, { token: 'alice' })
     const connected = await alice.connect()
