@@ -39,6 +39,7 @@ export class TokenBucket {
   }
 
   #fill(now: number): void {
+    if (now === this.#at) return
     const elapsed = Math.max(0, now - this.#at)
     this.#tokens = Math.min(this.#rate.burst, this.#tokens + (elapsed * this.#rate.perSecond) / 1000)
     this.#at = now

@@ -25,7 +25,7 @@ export function parseBody<S extends z.ZodType>(schema: S, body: Uint8Array): Out
   if (body.length > 0) {
     try {
       const text = utf8.decode(body)
-      json = text.trim() === '' ? {} : (JSON.parse(text) ?? {})
+      json = isBlank(text) ? {} : (JSON.parse(text) ?? {})
     } catch (error) {
       return refuse('badRequest', `body: is not JSON in UTF-8 (${(error as Error).message.slice(0, 120)})`)
     }
@@ -33,5 +33,8 @@ export function parseBody<S extends z.ZodType>(schema: S, body: Uint8Array): Out
   const checked = schema.safeParse(json)
   return checked.success ? { ok: true, data: checked.data } : refuse('badRequest', explain(checked.error))
 }
+
+/** Looks at the first character, mostly: a body may be long. */
+const isBlank = (text: string): boolean => !/\S/.test(text)
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })

@@ -80,7 +80,7 @@ describe('lines', () => {
     const note = (what: string) => () => void done.push(what)
     const begun = lines.run('a', () => first.promise.then(note('first')))
     const behind = [lines.run('a', note('second')), lines.run('a', note('third'))]
-    lines.run('b', note('other'))
+    void lines.run('b', note('other'))
     expect(done).toEqual(['other'])
     first.reject(new Error('lost'))
     await expect(begun).rejects.toThrow('lost')
@@ -93,7 +93,7 @@ describe('lines', () => {
     const lines = new Lines()
     const done: string[] = []
     let inner: Awaitable<unknown>
-    lines.run('a', () => {
+    void lines.run('a', () => {
       inner = lines.run('a', () => done.push('inner'))
       done.push('outer')
     })

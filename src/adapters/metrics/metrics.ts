@@ -4,10 +4,11 @@
  */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { BrokerCounts, BrokerObserver } from '../../../broker/index.ts'
+import type { BrokerCounts, BrokerObserver, ClientCommand, ServerCommand } from '../../../broker/index.ts'
 import type { Call, CallStatus } from '../../calls/types.ts'
 import type { Events } from '../../events.ts'
 import type { RelayHealth } from '../../ports.ts'
+import { tally } from './tally.ts'
 
 export interface MetricsSources {
   /** Of the broker, now. */
@@ -106,16 +107,18 @@ function brokerObserver(registry: Registry): Metrics['observer'] {
     new Counter({ name: `carillon_${name}`, help, labelNames, registers: [registry] })
   const connected = counter('sessions_connected_total', 'CONNECTED sessions, by STOMP version.', 'version', 'transport')
   const disconnected = counter('sessions_disconnected_total', 'Sessions that have ended.')
-  const framesIn = counter('frames_in_total', 'STOMP frames of clients.', 'command')
-  const framesOut = counter('frames_out_total', 'STOMP frames to clients.', 'command')
+  const perFrame = (name: string, help: string) =>
+    tally<ClientCommand | ServerCommand>(registry, { name: `carillon_${name}`, help, label: 'command' })
+  const framesIn = perFrame('frames_in_total', 'STOMP frames of clients.')
+  const framesOut = perFrame('frames_out_total', 'STOMP frames to clients.')
   const expelled = counter('expelled_total', 'Connections closed against their will.', 'cause')
   const dropped = counter('queue_dropped_total', 'Messages of open queues given up after NACK.')
   const failed = counter('faults_total', 'Bugs that a handler or observer has met; the log has them.')
   return {
     connected: ({ version, peer }) => connected.inc({ version, transport: peer.transport }),
     disconnected: () => disconnected.inc(),
-    frameIn: (command) => framesIn.inc({ command }),
-    frameOut: (command, count) => framesOut.inc({ command }, count),
+    frameIn: (command) => framesIn(command, 1),
+    frameOut: framesOut,
     expelled: (cause) => expelled.inc({ cause }),
     dropped: () => dropped.inc(),
     failed: () => failed.inc(),
