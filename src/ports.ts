@@ -51,6 +51,8 @@ export interface CallWrite {
 export interface CallStore {
   /** A copy nobody else changes; `version` is what {@link commit} compares. */
   load(callId: CallId): Awaitable<Call | undefined>
+  /** The same, where the store knows the call without asking anybody; undefined: ask with {@link load}. */
+  atHand?(callId: CallId): Call | undefined
   /** The call that holds this user's slot. */
   current(user: UserId): Awaitable<Call | undefined>
   /**

@@ -9,6 +9,11 @@ export class Lines {
   /** What waits behind the work that is being done. A key is here only while there is some. */
   readonly #waiting = new Map<string, (() => void)[]>()
 
+  /** Whether work for this key is being done, so that more would have to wait. */
+  busy(key: string): boolean {
+    return this.#waiting.has(key)
+  }
+
   /** Fulfilled, or rejected, as the work is. */
   run<T>(key: string, work: () => Awaitable<T>): Awaitable<T> {
     const line = this.#waiting.get(key)

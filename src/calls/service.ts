@@ -85,7 +85,8 @@ export class CallService {
 
   /** Carries a signalling frame to the other party's bound device, its octets untouched. */
   signal(actor: Actor, { callId }: Pick<Signal, 'callId'>, frame: SignalFrame): Awaitable<Outcome<unknown>> {
-    return this.#perform(callId, { verb: 'signal', actor, signal: frame })
+    const command: CallCommand = { verb: 'signal', actor, signal: frame }
+    return this.#withoutChange(callId, command) ?? this.#perform(callId, command)
   }
 
   /** A device of the user subscribes to `call/request`: a call that waits for the user rings there too. */
@@ -156,6 +157,21 @@ export class CallService {
 
   #perform(callId: CallId, command: CallCommand): Awaitable<Outcome<unknown>> {
     return this.#lines.run(callId, () => perform(this.#attempt(callId, command)))
+  }
+
+  /**
+   * The short way of most signalling frames: nothing is committed, and nobody is waited for. Undefined when this one
+   * must take the long way; then nothing was done.
+   */
+  #withoutChange(callId: CallId, command: CallCommand): Outcome<unknown> | undefined {
+    if (this.#lines.busy(callId)) return undefined
+    const { store, clock, timers } = this.#options
+    const call = store.atHand?.(callId)
+    if (call === undefined) return undefined
+    const { outcome, effects, write, others, forget } = decide({ callId, call }, command, clock.now(), timers)
+    if (write !== undefined || others !== undefined || forget || !effects.every(isRelay)) return undefined
+    for (const { to, from, signal } of effects) this.#relay(to, from, signal)
+    return outcome
   }
 
   /** A command for the user's one live call, if there is one. */
@@ -276,6 +292,8 @@ export class CallService {
     if (next !== undefined) this.#wake(next)
   }
 }
+
+const isRelay = (effect: Effect): effect is Extract<Effect, { kind: 'relay' }> => effect.kind === 'relay'
 
 /** For those to whom the answer says nothing. */
 function quietly(done: Awaitable<unknown>): Awaitable<void> {

@@ -54,6 +54,13 @@ export function callStoreContract(name: string, open: () => Promise<CallStore>):
       expect(await store.load('c2')).toBeUndefined()
     })
 
+    test('has at hand, if anything, what it would load', async () => {
+      expect(store.atHand?.('c1')).toBeUndefined()
+      await create(ringing('c1', 'alice', 'bob'))
+      const atHand = store.atHand?.('c1')
+      if (atHand !== undefined) expect(atHand).toEqual(await store.load('c1'))
+    })
+
     test('names the calls that have not ended, each once', async () => {
       expect(await store.live()).toEqual([])
       await create(ringing('c1', 'alice', 'bob'))

@@ -26,6 +26,10 @@ export class MemoryCallStore implements CallStore {
     return this.#calls.get(callId)
   }
 
+  atHand(callId: CallId): Call | undefined {
+    return this.#calls.get(callId)
+  }
+
   current(user: UserId): Call | undefined {
     const callId = this.#slots.get(user)
     return callId === undefined ? undefined : this.#calls.get(callId)
