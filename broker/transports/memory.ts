@@ -43,6 +43,8 @@ class MemoryConnection implements Connection {
   #stalled = false
   #paused = false
   #open = true
+  /** Closed by the broker, while what was written is not taken yet. */
+  #closing: { readonly code: number; readonly reason: string } | undefined
 
   constructor(peer: Peer) {
     this.peer = {
@@ -56,6 +58,7 @@ class MemoryConnection implements Connection {
         this.#stalled = false
         this.#flush()
         this.handler.drained()
+        this.#endIfTaken()
       },
       pong: () => queueMicrotask(() => this.#open && this.handler.alive()),
       onData: () => {},
@@ -77,8 +80,9 @@ class MemoryConnection implements Connection {
 
   close(code: number, reason: string): void {
     queueMicrotask(() => {
+      this.#closing = { code, reason }
       this.#flush()
-      if (!this.#stalled) this.#end(code, reason)
+      this.#endIfTaken()
     })
   }
 
@@ -112,6 +116,10 @@ class MemoryConnection implements Connection {
   #flush(): void {
     if (this.#stalled) return
     for (const data of this.#out.splice(0)) this.peer.onData(data)
+  }
+
+  #endIfTaken(): void {
+    if (this.#closing && !this.#stalled) this.#end(this.#closing.code, this.#closing.reason)
   }
 
   #end(code: number, reason: string): void {

@@ -1,0 +1,148 @@
+/**
+ * The whole broker with calls, presence and credentials behind it, without sockets, with the clock in the hand and
+ * limits so small that random peers meet all of them. Whatever must never happen is kept in `faults`.
+ */
+
+import { type Broker, createBroker } from '../../broker/index.ts'
+import type { Admission, BrokerLimits, ConnectAttempt } from '../../broker/types.ts'
+import { MemoryCallStore } from '../../src/adapters/memory/call-store.ts'
+import { CALL_QUEUES, callHandlers } from '../../src/calls/destinations.ts'
+import { CallService, RINGS_ON, SIGNALS_ON } from '../../src/calls/service.ts'
+import { Events } from '../../src/events.ts'
+import type { Devices } from '../../src/ports.ts'
+import { presenceAudience, presenceHandlers, STATUS_TOPIC } from '../../src/presence/destinations.ts'
+import { PresenceService } from '../../src/presence/service.ts'
+import { TURN_QUEUE, turnHandlers } from '../../src/turn/destinations.ts'
+import { TurnService } from '../../src/turn/service.ts'
+import { TestClock } from '../support/clock.ts'
+import { LIMITS } from '../support/stomp-server.ts'
+
+const SMALL: BrokerLimits = {
+  ...LIMITS,
+  frameBytes: 4096,
+  frameBytesBeforeLogin: 1024,
+  headers: 16,
+  headerBytes: 512,
+  subscriptionsPerSession: 16,
+  sessionsPerUser: 3,
+  queuedBytes: 8192,
+  bufferedBytes: 16_384,
+  transactions: 2,
+  transactionFrames: 8,
+  unacknowledged: 2,
+  queueMessages: 4,
+  queueBytes: 2048,
+  queues: 2,
+  sessionRate: { perSecond: 20, burst: 40 },
+  userRate: { perSecond: 20, burst: 60 },
+}
+
+/** Longer than any timer of this world. */
+const ALL_TIMERS_MS = 20 * 60_000
+
+export const QUEUES = [...CALL_QUEUES, TURN_QUEUE, '/user/queue/errors'] as const
+export const OPEN_QUEUES = ['/queue/open.a', '/queue/open.b'] as const
+export const OPEN_TOPICS = ['/topic/open.a', '/topic/open.b'] as const
+
+export class World {
+  readonly clock = new TestClock()
+  readonly broker: Broker
+  readonly calls: CallService
+  readonly presence: PresenceService
+  readonly turn: TurnService
+  /** Bugs that the broker or a service noticed, and promises that nobody looked after. */
+  readonly faults: string[] = []
+  readonly #store = new MemoryCallStore()
+
+  constructor() {
+    const { clock } = this
+    const bug = (error: unknown, where: string) => void this.faults.push(`${where}: ${told(error)}`)
+    const report = (error: unknown) => bug(error, 'reported')
+    const events = new Events(report)
+    const devices: Devices = {
+      listening: (user, destination) => this.broker.listening(user, destination),
+      tell: (device, destination, message) => this.broker.tell(device, destination, message),
+      connected: (user) => this.broker.sessions(user).map(({ id }) => id),
+    }
+    const timers = {
+      callerGraceMs: 3000,
+      graceMs: 5000,
+      httpLegMs: 10_000,
+      longestCallMs: 60_000,
+      tombstoneMs: 20_000,
+      lateSignalMs: 1000,
+    }
+    this.calls = new CallService({
+      store: this.#store,
+      devices,
+      clock,
+      events,
+      timers,
+      ringMs: 10_000,
+      offline: 'wait',
+      report,
+    })
+    const audience = presenceAudience({
+      tell: (session, destination, message) => this.broker.tell(session, destination, message),
+      publish: (topic, message) => this.broker.publish(topic, message),
+    })
+    this.presence = new PresenceService({ clock, events, audience, scope: 'all', batchMs: 250, offlineMs: 5000 })
+    this.turn = new TurnService({ secret: 'secret', ttlSeconds: 60, clock, stun: ['stun:s'], turn: ['turn:t'] })
+    this.broker = createBroker({
+      clock,
+      server: 'carillon/fuzz',
+      heartbeat: { sends: 4000, wants: 4000 },
+      limits: SMALL,
+      authenticate: admit,
+      destinations: {
+        handlers: {
+          ...callHandlers(this.calls, devices),
+          ...presenceHandlers(this.presence, { tell: devices.tell }),
+          ...turnHandlers(this.turn, { tell: devices.tell }),
+        },
+        user: QUEUES,
+        topics: [STATUS_TOPIC],
+        // Queues by name: what waits in one is let out before the world is looked at
+        open: ['/topic/open.*', ...OPEN_QUEUES],
+      },
+      observer: {
+        connected: ({ principal, id }) => this.presence.arrived(principal.user, id),
+        disconnected: ({ principal, id }) => {
+          this.presence.left(principal.user, id)
+          this.calls.lost(principal.user, id).catch(report)
+        },
+        subscribed: ({ id, principal }, destination) => {
+          if (destination === RINGS_ON) return this.calls.appeared(principal.user, id)
+          if (destination === SIGNALS_ON) return this.calls.listens(principal.user, id)
+          return undefined
+        },
+        failed: (error, where) => error instanceof Deliberate || bug(error, where),
+      },
+    })
+  }
+
+  /** What is left when everybody has gone and every timer has run: nothing, or words that say what. */
+  async remains(): Promise<string[]> {
+    await this.clock.advance(ALL_TIMERS_MS)
+    const counts = Object.entries(this.broker.counts()).filter(([, count]) => count !== 0)
+    const left = counts.map(([what, count]) => `${count} ${what} are left`)
+    if (this.clock.waiting > 0) left.push(`${this.clock.waiting} timers are left`)
+    if ((await this.#store.nextDue()) !== undefined) left.push('calls are left')
+    return left
+  }
+}
+
+/** A user is whoever `ide` names. */
+async function admit({ headers }: ConnectAttempt): Promise<Admission> {
+  const user = headers.ide
+  if (!user) return { refused: { code: 401, message: 'ide: no valid token' } }
+  if (user === 'broken') throw new Deliberate()
+  return { principal: { user, token: `fingerprint of ${user}` } }
+}
+
+/** Thrown on purpose, to see that an authentication that breaks is survived. */
+class Deliberate extends Error {}
+
+function told(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
