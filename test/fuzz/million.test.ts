@@ -1,4 +1,4 @@
-/** A million cases, in two processes at a time; test/fuzz/README.md says what a case is. */
+/** A million cases, by two processes at a time; docs/decisions/0009 says what a case is. */
 
 import { afterAll, expect, test } from '@jest/globals'
 import { Player } from './players.ts'

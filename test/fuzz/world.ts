@@ -52,6 +52,8 @@ export class World {
   readonly turn: TurnService
   /** Bugs that the broker or a service noticed, and promises that nobody looked after. */
   readonly faults: string[] = []
+  /** How many frames were refused, and connections ended, by the broker. */
+  refusals = 0
   readonly #store = new MemoryCallStore()
 
   constructor() {
@@ -116,6 +118,8 @@ export class World {
           if (destination === SIGNALS_ON) return this.calls.listens(principal.user, id)
           return undefined
         },
+        refused: () => void this.refusals++,
+        expelled: () => void this.refusals++,
         failed: (error, where) => error instanceof Deliberate || bug(error, where),
       },
     })
