@@ -42,7 +42,7 @@ export class Party {
 
   /** `trusted`: may hear the secret, and keeps its messages. */
   constructor(broker: Broker, { trusted = false, tag = '' }: { trusted?: boolean; tag?: string }) {
-    const { connection, peer } = memoryPair()
+    const { connection, peer } = memoryPair({ address: `address ${tag}` })
     this.#tag = tag
     this.#trusted = trusted
     this.end = peer

@@ -3,13 +3,13 @@
  * limits so small that random peers meet all of them. Whatever must never happen is kept in `faults`.
  */
 
-import { type Broker, createBroker } from '../../broker/index.ts'
-import type { Admission, BrokerLimits, ConnectAttempt } from '../../broker/types.ts'
+import { type Broker, createBroker, createLoginGuard } from '../../broker/index.ts'
+import type { Admission, BrokerLimits, ConnectAttempt, LoginGuard } from '../../broker/types.ts'
 import { MemoryCallStore } from '../../src/adapters/memory/call-store.ts'
 import { CALL_QUEUES, callHandlers } from '../../src/calls/destinations.ts'
 import { CallService, RINGS_ON, SIGNALS_ON } from '../../src/calls/service.ts'
 import { Events } from '../../src/events.ts'
-import type { Devices } from '../../src/ports.ts'
+import type { Awaitable, Devices } from '../../src/ports.ts'
 import { presenceAudience, presenceHandlers, STATUS_TOPIC } from '../../src/presence/destinations.ts'
 import { PresenceService } from '../../src/presence/service.ts'
 import { TURN_QUEUE, turnHandlers } from '../../src/turn/destinations.ts'
@@ -50,6 +50,7 @@ export class World {
   readonly calls: CallService
   readonly presence: PresenceService
   readonly turn: TurnService
+  readonly logins: LoginGuard
   /** Bugs that the broker or a service noticed, and promises that nobody looked after. */
   readonly faults: string[] = []
   /** How many frames were refused, and connections ended, by the broker. */
@@ -60,6 +61,9 @@ export class World {
     const { clock } = this
     const bug = (error: unknown, where: string) => void this.faults.push(`${where}: ${told(error)}`)
     const report = (error: unknown) => bug(error, 'reported')
+    const inBackground = (work: () => Awaitable<void>): void => {
+      new Promise<void>((resolve) => resolve(work())).catch(report)
+    }
     const events = new Events(report)
     const devices: Devices = {
       listening: (user, destination) => this.broker.listening(user, destination),
@@ -90,8 +94,10 @@ export class World {
     })
     this.presence = new PresenceService({ clock, events, audience, scope: 'all', batchMs: 250, offlineMs: 5000 })
     this.turn = new TurnService({ secret: 'secret', ttlSeconds: 60, clock, stun: ['stun:s'], turn: ['turn:t'] })
+    this.logins = createLoginGuard({ clock, rate: { perSecond: 1, burst: 2 }, limited: () => undefined })
     this.broker = createBroker({
       clock,
+      logins: this.logins,
       server: 'carillon/fuzz',
       heartbeat: { sends: 4000, wants: 4000 },
       limits: SMALL,
@@ -111,7 +117,7 @@ export class World {
         connected: ({ principal, id }) => this.presence.arrived(principal.user, id),
         disconnected: ({ principal, id }) => {
           this.presence.left(principal.user, id)
-          this.calls.lost(principal.user, id).catch(report)
+          inBackground(() => this.calls.lost(principal.user, id, principal.token))
         },
         subscribed: ({ id, principal }, destination) => {
           if (destination === RINGS_ON) return this.calls.appeared(principal.user, id)
