@@ -16,7 +16,11 @@ interface Rule {
   readonly why: string
 }
 
-const DOMAIN_CORE = [/^src\/(ports|errors|events|steps|validation|handlers)\.ts$/, /^broker\/index\.ts$/, /^zod$/]
+const DOMAIN_CORE = [
+  /^src\/(ports|errors|events|steps|validation|handlers|deadlines|schedule)\.ts$/,
+  /^broker\/index\.ts$/,
+  /^zod$/,
+]
 
 const RULES: readonly Rule[] = [
   {
@@ -49,6 +53,11 @@ const RULES: readonly Rule[] = [
     why: 'the domain sees the face of the broker and its own ports',
   },
   {
+    files: /^src\/credentials\//,
+    may: [/^src\/credentials\//, /^src\/calls\/messages\.ts$/, /^src\/auth\.ts$/, ...DOMAIN_CORE],
+    why: 'credentials are what auth.ts has checked; of calls they know an id and a port of their own',
+  },
+  {
     files: /^src\/adapters\/node-turn\//,
     may: [
       /^src\/adapters\/node-turn\//,
@@ -72,7 +81,7 @@ const RULES: readonly Rule[] = [
   },
   {
     files: /^src\/adapters\//,
-    may: [/^src\/adapters\/memory\//, /^src\/ports\.ts$/, /^src\/calls\/types\.ts$/],
+    may: [/^src\/adapters\/memory\//, /^src\/(ports|schedule)\.ts$/, /^src\/calls\/types\.ts$/],
     why: 'adapters answer ports',
   },
   {
@@ -86,7 +95,8 @@ const RULES: readonly Rule[] = [
     pure: true,
     why: 'ports name what the domain asks of the world',
   },
-  { files: /^src\/(errors|lifecycle|steps)\.ts$/, may: [], pure: true, why: 'they know nobody' },
+  { files: /^src\/(errors|lifecycle|steps|schedule)\.ts$/, may: [], pure: true, why: 'they know nobody' },
+  { files: /^src\/deadlines\.ts$/, may: [/^src\/(ports|schedule)\.ts$/], pure: true, why: 'it knows times alone' },
   {
     files: /^src\/(admission|auth|jwks|config|variables|log|validation|handlers)\.ts$/,
     may: [
@@ -103,7 +113,7 @@ const RULES: readonly Rule[] = [
     files: /^http\//,
     may: [
       /^http\//,
-      /^src\/(calls|presence|turn)\/(messages|types|service)\.ts$/,
+      /^src\/(calls|presence|turn|credentials)\/(messages|types|service)\.ts$/,
       /^src\/(errors|validation|events|ports)\.ts$/,
       /^broker\/index\.ts$/,
       /^express$/,
