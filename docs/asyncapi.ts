@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { jsonSchema } from '../http/openapi.ts'
 import { CallHangup, CallRequest, CallResponse, CallRinging, callId, Signal, userId } from '../src/calls/messages.ts'
 import type { EndReason } from '../src/calls/types.ts'
+import { CredentialNotice, TokenRefresh } from '../src/credentials/messages.ts'
 import { CODES } from '../src/errors.ts'
 import { StatusQuery, StatusReport } from '../src/presence/messages.ts'
 import { TurnCredentials, TurnQuery } from '../src/turn/messages.ts'
@@ -70,6 +71,13 @@ export const SENDS: readonly Channel[] = [
     summary: 'Which STUN and TURN servers to use? The body may be empty.',
     schema: TurnQuery,
     answer: 'onTurnCredentials',
+  },
+  {
+    name: 'tokenRefresh',
+    address: '/app/auth/refresh',
+    summary: 'A new token for this session, instead of the one that ends: of the same user, and not ending sooner.',
+    schema: TokenRefresh,
+    answer: 'onCredential',
   },
 ]
 
@@ -142,6 +150,13 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
     address: '/user/queue/turn/get-turn-credentials',
     summary: 'STUN and TURN servers, with credentials for a limited time.',
     schema: TurnCredentials,
+  },
+  {
+    name: 'onCredential',
+    address: '/user/queue/auth',
+    summary:
+      'What becomes of the session’s token: it ends soon, has ended (then refresh at once, or finish the call), was replaced.',
+    schema: CredentialNotice,
   },
   {
     name: 'onError',

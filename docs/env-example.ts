@@ -6,6 +6,7 @@ import { VARIABLES, type VariableName } from '../src/variables.ts'
 const HEADINGS: Partial<Record<VariableName, string>> = {
   NODE_ENV: 'Server',
   AUTH_JWT_SECRET: 'Who is it: at most one of the three keys; none of them: demo mode',
+  TOKEN_WARNING_S: 'Tokens while their session is connected',
   RING_TIMEOUT_MS: 'Calls',
   TURN_ENABLED: 'STUN and TURN',
   PRESENCE_SCOPE: 'Presence',

@@ -7,6 +7,7 @@ import express, { type Express } from 'express'
 import { errorHandler } from './error-handler.ts'
 import { counted, crossOrigin, inService, securityHeaders } from './guards.ts'
 import { originAllowed } from './origin.ts'
+import { adminRoutes } from './routes/admin.ts'
 import { apiRoutes } from './routes/api.ts'
 import { DEMO_PATH, demoRoutes } from './routes/demo.ts'
 import { operationRoutes } from './routes/operations.ts'
@@ -26,6 +27,7 @@ export function createHttpApp(services: HttpServices, options: HttpOptions): Exp
   app.use(operationRoutes(services))
   app.use(['/imserver', DEMO_PATH], crossOrigin(origins, services), inService(services))
   app.use(apiRoutes(services, options))
+  app.use(adminRoutes(services, options))
   app.use(demoRoutes(services, options))
   app.use(pageRoutes(options, services))
   app.use(notFound(services.observer))

@@ -28,7 +28,7 @@ export function createAuthentication(services: HttpServices, options: HttpOption
         ? refuse('unauthorized', 'token: is missing; send it as header `ide` or `Authorization: Bearer`')
         : await services.authenticate(token)
     if (!principal.ok)
-      return principal.code === CODES.unauthorized.code ? answered(request, address, principal) : principal
+      return principal.code === CODES.unauthorized.code ? answered(logins, request, address, principal) : principal
     const wait = users.take(principal.data.user)
     if (wait > 0) {
       observer.limited()
@@ -39,20 +39,25 @@ export function createAuthentication(services: HttpServices, options: HttpOption
     }
     return principal
   }
+}
 
-  /** The refusal, when the guard lets it be told. */
-  function answered(request: Request, address: string, { ok, ...refusal }: Refusal): Promise<Refusal> {
-    return new Promise((resolve) => {
-      const tell = (refused: Refused) => resolve({ ok, ...refused })
-      const cancel = logins.refused(address, refusal, tell)
-      const leaves = () => {
-        cancel()
-        tell(refusal)
-      }
-      if (request.socket.destroyed) leaves()
-      else request.res?.once('close', leaves)
-    })
-  }
+/** The refusal, when the guard lets it be told. */
+export function answered(
+  logins: HttpServices['logins'],
+  request: Request,
+  address: string,
+  { ok, ...refusal }: Refusal,
+): Promise<Refusal> {
+  return new Promise((resolve) => {
+    const tell = (refused: Refused) => resolve({ ok, ...refused })
+    const cancel = logins.refused(address, refusal, tell)
+    const leaves = () => {
+      cancel()
+      tell(refusal)
+    }
+    if (request.socket.destroyed) leaves()
+    else request.res?.once('close', leaves)
+  })
 }
 
 /** `ide` counts before `Authorization`: a gateway may use the latter for itself. */

@@ -4,9 +4,11 @@
  */
 
 import { z } from 'zod'
+import { Revoked, RevokeRequest } from '../src/credentials/messages.ts'
 import { CODES, type CodeName } from '../src/errors.ts'
 import { ENDPOINTS, type Endpoint } from './endpoints.ts'
 import { statusOf } from './envelope.ts'
+import { REVOKE_PATH } from './routes/admin.ts'
 import { DEMO_PATH, DemoToken, DemoTokenQuery } from './routes/demo.ts'
 
 type Json = { readonly [key: string]: unknown }
@@ -31,12 +33,19 @@ export function openApi({ demo, version }: { readonly demo: boolean; readonly ve
     paths: {
       ...Object.fromEntries(ENDPOINTS.map((endpoint) => [endpoint.path, { [endpoint.method]: operation(endpoint) }])),
       ...(demo ? { [DEMO_PATH]: { post: demoOperation } } : {}),
+      [REVOKE_PATH]: { post: revokeOperation },
       ...OPERATIONS,
     },
     components: {
       securitySchemes: {
         ide: { type: 'apiKey', in: 'header', name: 'ide', description: 'The token (a JWT).' },
         bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        adminKey: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'X-Admin-Key',
+          description: 'ADMIN_KEY of the server; or as `Authorization: Bearer`.',
+        },
       },
       parameters: {
         session: {
@@ -162,6 +171,25 @@ const demoOperation: Json = {
   security: [],
   requestBody: requestBody(DemoTokenQuery, { example: { userId: 'alice' } }),
   responses: responses(DemoToken, ['badRequest', 'forbidden', 'tooLarge', 'internal', 'unavailable']),
+}
+
+const revokeOperation: Json = {
+  operationId: 'revokeSessions',
+  tags: ['operations'],
+  summary: 'Take credentials away: cut the sessions that live on them, end their calls, refuse the tokens from now on',
+  description:
+    'At least one of the three. After `userId` tokens that were issued until now (or do not say when) are refused, everywhere, until the user brings a newer one. Only where the server has an ADMIN_KEY.',
+  security: [{ adminKey: [] }],
+  requestBody: requestBody(RevokeRequest, { example: { userId: 'alice' } }),
+  responses: responses(Revoked, [
+    'badRequest',
+    'unauthorized',
+    'forbidden',
+    'tooLarge',
+    'tooMany',
+    'internal',
+    'unavailable',
+  ]),
 }
 
 const readiness = json({

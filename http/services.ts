@@ -3,6 +3,7 @@
 import type { LoginGuard, Principal } from '../broker/index.ts'
 import type { CallHangup, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
 import type { Actor, SignalFrame } from '../src/calls/types.ts'
+import type { Revoked, RevokeRequest } from '../src/credentials/messages.ts'
 import type { Outcome } from '../src/errors.ts'
 import type { Awaitable, Clock, RelayHealth, UserId } from '../src/ports.ts'
 import type { UserStatus } from '../src/presence/messages.ts'
@@ -39,6 +40,7 @@ export interface HttpServices {
   readonly calls: Calls
   readonly presence: { status(users: readonly UserId[]): readonly UserStatus[] | Promise<readonly UserStatus[]> }
   readonly turn: { credentialsFor(user: UserId): TurnCredentials }
+  readonly credentials: { revoke(request: RevokeRequest): Promise<Outcome<Revoked>> }
   sessions(user: UserId): readonly LiveSession[]
   /** Only in demo mode. `expiresAt` in milliseconds since the epoch. */
   readonly demo?: { mint(user: UserId): Promise<{ readonly token: string; readonly expiresAt: number }> }
@@ -65,6 +67,8 @@ export interface HttpOptions {
   readonly version: string
   readonly bodyBytes: number
   readonly userRate: { readonly perSecond: number; readonly burst: number }
+  /** Guards what operators may do; unset: that is switched off. */
+  readonly adminKey?: string
   readonly pages: Pages
 }
 

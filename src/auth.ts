@@ -83,16 +83,23 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     }
     const user = userOf(claims, options.userClaim)
     if (!user.ok) return user
-    const expiresAt = claims.exp === undefined ? {} : { expiresAt: claims.exp * 1000 }
-    return { ok: true, data: { user: user.data, token: fingerprint(token), ...expiresAt } }
+    const expiresAt = claims.exp === undefined ? {} : { expiresAt: Math.floor(claims.exp * 1000) }
+    const issuedAt = claims.iat === undefined ? {} : { issuedAt: Math.floor(claims.iat * 1000) }
+    return { ok: true, data: { user: user.data, token: fingerprint(token), ...expiresAt, ...issuedAt } }
   }
 
   return { authenticate }
 }
 
-/** Equal for equal tokens, useless for logging in: 132 bits of SHA-256 in base64url. */
+/**
+ * Equal for equal tokens, useless for logging in: 132 bits of SHA-256 in base64url. Of what is signed alone: the same
+ * signature can be written in several ways (base64url of unused bits, ECDSA), and a revoked token must not become
+ * another one by that.
+ */
 export function fingerprint(token: string): string {
-  return createHash('sha256').update(token).digest('base64url').slice(0, 22)
+  const end = token.lastIndexOf('.')
+  const signed = end < 0 ? token : token.slice(0, end)
+  return createHash('sha256').update(signed).digest('base64url').slice(0, 22)
 }
 
 /**

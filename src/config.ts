@@ -45,6 +45,8 @@ export interface Config {
     readonly allowedOrigins: readonly string[]
     readonly bodyBytes: number
     readonly userRate: Rate
+    /** Unset: what is guarded by it is switched off. */
+    readonly adminKey?: string
   }
   /** Refused logins of one address, over all faces, that are answered at once. */
   readonly failedConnects: Rate
@@ -53,6 +55,13 @@ export interface Config {
     readonly issuers: readonly string[]
     readonly audiences: readonly string[]
     readonly userClaim: string
+  }
+  /** Tokens of connected sessions. */
+  readonly tokens: {
+    readonly warningMs: number
+    readonly graceMs: number
+    readonly callGraceMs: number
+    readonly revocationMemoryMs: number
   }
   readonly calls: {
     readonly ringMs: number
@@ -134,6 +143,9 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
   const host = hostOf(settings, demo, notes)
   const turn = turnOf(settings, { demo, host }, machine, notes)
   checkLimits(settings, malformed, notes)
+  if (settings.ADMIN_KEY !== undefined && settings.ADMIN_KEY.length < ADMIN_KEY_CHARACTERS) {
+    notes.wrong('ADMIN_KEY', `must have ${ADMIN_KEY_CHARACTERS} or more characters: whoever has it can cut anybody`)
+  }
   if (complaints.length > 0) throw new ConfigError(complaints)
 
   return {
@@ -145,9 +157,16 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
       allowedOrigins: settings.ALLOWED_ORIGINS,
       bodyBytes: settings.LIMIT_HTTP_BODY_BYTES,
       userRate: { perSecond: settings.LIMIT_HTTP_RATE, burst: settings.LIMIT_HTTP_BURST },
+      ...(settings.ADMIN_KEY !== undefined && { adminKey: settings.ADMIN_KEY }),
     },
     failedConnects: { perSecond: settings.LIMIT_FAILED_CONNECT_RATE, burst: settings.LIMIT_FAILED_CONNECT_BURST },
     auth,
+    tokens: {
+      warningMs: settings.TOKEN_WARNING_S * 1000,
+      graceMs: settings.TOKEN_GRACE_S * 1000,
+      callGraceMs: settings.TOKEN_CALL_GRACE_S * 1000,
+      revocationMemoryMs: settings.REVOCATION_MEMORY_S * 1000,
+    },
     calls: {
       ringMs: settings.RING_TIMEOUT_MS,
       offline: settings.OFFLINE_CALLEE,
@@ -182,6 +201,8 @@ interface Notes {
 }
 
 const KEYS = ['AUTH_JWT_SECRET', 'AUTH_PUBLIC_KEY', 'AUTH_JWKS_URL'] as const
+
+const ADMIN_KEY_CHARACTERS = 32
 
 /** RFC 7518 section 3.2: a key of the size of the hash output or larger. */
 const HS256_KEY_BYTES = 32

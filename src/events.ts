@@ -4,7 +4,7 @@
  */
 
 import type { Call } from './calls/types.ts'
-import type { UserId } from './ports.ts'
+import type { DeviceId, UserId } from './ports.ts'
 
 export interface News {
   /** A call begins to ring (or is at once busy: then `call.ended` follows without it). */
@@ -16,6 +16,10 @@ export interface News {
   'call.ended': { readonly call: Call }
   'user.online': { readonly user: UserId; readonly at: number }
   'user.offline': { readonly user: UserId; readonly at: number }
+  /** The token of a session has expired while it was connected, was replaced, was taken away by an operator. */
+  'session.expired': { readonly user: UserId; readonly session: DeviceId }
+  'session.refreshed': { readonly user: UserId; readonly session: DeviceId }
+  'session.revoked': { readonly user: UserId; readonly session: DeviceId }
   /** A client was refused something, over any face. */
   refused: { readonly code: number; readonly face: 'stomp' | 'http' }
   /** A bound of rates or numbers was reached, and somebody felt it. */

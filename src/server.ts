@@ -13,9 +13,12 @@ import { createMetrics } from './adapters/metrics/metrics.ts'
 import { BundledRelay } from './adapters/node-turn/relay.ts'
 import { admission } from './admission.ts'
 import { createAuthenticator, mintDemoToken } from './auth.ts'
-import { CALL_QUEUES, callHandlers } from './calls/destinations.ts'
+import { CALL_QUEUES, callHandlers, FINISHES_A_CALL } from './calls/destinations.ts'
 import { CallService, RINGS_ON, SIGNALS_ON } from './calls/service.ts'
 import type { Config } from './config.ts'
+import { credentialHandlers } from './credentials/destinations.ts'
+import { heeding, Revocations } from './credentials/revocations.ts'
+import { AUTH_QUEUE, CredentialService } from './credentials/service.ts'
 import { Events } from './events.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
@@ -57,7 +60,9 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   let state: 'starting' | 'ready' | 'stopping' = 'starting'
 
   const events = new Events(report)
-  const authenticator = createAuthenticator({ ...config.auth, clock, warn: (message) => log.warn({}, message) })
+  const warn = (message: string) => log.warn({}, message)
+  const revocations = new Revocations({ clock, memoryMs: config.tokens.revocationMemoryMs, warn })
+  const authenticator = heeding(revocations, createAuthenticator({ ...config.auth, clock, warn }))
   const relay = config.turn.relay && bundledRelay(config.turn.relay, config.turn.secret, { clock, log })
   const relayHealth: RelayHealth = relay ?? { state: () => (config.turn.turnUrls.length > 0 ? 'external' : 'off') }
   const turn = new TurnService({
@@ -83,6 +88,27 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     timers: config.calls.timers,
     ringMs: config.calls.ringMs,
     offline: config.calls.offline,
+    report,
+  })
+  const credentials = new CredentialService({
+    ...config.tokens,
+    sessions: {
+      session: (id) => broker.session(id),
+      everySession: () => broker.everySession(),
+      tell: (session, destination, message) => broker.tell(session, destination, message),
+      renew: (session, principal) => broker.renew(session, principal),
+      restrict: (session, restriction) => broker.restrict(session, restriction),
+      expel: (session, refused) => broker.expel(session, refused),
+    },
+    calls,
+    callDestinations: FINISHES_A_CALL,
+    authenticate: authenticator.authenticate,
+    revocations,
+    clock,
+    events,
+    restored: async (session) => {
+      if (session.listensTo(RINGS_ON)) await calls.appeared(session.principal.user, session.id)
+    },
     report,
   })
   const audience = presenceAudience({
@@ -112,8 +138,9 @@ export async function startServer(config: Config, { clock, log }: World): Promis
         ...callHandlers(calls, devices),
         ...presenceHandlers(presence, { tell: devices.tell }),
         ...turnHandlers(turn, { tell: devices.tell }),
+        ...credentialHandlers(credentials),
       },
-      user: [...CALL_QUEUES, TURN_QUEUE, '/user/queue/errors'],
+      user: [...CALL_QUEUES, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'],
       topics: [STATUS_TOPIC],
       open: config.broker.open,
     },
@@ -125,14 +152,18 @@ export async function startServer(config: Config, { clock, log }: World): Promis
         metrics.observer.connected(session)
         presence.arrived(session.principal.user, session.id)
         log.debug({ session: session.id, user: session.principal.user }, 'session connected')
+        credentials.connected(session)
       },
       disconnected(session, reason) {
         metrics.observer.disconnected(session, reason)
+        credentials.disconnected(session)
         presence.left(session.principal.user, session.id)
         inBackground(() => calls.lost(session.principal.user, session.id, session.principal.token))
         log.debug({ session: session.id, user: session.principal.user, reason }, 'session ended')
       },
-      subscribed({ id, principal }, destination) {
+      subscribed(session, destination) {
+        const { id, principal } = session
+        credentials.subscribed(session, destination)
         if (destination === RINGS_ON) return calls.appeared(principal.user, id)
         if (destination === SIGNALS_ON) return calls.listens(principal.user, id)
         return undefined
@@ -160,6 +191,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       calls,
       presence,
       turn,
+      credentials,
       sessions: (user) => broker.sessions(user).map(({ id, principal }) => ({ id, token: principal.token })),
       ...(config.demo && config.auth.key.kind === 'secret' ? { demo: demoTokens(config.auth.key.secret, clock) } : {}),
       health: { state: () => state, relay: relayHealth },
@@ -191,6 +223,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
 
   if (relay) await lifecycle.start({ name: 'relay', start: () => relay.start(), stop: () => relay.stop() })
   await lifecycle.start({ name: 'calls', start: () => calls.start(), stop: () => calls.stop() })
+  await lifecycle.start({ name: 'credentials', stop: () => credentials.stop() })
   await lifecycle.start({ name: 'presence', stop: () => presence.stop() })
   await lifecycle.start({
     name: 'http',

@@ -136,6 +136,23 @@ export const VARIABLES = {
   AUTH_AUDIENCE: fixed(list(), '', 'Accepted values of the claim aud; empty: not checked.', 'im'),
   AUTH_USER_CLAIM: fixed(z.string().max(200, 'is too long'), 'sub', 'The claim that holds the user id.', 'user_id'),
 
+  TOKEN_WARNING_S: fixed(whole(0, 86_400), '60', 'Seconds before the end of its token at which a session is told.'),
+  TOKEN_GRACE_S: fixed(whole(0, 3600), '10', 'Seconds after the end of its token for which a session may refresh it.'),
+  TOKEN_CALL_GRACE_S: fixed(
+    whole(0, 86_400),
+    '600',
+    'Seconds after the end of its token for which a session may finish its call.',
+  ),
+  REVOCATION_MEMORY_S: fixed(
+    whole(60, 366 * 86_400),
+    '604800',
+    'Seconds for which a revocation is remembered: as long as the longest-lived token, or longer.',
+  ),
+  ADMIN_KEY: secret(
+    'a random text of 32 or more characters',
+    'Key of POST /imserver/admin/sessions/revoke; unset: nobody can.',
+  ),
+
   RING_TIMEOUT_MS: fixed(milliseconds(100, 600_000), '30000', 'How long a call rings when its request does not say.'),
   CALLER_GRACE_MS: fixed(
     milliseconds(0, 600_000),
@@ -342,7 +359,7 @@ function wrongness(variable: Variable<unknown>, given: string, error: z.ZodError
   return variable.secret ? wrong : `${wrong}, not ${JSON.stringify(given.slice(0, 60))}`
 }
 
-const PREFIX = /^(AUTH|TURN|STUN|PRESENCE|LIMIT|HEARTBEAT|RING|CALLER|ALLOWED|OPEN_DEST)_?/
+const PREFIX = /^(ADMIN|REVOCATION|TOKEN|AUTH|TURN|STUN|PRESENCE|LIMIT|HEARTBEAT|RING|CALLER|ALLOWED|OPEN_DEST)_?/
 
 /** Warnings about variables that look like ours and are not: most often a slip of the pen. */
 export function strangers(env: Readonly<Record<string, string | undefined>>): string[] {

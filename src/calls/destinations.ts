@@ -6,7 +6,7 @@ import { CODES } from '../errors.ts'
 import { actorOf, payload } from '../handlers.ts'
 import type { Devices } from '../ports.ts'
 import * as messages from './messages.ts'
-import type { CallService } from './service.ts'
+import { type CallService, RINGS_ON } from './service.ts'
 
 /** Every destination on which a device may hear of calls. */
 export const CALL_QUEUES = [
@@ -18,6 +18,12 @@ export const CALL_QUEUES = [
   '/user/queue/call/ringing',
   '/user/queue/rtc/signaling',
 ] as const
+
+/** What is left to a device whose token has expired in a call: to finish it, and to hear of it; no new call rings there. */
+export const FINISHES_A_CALL = {
+  sends: ['/app/rtc/signaling', '/app/call/hangup'],
+  hears: CALL_QUEUES.filter((queue) => queue !== RINGS_ON),
+} as const
 
 const ERRORS = '/user/queue/errors'
 

@@ -28,6 +28,7 @@ export class FakeServices {
   })
   readonly commands: Command[] = []
   readonly heard: string[] = []
+  readonly revoked: object[] = []
   readonly refusals: number[] = []
   readonly served: Served[] = []
   limits = 0
@@ -74,6 +75,12 @@ export class FakeServices {
           ttl: 60,
           expiresAt: 9,
         }),
+      },
+      credentials: {
+        revoke: (request) => {
+          this.revoked.push(request)
+          return Promise.resolve({ ok: true, data: { sessions: 2 } })
+        },
       },
       sessions: (user) => this.sessions[user] ?? [],
       ...(this.demo && { demo: this.demo }),

@@ -30,17 +30,18 @@ const QUEUES = [
   '/user/queue/call/ringing',
   '/user/queue/rtc/signaling',
   '/user/queue/turn/get-turn-credentials',
+  '/user/queue/auth',
   '/user/queue/errors',
   '/topic/user/status',
 ]
 
+/** Good for an hour of the machine's own time, unless the claims say otherwise; `exp: null` never ends. */
 export async function tokenFor(user: string, claims: Record<string, unknown> = {}): Promise<string> {
-  return new SignJWT({ ...claims })
+  const now = Math.floor(Date.now() / 1000)
+  const { exp = now + 3600, ...others } = claims
+  return new SignJWT({ jti: randomUUID(), iat: now, ...others, ...(typeof exp === 'number' && { exp }) })
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(user)
-    .setIssuedAt()
-    .setJti(randomUUID())
-    .setExpirationTime('1h')
     .sign(new TextEncoder().encode(SECRET))
 }
 
@@ -166,6 +167,9 @@ export class Device {
   readonly #heard: Heard[] = []
   #wake: (() => void)[] = []
   session = ''
+  /** How the server has cut it. */
+  #cut: { error: string; code: number } | undefined
+  #error = ''
 
   constructor(url: string, user: string, name: string, token: string, options: ArrivalOptions) {
     this.user = user
@@ -188,8 +192,15 @@ export class Device {
         this.session = frame.headers.session ?? ''
         resolve()
       }
-      this.#client.onStompError = (frame) => reject(new Error(`${frame.headers.message} ${frame.body}`))
-      this.#client.onWebSocketClose = (event: { reason?: string }) => reject(new Error(`closed: ${event.reason}`))
+      this.#client.onStompError = (frame) => {
+        this.#error = frame.headers.message ?? ''
+        reject(new Error(`${frame.headers.message} ${frame.body}`))
+      }
+      this.#client.onWebSocketClose = (event: { code?: number; reason?: string }) => {
+        this.#cut = { error: this.#error, code: event.code ?? 0 }
+        for (const wake of this.#wake.splice(0)) wake()
+        reject(new Error(`closed: ${event.reason}`))
+      }
       this.#client.activate()
     })
     for (const destination of this.#listens) await this.subscribes(destination)
@@ -243,6 +254,12 @@ export class Device {
     return callId
   }
 
+  /** Waits until the server has closed the connection: what its ERROR said, and the code. */
+  async isCut(): Promise<{ error: string; code: number }> {
+    while (this.#cut === undefined) await new Promise<void>((resolve) => this.#wake.push(resolve))
+    return this.#cut
+  }
+
   /** Sends without waiting for anything. */
   sends(destination: string, body: unknown): void {
     this.#client.publish({ destination, body: typeof body === 'string' ? body : JSON.stringify(body) })
@@ -292,11 +309,26 @@ export class Device {
     for (const wake of this.#wake.splice(0)) wake()
   }
 
-  /** Whatever was told to this device before has arrived afterwards. */
-  #roundTrip(): Promise<void> {
-    return this.#receipt((receipt) => {
+  /** Whatever was told to this device before has arrived afterwards; whether it may subscribe does not matter. */
+  async #roundTrip(): Promise<void> {
+    let asked = ''
+    const subscribed = this.#receipt((receipt) => {
+      asked = receipt
       this.#client.subscribe('/user/queue/call/down', () => undefined, { receipt, id: receipt }).unsubscribe()
     })
+    await Promise.race([subscribed, this.#refusedOf(asked)])
+  }
+
+  /** The refusal of this very frame has come; it is no longer something heard. */
+  async #refusedOf(receipt: string): Promise<void> {
+    for (;;) {
+      const place = this.#heard.findIndex(({ headers }) => headers['receipt-id'] === receipt)
+      if (place >= 0) {
+        this.#heard.splice(place, 1)
+        return
+      }
+      await new Promise<void>((resolve) => this.#wake.push(resolve))
+    }
   }
 
   #receipt(send: (receipt: string) => void): Promise<void> {

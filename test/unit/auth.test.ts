@@ -292,7 +292,12 @@ test('a demo token is accepted for 12 hours, and every one is another', async ()
   expect(expiresAt).toBe(Math.floor(clock.now() / 1000) * 1000 + 12 * 60 * 60 * 1000)
   expect(await authenticator().authenticate(token)).toEqual({
     ok: true,
-    data: { user: 'Ada Lovelace', token: fingerprint(token), expiresAt },
+    data: {
+      user: 'Ada Lovelace',
+      token: fingerprint(token),
+      expiresAt,
+      issuedAt: Math.floor(clock.now() / 1000) * 1000,
+    },
   })
   expect((await mintDemoToken(SECRET, 'Ada Lovelace', clock.now())).token).not.toBe(token)
 })

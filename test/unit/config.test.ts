@@ -265,3 +265,16 @@ describe('.env.example', () => {
 function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 }
+
+describe('the key of operators', () => {
+  test('is none unless one is set', () => {
+    expect(read({ AUTH_JWT_SECRET: SECRET }).http).not.toHaveProperty('adminKey')
+    expect(read({ ADMIN_KEY: 'x'.repeat(32) }).http.adminKey).toBe('x'.repeat(32))
+  })
+
+  test('must be long, and is not repeated in the complaint', () => {
+    const { message } = refusal({ ADMIN_KEY: 'short-key' })
+    expect(message).toMatch(/ADMIN_KEY: must have 32 or more characters/)
+    expect(message).not.toContain('short-key')
+  })
+})

@@ -6,6 +6,8 @@ import { ENDPOINTS } from '../../http/endpoints.ts'
 import { openApi } from '../../http/openapi.ts'
 import { CALL_QUEUES, callHandlers } from '../../src/calls/destinations.ts'
 import type { CallService } from '../../src/calls/service.ts'
+import { credentialHandlers } from '../../src/credentials/destinations.ts'
+import { AUTH_QUEUE, type CredentialService } from '../../src/credentials/service.ts'
 import { CODES } from '../../src/errors.ts'
 import type { Devices } from '../../src/ports.ts'
 import { presenceHandlers, STATUS_TOPIC } from '../../src/presence/destinations.ts'
@@ -64,6 +66,7 @@ describe('the AsyncAPI document', () => {
     ...callHandlers({} as CallService, {} as Devices),
     ...presenceHandlers({} as PresenceService, { tell: () => true }),
     ...turnHandlers({} as TurnService, { tell: () => true }),
+    ...credentialHandlers({} as CredentialService),
   }
   const addresses = (channels: readonly { address: string }[]) => channels.map(({ address }) => address).sort()
 
@@ -72,7 +75,9 @@ describe('the AsyncAPI document', () => {
   })
 
   test('has every destination that a client may subscribe to', () => {
-    expect(addresses(SUBSCRIPTIONS)).toEqual([...CALL_QUEUES, STATUS_TOPIC, TURN_QUEUE, '/user/queue/errors'].sort())
+    expect(addresses(SUBSCRIPTIONS)).toEqual(
+      [...CALL_QUEUES, STATUS_TOPIC, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'].sort(),
+    )
   })
 
   test('has no reference that leads nowhere', () => {

@@ -278,3 +278,75 @@ describe('demo mode', () => {
     expect((await face.ask('/demo/token', { body: { userId: 'alice' } })).status).toBe(404)
   })
 })
+
+describe('the operator’s endpoint', () => {
+  const PATH = '/imserver/admin/sessions/revoke'
+  const adminKey = 'a key for operators that has 32 characters'
+  const body = { userId: 'bob' }
+
+  test('is switched off without a key, and says how it is switched on', async () => {
+    const fake = await serve()
+    const told = await face.ask(PATH, { headers: { 'x-admin-key': adminKey }, body })
+    expect(told).toMatchObject({ status: 403, json: { code: 403, msg: expect.stringContaining('ADMIN_KEY') } })
+    expect(fake.revoked).toEqual([])
+  })
+
+  test.each([
+    ['X-Admin-Key', { 'x-admin-key': adminKey }],
+    ['Authorization: Bearer', { Authorization: `Bearer ${adminKey.replaceAll(' ', '-')}` }],
+  ])('takes the key in %s, and needs no token', async (_, headers) => {
+    const spaceless = 'Authorization' in headers ? adminKey.replaceAll(' ', '-') : adminKey
+    const fake = await serve({ adminKey: spaceless })
+    const told = await face.ask(PATH, { headers: { ide: '', ...headers }, body })
+    expect(told).toMatchObject({ status: 200, json: { code: 200, msg: 'ok', data: { sessions: 2 } } })
+    expect(fake.revoked).toEqual([body])
+  })
+
+  test.each([
+    ['missing', {}],
+    ['wrong', { 'x-admin-key': 'x'.repeat(40) }],
+    ['a beginning of the right one', { 'x-admin-key': adminKey.slice(0, -1) }],
+  ])('refuses a key that is %s, whatever token comes with it', async (_, headers) => {
+    const fake = await serve({ adminKey })
+    expect(await face.ask(PATH, { headers, body })).toMatchObject({ status: 401, json: { code: 401 } })
+    expect([fake.revoked, fake.refusals]).toEqual([[], [401]])
+  })
+
+  test('counts wrong keys as failed logins of the address', async () => {
+    const failed: string[] = []
+    await serve({ adminKey }, (fake) => {
+      fake.logins = {
+        addresses: 0,
+        turnedAway: () => (failed.length < 2 ? undefined : { code: 429, message: 'wait', retryAfter: 3 }),
+        refused: (address, refusal, tell) => {
+          failed.push(address)
+          tell(refusal)
+          return () => undefined
+        },
+      }
+    })
+    const guess = () => face.ask(PATH, { headers: { 'x-admin-key': 'x'.repeat(40) }, body })
+    expect([(await guess()).status, (await guess()).status]).toEqual([401, 401])
+    expect(await guess()).toMatchObject({ status: 429, json: { retryAfter: 3 } })
+    expect(failed).toEqual(['127.0.0.1', '127.0.0.1'])
+  })
+
+  test.each([
+    ['{}', /must name a userId, a sessionId or a token/],
+    ['{"userId":""}', /^userId: /],
+    ['{"sessionId":5}', /^sessionId: must be a string/],
+    ['[]', /must be a JSON object/],
+    ['{', /is not JSON/],
+  ])('refuses %s with 400', async (text, msg) => {
+    const fake = await serve({ adminKey })
+    const told = await face.ask(PATH, { headers: { 'x-admin-key': adminKey }, body: text })
+    expect(told).toMatchObject({ status: 400, json: { msg: expect.stringMatching(msg) } })
+    expect(fake.revoked).toEqual([])
+  })
+
+  test('takes POST alone', async () => {
+    await serve({ adminKey })
+    const told = await face.ask(PATH, { method: 'GET', headers: { 'x-admin-key': adminKey } })
+    expect({ status: told.status, allow: told.headers.allow }).toEqual({ status: 404, allow: 'POST, OPTIONS' })
+  })
+})

@@ -69,9 +69,12 @@ export function createMetrics(sources: MetricsSources): Metrics {
     registers: [registry],
   })
 
+  const credentials = credentialNumbers(registry)
+
   return {
     observer: brokerObserver(registry),
     subscribe(events) {
+      credentials(events)
       events.on('refused', ({ code, face }) => refused.inc({ code, face }))
       events.on('limited', ({ limit }) => limited.inc({ limit }))
       events.on('call.requested', ({ call }) => calls.lives(call))
@@ -122,6 +125,19 @@ function brokerObserver(registry: Registry): Metrics['observer'] {
     expelled: (cause) => expelled.inc({ cause }),
     dropped: () => dropped.inc(),
     failed: () => failed.inc(),
+  }
+}
+
+function credentialNumbers(registry: Registry): (events: Events) => void {
+  const counter = (name: string, help: string) =>
+    new Counter({ name: `carillon_sessions_${name}_total`, help, registers: [registry] })
+  const expired = counter('expired', 'Sessions whose token has expired while they were connected.')
+  const refreshed = counter('refreshed', 'Tokens that were replaced while their session was connected.')
+  const revoked = counter('revoked', 'Sessions that an operator has cut.')
+  return (events) => {
+    events.on('session.expired', () => expired.inc())
+    events.on('session.refreshed', () => refreshed.inc())
+    events.on('session.revoked', () => revoked.inc())
   }
 }
 

@@ -1,0 +1,286 @@
+/**
+ * Credentials of connected sessions and how they end: told in time, renewed in place, expired, revoked.
+ *
+ * An expired session may refresh for a moment. One that is in a call may finish that call, for a while; whatever else it
+ * asks is refused, and nothing else reaches it. Then it is cut. Knows sessions and when they end, and of calls only
+ * whether one goes over a session.
+ */
+
+import { type Broker, type Refused, type Restriction, type SessionView, TokenBucket } from '../../broker/index.ts'
+import { fingerprint, type Principal } from '../auth.ts'
+import { Deadlines } from '../deadlines.ts'
+import { accepted, type Outcome, refuse } from '../errors.ts'
+import type { Events } from '../events.ts'
+import type { Clock, DeviceId, UserId } from '../ports.ts'
+import type { Awaitable } from '../steps.ts'
+import type { CredentialNotice, Revoked, RevokeRequest, TokenRefresh } from './messages.ts'
+import type { Revocations } from './revocations.ts'
+
+/** Where a session hears of its credential, and where it sends a new one. */
+export const AUTH_QUEUE = '/user/queue/auth'
+export const REFRESH = '/app/auth/refresh'
+
+/** What a session in a call may still use when its token has expired. */
+export interface CallDestinations {
+  /** SEND: signalling and hanging up. */
+  readonly sends: readonly string[]
+  /** Where it hears of calls that it knows of; not where new ones ring. */
+  readonly hears: readonly string[]
+}
+
+export interface CredentialOptions {
+  readonly sessions: Pick<Broker, 'session' | 'everySession' | 'tell' | 'renew' | 'restrict' | 'expel'>
+  readonly calls: {
+    occupies(user: UserId, device: DeviceId): Promise<boolean>
+    shutOut(user: UserId, device?: DeviceId): Awaitable<void>
+  }
+  readonly callDestinations: CallDestinations
+  /** Token → principal; refuses what was revoked. */
+  readonly authenticate: (token: string) => Promise<Outcome<Principal>>
+  readonly revocations: Revocations
+  readonly clock: Clock
+  readonly events: Events
+  /** How long before its end a session is told. */
+  readonly warningMs: number
+  /** How long after its end a session may still refresh. */
+  readonly graceMs: number
+  /** How long after its end a session may finish its call. */
+  readonly callGraceMs: number
+  /** A session that was expired hears everything again: what rings for its user is to ring there too. */
+  readonly restored: (session: SessionView) => Promise<void>
+  /** Told of bugs found where nobody waits for an answer. */
+  readonly report: (error: unknown) => void
+}
+
+/** After its call a session that is cut gets its last RECEIPT. */
+const LAST_WORDS_MS = 1_000
+
+/** Refreshes of one session. */
+const REFRESH_RATE = { perSecond: 0.2, burst: 10 }
+
+/** Earlier tokens of a session that are remembered while they are good. */
+const MOST_FORMER = 8
+
+const EXPIRED: Refused = refusedAs('token: has expired')
+const REVOKED: Refused = refusedAs('session: was revoked')
+
+interface Watched {
+  readonly session: SessionView
+  /** What it had before, as long as that is good. */
+  former: readonly Principal[]
+  refreshes?: TokenBucket
+  expired: boolean
+  /** Expired, and in a call that it may finish. */
+  inCall: boolean
+  /** Counts what makes an answer about its call stale. */
+  asked: number
+}
+
+export class CredentialService {
+  readonly #options: CredentialOptions
+  readonly #watched = new Map<DeviceId, Watched>()
+  readonly #deadlines: Deadlines
+  readonly #mayHear: ReadonlySet<string>
+  readonly #maySend: ReadonlySet<string>
+
+  constructor(options: CredentialOptions) {
+    this.#options = options
+    this.#deadlines = new Deadlines(options.clock, (id) => this.#due(id))
+    this.#mayHear = new Set([AUTH_QUEUE, '/user/queue/errors', ...options.callDestinations.hears])
+    this.#maySend = new Set(options.callDestinations.sends)
+    options.events.on('call.ended', ({ call }) => {
+      for (const leg of [call.origin, call.winner]) if (leg?.device !== undefined) this.#callEnded(leg.device)
+    })
+  }
+
+  /** A session is connected. One whose token was revoked while it was being let in is cut at once. */
+  connected(session: SessionView): void {
+    if (this.#options.revocations.cover(session.principal)) {
+      this.#options.sessions.expel(session.id, REVOKED)
+      return
+    }
+    this.#watched.set(session.id, { session, former: [], expired: false, inCall: false, asked: 0 })
+    const { expiresAt } = session.principal
+    if (expiresAt === undefined) return
+    // With less left than the warning time it is told when it subscribes
+    const warnAt = expiresAt - this.#options.warningMs
+    this.#deadlines.set(session.id, warnAt > this.#options.clock.now() ? warnAt : expiresAt)
+  }
+
+  disconnected({ id }: SessionView): void {
+    const watched = this.#watched.get(id)
+    if (watched) watched.asked++
+    this.#watched.delete(id)
+    this.#deadlines.delete(id)
+  }
+
+  /** Who subscribes late hears what was said. */
+  subscribed({ id, principal: { expiresAt } }: SessionView, destination: string): void {
+    if (destination !== AUTH_QUEUE || expiresAt === undefined) return
+    const remainingMs = expiresAt - this.#options.clock.now()
+    if (remainingMs > 0 && remainingMs <= this.#options.warningMs) this.#tell(id, expiring(expiresAt, remainingMs))
+  }
+
+  /** Replaces the session's token in place. Whatever is refused changes nothing. */
+  async refresh(session: SessionView, { token }: TokenRefresh): Promise<Outcome> {
+    const { clock, sessions, revocations } = this.#options
+    const watched = this.#watched.get(session.id)
+    if (watched === undefined) return accepted
+    const tooOften = tooManyRefreshes(watched, clock.now())
+    if (tooOften) return tooOften
+    const outcome = await this.#options.authenticate(token)
+    if (!outcome.ok) return outcome
+    const { principal: old } = session
+    const fresh = outcome.data
+    if (fresh.user !== old.user) return refuse('forbidden', 'token: is of another user than this session')
+    if ((fresh.expiresAt ?? Number.POSITIVE_INFINITY) < (old.expiresAt ?? Number.POSITIVE_INFINITY))
+      return refuse('unauthorized', 'token: ends sooner than the one that it is to replace')
+    if (revocations.cover(fresh)) return refuse('unauthorized', 'token: was revoked')
+    if (!sessions.renew(session.id, fresh)) return accepted
+    watched.former = stillGood([...watched.former, old], fresh, clock.now())
+    await this.#renewed(watched, fresh)
+    return accepted
+  }
+
+  /**
+   * Takes credentials away and cuts every session that lives on one of them; the live calls they are in end. A session
+   * that is named stands for its token, so other sessions with the same token are cut too.
+   */
+  async revoke({ userId, sessionId, token }: RevokeRequest): Promise<Outcome<Revoked>> {
+    const { sessions, revocations, calls, events } = this.#options
+    const named = sessionId === undefined ? undefined : sessions.session(sessionId)
+    const tokens = new Set(token === undefined ? [] : [fingerprint(token)])
+    for (const one of named ? this.#credentialsOf(named) : []) tokens.add(one.token)
+    const cut = [...sessions.everySession()].filter(
+      (session) =>
+        session.principal.user === userId || this.#credentialsOf(session).some((one) => tokens.has(one.token)),
+    )
+    if (userId !== undefined) revocations.revokeUser(userId)
+    for (const one of tokens) revocations.revokeToken(one)
+    // Also of a user: the issuer's clock may be ahead of ours
+    for (const session of cut)
+      for (const one of this.#credentialsOf(session)) revocations.revokeToken(one.token, one.expiresAt)
+    for (const { id, principal } of cut) {
+      sessions.expel(id, REVOKED)
+      events.emit('session.revoked', { user: principal.user, session: id })
+    }
+    if (userId !== undefined) await calls.shutOut(userId)
+    for (const { id, principal } of cut) if (principal.user !== userId) await calls.shutOut(principal.user, id)
+    return { ok: true, data: { sessions: cut.length } }
+  }
+
+  /** Nobody is told or cut any more. */
+  stop(): void {
+    this.#deadlines.stop()
+  }
+
+  #due(id: DeviceId): void {
+    const watched = this.#watched.get(id)
+    const expiresAt = watched?.session.principal.expiresAt
+    if (watched === undefined || expiresAt === undefined) return
+    const remainingMs = expiresAt - this.#options.clock.now()
+    if (remainingMs > 0) {
+      this.#tell(id, expiring(expiresAt, remainingMs))
+      this.#deadlines.set(id, expiresAt)
+    } else this.#settle(watched, expiresAt).catch(this.#options.report)
+  }
+
+  /** Its token has expired: how long may it stay? */
+  async #settle(watched: Watched, expiresAt: number): Promise<void> {
+    const { clock, calls, graceMs, callGraceMs, sessions } = this.#options
+    const { id, principal } = watched.session
+    const asked = ++watched.asked
+    const inCall = await calls.occupies(principal.user, id).catch((error: unknown) => {
+      this.#options.report(error)
+      return true
+    })
+    if (watched.asked !== asked) return
+    watched.inCall = inCall
+    if (!watched.expired) this.#expire(watched, expiresAt)
+    const until = expiresAt + (inCall ? callGraceMs : graceMs)
+    if (clock.now() >= until) sessions.expel(id, EXPIRED)
+    else this.#deadlines.set(id, until)
+  }
+
+  #expire(watched: Watched, expiresAt: number): void {
+    const { id, principal } = watched.session
+    const restriction: Restriction = {
+      refusal: (verb, destination) => this.#refusal(watched, verb, destination),
+      hears: (destination) => this.#mayHear.has(destination),
+    }
+    watched.expired = true
+    this.#options.sessions.restrict(id, restriction)
+    this.#tell(id, { type: 'EXPIRED', expiresAt })
+    this.#options.events.emit('session.expired', { user: principal.user, session: id })
+  }
+
+  #refusal({ inCall }: Watched, verb: 'SEND' | 'SUBSCRIBE', destination: string): Refused | undefined {
+    if (verb === 'SEND' && (destination === REFRESH || (inCall && this.#maySend.has(destination)))) return undefined
+    const rest = inCall ? 'finish the call that goes on, or SEND' : 'SEND'
+    return refusedAs(`token: has expired; ${rest} a new one to ${REFRESH}`)
+  }
+
+  #callEnded(id: DeviceId): void {
+    const watched = this.#watched.get(id)
+    const expiresAt = watched?.session.principal.expiresAt
+    const now = this.#options.clock.now()
+    if (watched === undefined || expiresAt === undefined || now < expiresAt) return
+    watched.asked++
+    watched.inCall = false
+    this.#deadlines.set(id, watched.expired ? Math.max(expiresAt + this.#options.graceMs, now + LAST_WORDS_MS) : now)
+  }
+
+  async #renewed(watched: Watched, { expiresAt, user }: Principal): Promise<void> {
+    const { sessions, events, clock, warningMs, restored } = this.#options
+    const { session, expired } = watched
+    watched.asked++
+    watched.expired = false
+    watched.inCall = false
+    if (expired) sessions.restrict(session.id, undefined)
+    if (expiresAt === undefined) this.#deadlines.delete(session.id)
+    else {
+      const now = clock.now()
+      const warnAt = expiresAt - warningMs
+      // Of a token that lives shorter than that the session is told half-way
+      this.#deadlines.set(session.id, warnAt > now ? warnAt : (now + expiresAt) / 2)
+    }
+    this.#tell(session.id, { type: 'REFRESHED', ...(expiresAt === undefined ? {} : { expiresAt }) })
+    events.emit('session.refreshed', { user, session: session.id })
+    if (expired) await restored(session)
+  }
+
+  /** What the session lives on, and what it had before. */
+  #credentialsOf({ id, principal }: SessionView): readonly Principal[] {
+    return [principal, ...(this.#watched.get(id)?.former ?? [])]
+  }
+
+  #tell(id: DeviceId, notice: CredentialNotice): void {
+    this.#options.sessions.tell(id, AUTH_QUEUE, { body: JSON.stringify(notice) })
+  }
+}
+
+function refusedAs(message: string): Refused {
+  const { code } = refuse('unauthorized', message)
+  return { code, message }
+}
+
+const expiring = (expiresAt: number, remainingMs: number): CredentialNotice => ({
+  type: 'EXPIRING',
+  expiresAt,
+  remainingMs: Math.round(remainingMs),
+})
+
+function tooManyRefreshes(watched: Watched, now: number): Outcome | undefined {
+  watched.refreshes ??= new TokenBucket(REFRESH_RATE, now)
+  const wait = Math.ceil(watched.refreshes.wait(now) / 1000)
+  if (wait > 0) return refuse('tooMany', `too many refreshes; wait ${wait} s`, { retryAfter: wait })
+  watched.refreshes.take(now)
+  return undefined
+}
+
+/** The last few that are good and are not the present one. */
+function stillGood(former: readonly Principal[], present: Principal, now: number): readonly Principal[] {
+  return former
+    .filter(({ token, expiresAt }) => token !== present.token && (expiresAt ?? Number.POSITIVE_INFINITY) > now)
+    .slice(-MOST_FORMER)
+}
