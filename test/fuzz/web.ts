@@ -88,6 +88,7 @@ export class WebStage {
         calls,
         presence,
         turn: credentials,
+        credentials: { revoke: async () => ({ ok: true, data: { sessions: 0 } }) },
         sessions: (user) => broker.sessions(user).map(({ id, principal }) => ({ id, token: principal.token })),
         health: { state: () => 'ready', relay: { state: () => 'up' } },
         metrics: { contentType: 'text/plain', render: async () => '' },
