@@ -214,6 +214,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     server,
     path: STOMP_PATH,
     broker,
+    clock,
     limits: config.broker.limits,
     allowOrigin: originAllowed(config.http.allowedOrigins, { loopbackOnly: config.demo }),
     accepting: () => state === 'ready',

@@ -6,6 +6,8 @@
 import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { PeerAddress } from '../address.ts'
+import type { Clock } from '../clock.ts'
+import type { Peer } from '../connection.ts'
 import type { Broker } from '../types.ts'
 import { queryOf } from './query.ts'
 import { sockJsAcceptor } from './sockjs.ts'
@@ -16,6 +18,8 @@ export interface StompEndpointOptions {
   /** Such as `/imserver/ws`, without a slash at its end. */
   readonly path: string
   readonly broker: Broker
+  /** For what SockJS does by time: heart-beats, sessions that nobody fetches from. */
+  readonly clock: Clock
   /** The broker's own limit of a frame: what a transport takes in is bounded a little above it. */
   readonly limits: { readonly frameBytes: number }
   /** Whether a page of this origin may connect. `origin` is undefined for clients that are no browsers; `host` is the Host header. */
@@ -43,13 +47,13 @@ const RETRY_AFTER_S = 5
  * Requests for SockJS must be given to {@link StompEndpoint.request}.
  */
 export function serveStomp(options: StompEndpointOptions): StompEndpoint {
-  const { server, path, broker, limits, addressOf, sockJsClientUrl } = options
+  const { server, path, broker, clock, limits, addressOf, sockJsClientUrl } = options
   // Far above a frame: a frame that is too large is to be told so in an ERROR, not cut off by the transport
   const longestMessage = 2 * limits.frameBytes + 256 * 1024
   const webSocket = webSocketAcceptor(Math.max(4 * 1024 * 1024, longestMessage), (connection) =>
     broker.accept(connection),
   )
-  const sockJs = sockJsAcceptor({ path, clientUrl: sockJsClientUrl, longestMessage, addressOf }, (connection) =>
+  const sockJs = sockJsAcceptor({ path, clock, clientUrl: sockJsClientUrl, longestMessage }, (connection) =>
     broker.accept(connection),
   )
   const rawPaths = new Set([path, `${path}/`, `${path}/websocket`])
@@ -63,24 +67,28 @@ export function serveStomp(options: StompEndpointOptions): StompEndpoint {
     return undefined
   }
 
+  const peerOf = (transport: Peer['transport'], request: IncomingMessage): Peer => ({
+    transport,
+    address: addressOf(request.socket.remoteAddress, request.headers['x-forwarded-for']),
+    query: queryOf(request.url ?? ''),
+  })
+
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     // What goes wrong on a socket ends it; that is all there is to know
     socket.on('error', () => socket.destroy())
     const pathname = pathOf(request)
     const raw = rawPaths.has(pathname)
     const exists = raw || (pathname.startsWith(`${path}/`) && pathname.endsWith('/websocket'))
-    const refused = exists ? refusal(request, true) : { status: 404, why: 'nothing here takes an upgrade' }
+    let refused: Refusal | undefined
+    if (!exists) refused = { status: 404, why: 'nothing here takes an upgrade' }
+    else if (request.method !== 'GET') refused = { status: 405, why: '' }
+    else refused = refusal(request, true)
     if (refused) {
       refuseUpgrade(socket, refused)
       return
     }
-    const peer = {
-      transport: 'websocket',
-      address: addressOf(request.socket.remoteAddress, request.headers['x-forwarded-for']),
-      query: queryOf(request.url ?? ''),
-    } as const
-    if (raw) webSocket.accept(request, socket, head, peer)
-    else sockJs.upgrade(request, socket, head)
+    if (raw) webSocket.accept(request, socket, head, peerOf('websocket', request))
+    else sockJs.upgrade(request, socket, head, peerOf('sockjs', request))
   }
   server.on('upgrade', upgrade)
 
@@ -91,11 +99,7 @@ export function serveStomp(options: StompEndpointOptions): StompEndpoint {
       // Requests of sessions that exist go on while nobody new comes in; a new one is turned away by the broker
       const refused = refusal(request, pathname === `${path}/info`)
       if (refused) refuseRequest(response, refused)
-      // The welcome page knows no query
-      else {
-        if (pathname === path) request.url = path
-        sockJs.request(request, response)
-      }
+      else sockJs.request(request, response, peerOf('sockjs', request))
       return true
     },
     detach() {
@@ -114,7 +118,9 @@ function pathOf(request: IncomingMessage): string {
   return (request.url ?? '').split('?', 1)[0] as string
 }
 
-function headersOf({ why, retryAfter }: Refusal): Record<string, string> {
+function headersOf({ status, why, retryAfter }: Refusal): Record<string, string> {
+  // "An origin server MUST generate an Allow header field in a 405" (RFC 9110 section 15.5.6)
+  if (status === 405) return { Connection: 'close', Allow: 'GET', 'Content-Length': '0' }
   return {
     Connection: 'close',
     'Content-Type': 'text/plain; charset=utf-8',
@@ -132,5 +138,5 @@ function refuseRequest(response: ServerResponse, refusal: Refusal): void {
 function refuseUpgrade(socket: Duplex, refusal: Refusal): void {
   const lines = Object.entries(headersOf(refusal)).map(([name, value]) => `${name}: ${value}\r\n`)
   const head = `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\n${lines.join('')}\r\n`
-  socket.end(`${head}${refusal.why}\n`)
+  socket.end(refusal.why === '' ? head : `${head}${refusal.why}\n`)
 }

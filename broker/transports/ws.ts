@@ -165,7 +165,7 @@ const NOBODY: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained
 function ignore(): void {}
 
 /** A control frame carries at most 125 octets, of which the code takes two (RFC 6455 section 5.5). */
-function shortReason(reason: string): string {
+export function shortReason(reason: string): string {
   let short = reason
   while (Buffer.byteLength(short) > 123) short = short.slice(0, -1)
   return short

@@ -115,6 +115,7 @@ export async function testServer(
     server,
     path: '/imserver/ws',
     broker,
+    clock: options.clock ?? systemClock,
     limits,
     allowOrigin: options.allowOrigin ?? (() => true),
     accepting: () => true,
