@@ -14,12 +14,23 @@ import { readConfig } from '../../src/config.ts'
 import type { Log } from '../../src/log.ts'
 import { type RunningServer, startServer } from '../../src/server.ts'
 import { TestClock } from './clock.ts'
+import { SockJsPage } from './sockjs-page.ts'
 
 export const SECRET = 'a secret for tests that is long enough for HS256'
 
-export type Transport = 'websocket' | 'sockjs-websocket' | 'xhr-streaming' | 'xhr-polling'
+/** WebSocket; SockJS's raw WebSocket; and SockJS by its own client as far as that goes in Node, the rest as a page does it. */
+export const TRANSPORTS = [
+  'websocket',
+  'sockjs-raw',
+  'sockjs-websocket',
+  'xhr-streaming',
+  'xhr-polling',
+  'eventsource',
+  'htmlfile',
+  'jsonp',
+] as const
 
-export const TRANSPORTS: readonly Transport[] = ['websocket', 'sockjs-websocket', 'xhr-streaming', 'xhr-polling']
+export type Transport = (typeof TRANSPORTS)[number]
 
 const QUEUES = [
   '/user/queue/call/request',
@@ -349,9 +360,22 @@ export class Device {
 }
 
 function socketFor(transport: Transport, url: string, user: string) {
-  const at = `${url}/imserver/ws?userId=${encodeURIComponent(user)}`
-  if (transport === 'websocket')
-    return new WebSocket(at.replace(/^http/, 'ws'), ['v12.stomp', 'v11.stomp', 'v10.stomp'])
-  const only = transport === 'sockjs-websocket' ? 'websocket' : transport
-  return new SockJS(at, undefined, { transports: [only] })
+  const endpoint = `${url}/imserver/ws`
+  const query = `userId=${encodeURIComponent(user)}`
+  switch (transport) {
+    case 'websocket':
+      return new WebSocket(`${endpoint}?${query}`.replace(/^http/, 'ws'), ['v12.stomp', 'v11.stomp', 'v10.stomp'])
+    case 'sockjs-raw':
+      return new WebSocket(`${endpoint}/websocket?${query}`.replace(/^http/, 'ws'))
+    case 'eventsource':
+    case 'htmlfile':
+    case 'jsonp':
+      return new SockJsPage(endpoint, transport, query)
+    case 'sockjs-websocket':
+    case 'xhr-streaming':
+    case 'xhr-polling': {
+      const only = transport === 'sockjs-websocket' ? 'websocket' : transport
+      return new SockJS(`${endpoint}?${query}`, undefined, { transports: [only] })
+    }
+  }
 }

@@ -62,12 +62,19 @@ describe('beside the transports', () => {
     },
   )
 
-  test.each(['/nothing', '/000/a/nothing', '/000/__proto__/xhr', '/000/constructor/xhr_send', '/a.b/c/xhr'])(
+  test.each(['/nothing', '/000/a/nothing', '/000/constructor/xhr_send', '/a.b/c/xhr', `/000/${'x'.repeat(129)}/xhr`])(
     '404 for %j',
     async (path) => {
       expect((await post(base + path, '["x"]')).status).toBe(404)
     },
   )
+
+  test.each(['__proto__', 'constructor', 'toString', '%00', 'ü'])('a session may be called %j', async (id) => {
+    const url = `${base}/000/${id}`
+    expect(await (await post(`${url}/xhr`)).text()).toBe('o\n')
+    await post(`${url}/xhr_send`, messages(connectFrame))
+    expect(unpack(await (await post(`${url}/xhr`)).text())[0]).toMatch(/^CONNECTED\n/)
+  })
 
   test('paths beside ours are not taken', async () => {
     expect(await (await fetch(`http://127.0.0.1:${server.port}/imserver/wsx`)).text()).toBe('not here\n')
@@ -226,9 +233,11 @@ describe('limits', () => {
   })
 
   test('a body that does not say so, too', async () => {
+    const url = fresh()
+    await post(`${url}/xhr`)
     const status = await new Promise((resolve) => {
       const sending = request(
-        `${fresh()}/xhr_send`,
+        `${url}/xhr_send`,
         { method: 'POST', headers: { 'Transfer-Encoding': 'chunked' } },
         ({ statusCode }) => resolve(statusCode),
       )
@@ -253,25 +262,41 @@ describe('limits', () => {
     await small.stop()
   })
 
-  test('what waits for a handler is bounded: this transport cannot be slowed down', async () => {
-    let open = (): void => undefined
+  test('while the broker reads nothing more of a session, what it sends waits for its answer', async () => {
+    const opens: (() => void)[] = []
+    let done = 0
     const other = await testServer({
       limits: { queuedBytes: 10_000 },
       handlers: {
         '/app/slow': () =>
           new Promise((resolve) => {
-            open = () => resolve(undefined)
+            opens.push(() => resolve(undefined))
           }),
+        '/app/count': () => {
+          done++
+          return undefined
+        },
       },
     })
-    const url = `http://127.0.0.1:${other.port}/imserver/ws/000/queued-${process.pid}`
+    const url = `http://127.0.0.1:${other.port}/imserver/ws/000/held-${process.pid}`
     await post(`${url}/xhr`)
     await post(`${url}/xhr_send`, messages(connectFrame))
     await post(`${url}/xhr`)
-    const send = frame('SEND', { destination: '/app/slow' }, 'x'.repeat(1000))
-    await post(`${url}/xhr_send`, messages(...Array.from({ length: 20 }, () => send)))
-    expect(unpack(await (await post(`${url}/xhr`)).text())[0]).toMatch(/^ERROR\nmessage:more than 10000 octets waiting/)
-    open()
+    const count = frame('SEND', { destination: '/app/count' }, 'x'.repeat(1000))
+    const sends = [frame('SEND', { destination: '/app/slow' }), ...Array.from({ length: 20 }, () => count)]
+    expect((await post(`${url}/xhr_send`, messages(...sends))).status).toBe(204)
+    const statuses: number[] = []
+    const held = Array.from({ length: 33 }, () =>
+      post(`${url}/xhr_send`, messages(count)).then(({ status }) => statuses.push(status)),
+    )
+    // They are answered when the broker goes on; one of them is too many, and is told so at once
+    await Promise.race(held)
+    expect(statuses).toEqual([503])
+    expect(done).toBe(0)
+    for (const open of opens) open()
+    await Promise.all(held)
+    expect(statuses).toEqual([503, ...Array.from({ length: 32 }, () => 204)])
+    expect(done).toBe(52)
     await other.stop()
   })
 })
