@@ -112,6 +112,7 @@ export class WebStage {
       server: this.#server,
       path: '/imserver/ws',
       broker,
+      clock,
       limits: LIMITS,
       allowOrigin: () => true,
       accepting: () => true,
@@ -138,7 +139,7 @@ export class WebStage {
   }
 
   async sweep(): Promise<string[]> {
-    // What is left may be a SockJS session that nobody polls: the package ends it by a clock of its own
+    // What is left may be a SockJS session that nobody polls
     await this.#world.remains()
     return this.#world.faults.splice(0)
   }
