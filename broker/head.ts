@@ -65,7 +65,7 @@ export function readHead(octets: Buffer, version: Version | undefined, limits: H
   // CR LF is an EOL in STOMP 1.2 only; before, a CR is a character like others
   const crLf = version === '1.2' || version === undefined
   const headers: Record<string, string> = Object.create(null)
-  const fail = (fault: Violation): Violation => ({ ...fault, receipt: headers.receipt ?? receiptIn(text, crLf) })
+  const fail = (fault: Violation): Violation => ({ ...fault, receipt: headers.receipt ?? receiptIn(text, version) })
 
   let next = endOfLine(text, 0)
   const commandLine = text.slice(0, withoutCr(text, 0, next, crLf))
@@ -117,15 +117,16 @@ function isLonger(text: string, from: number, end: number, octets: number, ascii
 }
 
 /** The receipt that an unreadable head asks for, so that its ERROR can name it. */
-export function receiptOf(octets: Buffer): string | undefined {
-  return receiptIn(octets.toString('utf8'), true)
+export function receiptOf(octets: Buffer, version: Version | undefined): string | undefined {
+  return receiptIn(octets.toString('utf8'), version)
 }
 
-function receiptIn(text: string, crLf: boolean): string | undefined {
+function receiptIn(text: string, version: Version | undefined): string | undefined {
   const from = text.indexOf('\nreceipt:') + '\nreceipt:'.length
   if (from < '\nreceipt:'.length) return undefined
-  const end = withoutCr(text, from, endOfLine(text, from), crLf)
-  return end - from > LONGEST_RECEIPT ? undefined : text.slice(from, end)
+  // The blank line may be what is wrong: a CR LF ends the line here whatever the version
+  const end = withoutCr(text, from, endOfLine(text, from), true)
+  return end - from > LONGEST_RECEIPT ? undefined : unescapeHeader(text.slice(from, end), version ?? '1.0')
 }
 
 function unknownCommand(line: string): Violation {

@@ -142,7 +142,7 @@ export class Parser {
       } else if (octet === NUL) return this.#unfinished(octets.subarray(this.#start, at))
     }
     this.#at = end
-    return end > limit ? this.#tooLarge(receiptOf(octets.subarray(this.#start, end))) : undefined
+    return end > limit ? this.#tooLarge(receiptOf(octets.subarray(this.#start, end), this.#version)) : undefined
   }
 
   /** Whether the LF at this place ends a blank line. CR LF is an EOL in STOMP 1.2, and until a version is settled. */
@@ -187,7 +187,7 @@ export class Parser {
     return broken(
       'frame without a blank line',
       'A NUL came before the blank line that ends the headers. CR LF makes a blank line in STOMP 1.2 only.',
-      receiptOf(head),
+      receiptOf(head, this.#version),
     )
   }
 

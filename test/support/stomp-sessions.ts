@@ -41,7 +41,9 @@ export const bodies = (peer: StompPeer, subscription?: string): readonly string[
 /** The receipt ids so far, without those of the test's own bookkeeping. */
 export const receipts = (peer: StompPeer): readonly string[] =>
   peer.frames
-    .filter(({ command, headers }) => command === 'RECEIPT' && !/^(settled|subscribed)-/.test(headers['receipt-id'] ?? ''))
+    .filter(
+      ({ command, headers }) => command === 'RECEIPT' && !/^(settled|subscribed)-/.test(headers['receipt-id'] ?? ''),
+    )
     .map(({ headers }) => headers['receipt-id'] ?? '')
 
 /**

@@ -105,24 +105,6 @@ describe('open topics', () => {
     await eve.settled()
     expect(on(eve, 't')).toEqual([])
   })
-
-  test('invent no content-type', async () => {
-    const peer = await session()
-    await peer.subscribe('/topic/open.t3', 't')
-    peer.send(frame('SEND', { destination: '/topic/open.t3' }, 'x'))
-    expect((await peer.frame('MESSAGE')).headers['content-type']).toBeUndefined()
-  })
-
-  test('ack modes are known there too: MESSAGE has ack, and ACK and NACK are taken', async () => {
-    const peer = await session()
-    await peer.subscribe('/topic/open.t4', 't', { ack: 'client' })
-    peer.send(frame('SEND', { destination: '/topic/open.t4' }, 'x'))
-    const { headers } = await peer.frame('MESSAGE')
-    peer.send(
-      frame('ACK', { id: headers.ack ?? '', receipt: 'r1' }) + frame('NACK', { id: headers.ack ?? '', receipt: 'r2' }),
-    )
-    await peer.frame((each) => each.headers['receipt-id'] === 'r2')
-  })
 })
 
 describe('open queues', () => {
@@ -178,21 +160,6 @@ describe('open queues', () => {
     expect(on(a, 'q')).toEqual(['1', '2', '3'])
   })
 
-  test('mode client acknowledges everything before on the subscription', async () => {
-    const [a, sender] = [await session(), await session()]
-    await a.subscribe('/queue/open.q5', 'q', { ack: 'client' })
-    sender.send(send('/queue/open.q5', 1, 2, 3, 4))
-    await sender.settled()
-    await a.settled()
-    const second = a.frames.find(({ body }) => body === '2')
-    a.send(frame('ACK', { id: second?.headers.ack ?? '' }))
-    await a.settled()
-    expect(on(a, 'q')).toEqual(['1', '2', '3', '4'])
-    // The first is settled by that: to acknowledge it again is harmless
-    a.send(frame('ACK', { id: a.frames.find(({ body }) => body === '1')?.headers.ack ?? '' }))
-    await a.settled()
-  })
-
   test('messages of a lost consumer go to the next, in order, marked as redelivered', async () => {
     const [a, b, sender] = [await session(), await session(), await session()]
     await a.subscribe('/queue/open.q6', 'q', { ack: 'client-individual' })
@@ -209,17 +176,6 @@ describe('open queues', () => {
       ['2', 'true'],
       ['3', undefined],
     ])
-  })
-
-  test('NACK gives a message to the next consumer', async () => {
-    const [a, b, sender] = [await session(), await session(), await session()]
-    await a.subscribe('/queue/open.q7', 'q', { ack: 'client-individual' })
-    await b.subscribe('/queue/open.q7', 'q', { ack: 'client-individual' })
-    sender.send(send('/queue/open.q7', 1))
-    const { headers } = await a.frame('MESSAGE')
-    a.send(frame('NACK', { id: headers.ack ?? '', receipt: 'r' }))
-    const again = await b.frame('MESSAGE')
-    expect([again.body, again.headers.redelivered]).toEqual(['1', 'true'])
   })
 
   test('a message that gets NACK for ever is dropped after so many redeliveries, and the next one comes', async () => {
@@ -255,82 +211,6 @@ describe('open queues', () => {
     await b.frame('MESSAGE')
     a.send(frame('NACK', { id: first.headers.ack ?? '' }))
     expect((await b.frame('MESSAGE')).body).toBe('1')
-  })
-
-  test('UNSUBSCRIBE gives back what was not acknowledged; a late ACK of it is harmless', async () => {
-    const [a, b, sender] = [await session(), await session(), await session()]
-    await a.subscribe('/queue/open.q8', 'q', { ack: 'client' })
-    sender.send(send('/queue/open.q8', 1))
-    const { headers } = await a.frame('MESSAGE')
-    a.send(frame('UNSUBSCRIBE', { id: 'q' }) + frame('ACK', { id: headers.ack ?? '' }))
-    await a.settled()
-    await b.subscribe('/queue/open.q8', 'q')
-    expect((await b.frame('MESSAGE')).body).toBe('1')
-  })
-
-  test.each([
-    ['1.1', (message: Record<string, string>) => ({ 'message-id': message['message-id'] ?? '', subscription: 'q' })],
-    ['1.0', (message: Record<string, string>) => ({ 'message-id': message['message-id'] ?? '' })],
-  ])('STOMP %s acknowledges by message-id', async (version, headersOf) => {
-    const queue = `/queue/open.q9-${version}`
-    const [a, sender] = [await session(version), await session()]
-    await a.subscribe(queue, 'q', { ack: 'client' })
-    sender.send(send(queue, 1, 2, 3))
-    await sender.settled()
-    await a.settled()
-    expect(on(a, 'q')).toEqual(['1', '2'])
-    const second = a.frames.find(({ body }) => body === '2')
-    a.send(frame('ACK', headersOf({ ...second?.headers })))
-    await a.settled()
-    expect(on(a, 'q')).toEqual(['1', '2', '3'])
-  })
-
-  test('a SEND in a transaction that can never be sent is refused at once, under its own receipt', async () => {
-    const a = await session()
-    a.send(
-      frame('BEGIN', { transaction: 't' }) +
-        frame('SEND', { destination: '/topic/closed', transaction: 't', receipt: 'w' }, 'x') +
-        frame('COMMIT', { transaction: 't', receipt: 'c' }),
-    )
-    const told = await a.frame(({ headers }) => headers.subscription === 'errors')
-    expect(told.headers['receipt-id']).toBe('w')
-    await a.frame(({ command, headers }) => command === 'RECEIPT' && headers['receipt-id'] === 'c')
-    await a.settled()
-    expect(a.frames.some(({ command, headers }) => command === 'RECEIPT' && headers['receipt-id'] === 'w')).toBe(false)
-  })
-
-  test('credentials in a SEND do not go on to those who subscribe', async () => {
-    const [a, b] = [await session(), await session()]
-    await b.subscribe('/topic/open.secrets', 't')
-    const secrets = { ide: 'tok', Authorization: 'Bearer tok', passcode: 'p', login: 'l', 'receipt-id': 'r' }
-    a.send(frame('SEND', { destination: '/topic/open.secrets', ...secrets, persistent: 'true', mine: '1' }, 'x'))
-    const { headers } = await b.frame('MESSAGE')
-    expect(headers).toMatchObject({ persistent: 'true', mine: '1' })
-    expect(Object.keys(headers).filter((name) => name in secrets)).toEqual([])
-  })
-
-  test('an ACK within a transaction counts at COMMIT, and not after ABORT', async () => {
-    const [a, b, sender] = [await session(), await session(), await session()]
-    await a.subscribe('/queue/open.q10', 'q', { ack: 'client-individual' })
-    sender.send(send('/queue/open.q10', 1, 2))
-    await sender.settled()
-    await a.settled()
-    const [first, second] = a.frames.filter(({ command }) => command === 'MESSAGE')
-    a.send(
-      frame('BEGIN', { transaction: 't' }) +
-        frame('ACK', { id: first?.headers.ack ?? '', transaction: 't' }) +
-        frame('COMMIT', { transaction: 't' }),
-    )
-    a.send(
-      frame('BEGIN', { transaction: 't' }) +
-        frame('ACK', { id: second?.headers.ack ?? '', transaction: 't' }) +
-        frame('ABORT', { transaction: 't' }),
-    )
-    await a.settled()
-    await a.close()
-    await b.subscribe('/queue/open.q10', 'q')
-    await b.settled()
-    expect(on(b, 'q')).toEqual(['2'])
   })
 
   test('no more of them than may be', async () => {

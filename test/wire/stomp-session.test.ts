@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { frame, stompPeer } from '../support/stomp-peer.ts'
 import { type TestServer, testServer } from '../support/stomp-server.ts'
+import { messages as messagesOf, session } from '../support/stomp-sessions.ts'
 
 let server: TestServer
 beforeAll(async () => {
@@ -46,5 +47,52 @@ describe('a session over a WebSocket', () => {
       'content-length': '15',
     })
     await alice.close()
+  })
+})
+
+describe('what the server publishes', () => {
+  test('each subscription of a topic gets its own', async () => {
+    const peer = await session(server)
+    await peer.subscribe('/topic/news', 'a')
+    await peer.subscribe('/topic/news', 'b')
+    expect(server.broker.publish('/topic/news', { body: '[]' })).toBe(2)
+    await peer.settled()
+    const messages = messagesOf(peer)
+    expect(messages.map(({ headers }) => headers.subscription)).toEqual(['a', 'b'])
+    expect(messages[0]?.headers['content-type']).toBe('application/json')
+    await peer.close()
+  })
+
+  test.each([
+    ['1.0', { plain: 'a:b\\c' }],
+    ['1.1', { plain: 'a\\cb\\\\c', lf: 'a\\nb', 'na\\cme': 'x', cr: 'a\rb' }],
+    ['1.2', { plain: 'a\\cb\\\\c', lf: 'a\\nb', 'na\\cme': 'x', cr: 'a\\rb' }],
+  ])('headers are escaped as %s can; what 1.0 cannot say is left out', async (version, headers) => {
+    const peer = await session(server, version)
+    await peer.subscribe('/topic/news', 'n')
+    server.broker.publish('/topic/news', {
+      body: '',
+      headers: { plain: 'a:b\\c', lf: 'a\nb', 'na:me': 'x', cr: 'a\rb' },
+    })
+    const message = await peer.frame('MESSAGE')
+    const known = ['subscription', 'message-id', 'destination', 'content-type', 'content-length']
+    expect(Object.fromEntries(Object.entries(message.headers).filter(([name]) => !known.includes(name)))).toMatchObject(
+      headers,
+    )
+    await peer.close()
+  })
+
+  test('a publisher cannot write headers that are the broker’s', async () => {
+    const peer = await session(server)
+    await peer.subscribe('/topic/news', 'n')
+    server.broker.publish('/topic/news', {
+      body: 'abc',
+      headers: { subscription: 'x', 'content-length': '1', ack: 'x', destination: 'x' },
+    })
+    const { headers, body } = await peer.frame('MESSAGE')
+    expect(headers).toMatchObject({ subscription: 'n', destination: '/topic/news', 'content-length': '3' })
+    expect(headers.ack).toBeUndefined()
+    expect(body).toBe('abc')
+    await peer.close()
   })
 })

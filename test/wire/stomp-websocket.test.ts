@@ -1,9 +1,8 @@
-/** STOMP over WebSocket: the upgrade, messages and frames that do not coincide, text and binary, slow and stopped peers. */
+/** STOMP over WebSocket: the upgrade, slow and stopped peers. Frames and messages are in obligations/. */
 
-import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { frame, type ServerFrame, type StompPeer, stompPeer } from '../support/stomp-peer.ts'
+import { frame, type StompPeer, stompPeer } from '../support/stomp-peer.ts'
 import { type TestServer, testServer } from '../support/stomp-server.ts'
 
 let server: TestServer
@@ -88,22 +87,6 @@ describe('the upgrade', () => {
     await small.stop()
   })
 
-  test.each([
-    [['v10.stomp', 'v12.stomp', 'v11.stomp'], 'v12.stomp'],
-    [['v10.stomp', 'mqtt'], 'v10.stomp'],
-  ])('of the subprotocols %j it picks %s', async (protocols, picked) => {
-    const peer = await stompPeer(server.url, { protocols, token: 'alice' })
-    expect(peer.ws.protocol).toBe(picked)
-    await peer.close()
-  })
-
-  test('no subprotocol is fine', async () => {
-    const peer = await stompPeer(server.url, { protocols: [], token: 'alice' })
-    expect(peer.ws.protocol).toBe('')
-    await peer.connect()
-    await peer.close()
-  })
-
   test('unknown subprotocols are passed over', async () => {
     const answer = await upgrade('/imserver/ws', server.port, { 'Sec-WebSocket-Protocol': 'mqtt' })
     expect(answer).toMatch(/^HTTP\/1.1 101 /)
@@ -113,107 +96,6 @@ describe('the upgrade', () => {
   test('compression is not agreed to', async () => {
     const answer = await upgrade('/imserver/ws', server.port, { 'Sec-WebSocket-Extensions': 'permessage-deflate' })
     expect(answer).not.toMatch(/permessage-deflate/)
-  })
-})
-
-describe('frames and WebSocket messages', () => {
-  const conversation =
-    frame('CONNECT', { 'accept-version': '1.2', ide: 'alice' }) +
-    '\n\r\n' +
-    frame('SUBSCRIBE', { destination: '/user/queue/echo', id: 'e' }) +
-    frame('SEND', { destination: '/app/echo', 'content-length': 7, note: 'a\\cb\\\\' }, 'a\0b ü\n') +
-    '\n' +
-    frame('SEND', { destination: '/app/echo' }, '{"late":true}') +
-    frame('DISCONNECT', { receipt: 'bye' })
-
-  /** Everything that came back until the server closed, without what differs from session to session. */
-  async function replay(send: (peer: StompPeer) => void): Promise<unknown[]> {
-    const peer = await stompPeer(server.url)
-    send(peer)
-    expect((await peer.closed).code).toBe(1000)
-    return peer.frames.map(({ command, headers, body }: ServerFrame) => [command, headers['receipt-id'], body])
-  }
-
-  const expected = [
-    ['CONNECTED', undefined, ''],
-    ['MESSAGE', undefined, 'a\0b ü\n'],
-    ['MESSAGE', undefined, '{"late":true}'],
-    ['RECEIPT', 'bye', ''],
-  ]
-
-  test('a whole conversation may come in one message', async () => {
-    expect(await replay((peer) => peer.send(conversation))).toEqual(expected)
-  })
-
-  test('or octet by octet, in binary messages', async () => {
-    expect(
-      await replay((peer) => {
-        for (const octet of Buffer.from(conversation)) peer.send(Buffer.of(octet))
-      }),
-    ).toEqual(expected)
-  })
-
-  test('or cut in two at any place', async () => {
-    const octets = Buffer.from(conversation)
-    for (let cut = 1; cut < octets.length; cut += 7) {
-      const result = await replay((peer) => {
-        peer.send(octets.subarray(0, cut))
-        peer.send(octets.subarray(cut))
-      })
-      expect(result).toEqual(expected)
-    }
-  })
-
-  test('or in WebSocket fragments', async () => {
-    const result = await replay((peer) => {
-      for (let i = 0; i < conversation.length; i += 10)
-        peer.ws.send(conversation.slice(i, i + 10), { fin: i + 10 >= conversation.length })
-    })
-    expect(result).toEqual(expected)
-  })
-
-  test('a frame that is text comes as text, another one as binary, octet for octet', async () => {
-    const peer = await stompPeer(server.url, { token: 'alice' })
-    await peer.connect()
-    await peer.subscribe('/user/queue/echo', 'e')
-    const noText = Buffer.from([0xff, 0xfe, 0, 10, 0x80])
-    peer.send(Buffer.concat([Buffer.from('SEND\ndestination:/app/echo\ncontent-length:5\n\n'), noText, Buffer.of(0)]))
-    const binary = await peer.frame('MESSAGE')
-    expect(binary.binary).toBe(true)
-    expect(binary.octets).toEqual(noText)
-    peer.send(Buffer.from(frame('SEND', { destination: '/app/echo' }, 'grüß')))
-    expect((await peer.frame('MESSAGE')).binary).toBe(false)
-    await peer.close()
-  })
-
-  test('a text message that is not UTF-8 ends the connection with 1007 (RFC 6455 section 8.1)', async () => {
-    const peer = await stompPeer(server.url, { token: 'alice' })
-    await peer.connect()
-    peer.ws.send(Buffer.from([0xff]), { binary: false })
-    expect((await peer.closed).code).toBe(1007)
-  })
-
-  test('a message beyond all bounds ends the connection with 1009', async () => {
-    const peer = await stompPeer(server.url, { token: 'alice' })
-    await peer.connect()
-    peer.send(Buffer.alloc(5_000_000, 'x'))
-    expect((await peer.closed).code).toBe(1009)
-  })
-
-  test('a frame far above the limit is told so in an ERROR', async () => {
-    const peer = await stompPeer(server.url, { token: 'alice' })
-    await peer.connect()
-    peer.send(frame('SEND', { destination: '/app/echo' }, 'x'.repeat(1_000_000)))
-    expect((await peer.frame('ERROR')).headers.message).toMatch(/octets/)
-    expect((await peer.closed).code).toBe(1008)
-  })
-
-  test('pings are answered with their payload (RFC 6455 section 5.5.3)', async () => {
-    const peer = await stompPeer(server.url, { token: 'alice' })
-    const pong = once(peer.ws, 'pong')
-    peer.ws.ping('are you there')
-    expect(String((await pong)[0])).toBe('are you there')
-    await peer.close()
   })
 })
 

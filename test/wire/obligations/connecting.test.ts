@@ -5,9 +5,9 @@
 
 import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { fatal, listener, session, stranger } from '../../support/stomp-sessions.ts'
 import { frame, stompPeer } from '../../support/stomp-peer.ts'
 import { type TestServer, testServer } from '../../support/stomp-server.ts'
+import { fatal, listener, session, stranger } from '../../support/stomp-sessions.ts'
 
 let server: TestServer
 beforeAll(async () => {
@@ -25,7 +25,9 @@ describe('Connecting, Protocol Negotiation', () => {
 
   test('CONNECT-2 who is refused gets one ERROR with code and message, and the end', async () => {
     const peer = await stranger(server)
-    peer.send(frame('CONNECT', { 'accept-version': '1.2', ide: 'nobody' }) + frame('SEND', { destination: '/app/echo' }))
+    peer.send(
+      frame('CONNECT', { 'accept-version': '1.2', ide: 'nobody' }) + frame('SEND', { destination: '/app/echo' }),
+    )
     const { headers, body } = await peer.frame('ERROR')
     expect(headers).toMatchObject({ message: '401 ide: no valid token', 'content-type': 'application/json' })
     expect(JSON.parse(body)).toEqual({ code: 401, message: 'ide: no valid token' })
@@ -58,7 +60,9 @@ describe('Connecting, Protocol Negotiation', () => {
 
   test('CONNECT-5 EOLs may come before CONNECT, and frames right behind it', async () => {
     const peer = await stranger(server)
-    peer.send(`\n\r\n${frame('CONNECT', { 'accept-version': '1.2', ide: 'alice' })}${frame('DISCONNECT', { receipt: 'r' })}`)
+    peer.send(
+      `\n\r\n${frame('CONNECT', { 'accept-version': '1.2', ide: 'alice' })}${frame('DISCONNECT', { receipt: 'r' })}`,
+    )
     expect((await peer.closed).code).toBe(1000)
     expect(peer.frames.map(({ command }) => command)).toEqual(['CONNECTED', 'RECEIPT'])
   })
@@ -221,11 +225,14 @@ describe('WebSocket (RFC 6455)', () => {
     ['a surrogate', Buffer.from('SEND\ndestination:/app/echo\n\n\xed\xa0\x80\0', 'latin1')],
     ['an overlong slash', Buffer.from('SEND\ndestination:\xc0\xaf\n\n\0', 'latin1')],
     ['a character that is cut off', Buffer.from('SEND\ndestination:/app/echo\n\n\xf0\x9f\x94\0', 'latin1')],
-  ])('SOCKET-3 a text message that is not UTF-8 (%s) ends the connection with 1007 (section 8.1)', async (_, octets) => {
-    const peer = await session(server)
-    peer.ws.send(octets, { binary: false })
-    expect((await peer.closed).code).toBe(1007)
-  })
+  ])(
+    'SOCKET-3 a text message that is not UTF-8 (%s) ends the connection with 1007 (section 8.1)',
+    async (_, octets) => {
+      const peer = await session(server)
+      peer.ws.send(octets, { binary: false })
+      expect((await peer.closed).code).toBe(1007)
+    },
+  )
 
   test('SOCKET-4 text and binary messages are the same to the server; it sends text where it can', async () => {
     const peer = await listener(server)

@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { frame } from '../../support/stomp-peer.ts'
-import { bodies, fatal, listener, messages, receipts, session } from '../../support/stomp-sessions.ts'
 import { type TestServer, testServer } from '../../support/stomp-server.ts'
+import { bodies, fatal, listener, messages, receipts, session } from '../../support/stomp-sessions.ts'
 
 let server: TestServer
 beforeAll(async () => {

@@ -4,9 +4,9 @@
  */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { bodies, fatal, listener, messages, session, stranger } from '../../support/stomp-sessions.ts'
 import { frame, type StompPeer } from '../../support/stomp-peer.ts'
 import { type TestServer, testServer } from '../../support/stomp-server.ts'
+import { bodies, fatal, listener, messages, session, stranger } from '../../support/stomp-sessions.ts'
 
 let server: TestServer
 beforeAll(async () => {
@@ -239,7 +239,9 @@ describe('Body, Standard Headers', () => {
   for (const length of ['with', 'without'])
     test.each(bodiless)(`BODY-1 %s ${length} content-length may not have a body`, async (command, headers) => {
       const peer = await listener(server)
-      peer.send(frame(command, { ...headers, receipt: 'r', ...(length === 'with' ? { 'content-length': 4 } : {}) }, 'body'))
+      peer.send(
+        frame(command, { ...headers, receipt: 'r', ...(length === 'with' ? { 'content-length': 4 } : {}) }, 'body'),
+      )
       expect((await fatal(peer)).headers).toMatchObject({
         message: `${command} must not have a body`,
         'receipt-id': 'r',

@@ -5,8 +5,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { frame } from '../../support/stomp-peer.ts'
-import { bodies, fatal, listener, messages, receipts, session } from '../../support/stomp-sessions.ts'
 import { type TestServer, testServer } from '../../support/stomp-server.ts'
+import { bodies, fatal, listener, messages, receipts, session } from '../../support/stomp-sessions.ts'
 
 let server: TestServer
 beforeAll(async () => {
@@ -64,7 +64,7 @@ describe('SEND', () => {
       ['__proto__']: 'x',
       constructor: 'y',
       toString: 'z',
-      'ünï': '🔔',
+      ünï: '🔔',
     }
     alice.send(frame('SEND', { ...TOPIC, ...mine, receipt: 'r', transaction2: 't' }, 'x'))
     const { headers } = await bob.frame('MESSAGE')
@@ -77,7 +77,9 @@ describe('SEND', () => {
   test('SEND-4 the body goes on octet for octet', async () => {
     const peer = await listener(server)
     const octets = Buffer.from(Array.from({ length: 1024 }, (_, i) => i % 256))
-    peer.send(Buffer.concat([Buffer.from(`SEND\ndestination:/topic/open.all\ncontent-length:1024\n\n`), octets, Buffer.of(0)]))
+    peer.send(
+      Buffer.concat([Buffer.from(`SEND\ndestination:/topic/open.all\ncontent-length:1024\n\n`), octets, Buffer.of(0)]),
+    )
     expect((await peer.frame('MESSAGE')).octets).toEqual(octets)
     await peer.close()
   })
@@ -248,7 +250,10 @@ describe('MESSAGE', () => {
     peer.send(frame('SEND', TOPIC, 'x') + frame('SEND', { destination: '/app/echo' }, 'y'))
     await peer.settled()
     for (const { headers } of messages(peer))
-      expect(headers).toMatchObject({ 'message-id': expect.any(String), subscription: expect.stringMatching(/all|echo/) })
+      expect(headers).toMatchObject({
+        'message-id': expect.any(String),
+        subscription: expect.stringMatching(/all|echo/),
+      })
     await peer.close()
   })
 
