@@ -61,7 +61,7 @@ class StompBroker implements Broker {
       userRates: new TokenBuckets(limits.userRate, clock),
       heartbeats: new Heartbeats(clock, heartbeat),
       backlogs: new Backlogs(clock, limits.bufferedMs),
-      publish: (topic, message) => this.publish(topic, message),
+      publishOpen: (topic, message) => this.#wrote(this.#listeners.publishOpen(topic, message)),
       gone: (session) => this.#gone(session),
     }
   }
@@ -106,7 +106,10 @@ class StompBroker implements Broker {
   }
 
   publish(topic: string, message: Message): number {
-    const count = this.#listeners.publish(topic, message)
+    return this.#wrote(this.#listeners.publish(topic, message))
+  }
+
+  #wrote(count: number): number {
     if (count > 0) this.#options.observer.frameOut?.('MESSAGE', count)
     return count
   }

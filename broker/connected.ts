@@ -49,8 +49,8 @@ export interface Surroundings {
   readonly listeners: Listeners
   readonly queues: OpenQueues
   readonly userRates: TokenBuckets
-  /** To every subscriber of a topic; how many. */
-  publish(topic: string, message: Message): number
+  /** To every subscriber of an open topic. */
+  publishOpen(topic: string, message: Message): void
 }
 
 /** The way out of one session. */
@@ -248,7 +248,7 @@ export class Connected implements SessionView, Subscriber {
       case 'handler':
         return this.#handle(route.handler, destination, headers, body)
       case 'open-topic':
-        this.#all.publish(destination, forwarded(headers, body))
+        this.#all.publishOpen(destination, forwarded(headers, body))
         return DONE
       case 'open-queue':
         return outcome(
@@ -316,13 +316,18 @@ export class Connected implements SessionView, Subscriber {
 
     const subscription = new Subscription(this, id, destination, ack)
     this.#keep(key, subscription)
-    if (route.from === 'topic') this.#all.listeners.add(subscription)
-    const refused = route.from === 'open-queue' ? this.#consume(subscription) : undefined
+    const refused = this.#listen(subscription, route.from)
     if (refused) {
       this.#drop(key, subscription)
       return this.#refuseSubscription(key, destination, refused)
     }
     return this.#listening ? this.#tellSubscribed(destination) : DONE
+  }
+
+  #listen(subscription: Subscription, from: 'user' | 'topic' | 'open-queue'): Refused | undefined {
+    if (from === 'open-queue') return this.#consume(subscription)
+    if (from === 'user' || this.#all.listeners.add(subscription)) return undefined
+    return tooMany(`${subscription.destination}: too many different wildcards are in use; name the topic`)
   }
 
   #subscribeFault(id: string | undefined, destination: string): Violation | undefined {

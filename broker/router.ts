@@ -5,6 +5,7 @@
 
 import { forbidden, notFound } from './errors.ts'
 import type { Destinations, Handler, Refused } from './types.ts'
+import { hasWildcard, wildcardFault } from './wildcards.ts'
 
 /** Where refusals are told. It exists whether or not the operator's table names it. */
 export const ERRORS_QUEUE = '/user/queue/errors'
@@ -55,7 +56,7 @@ export class Router {
     if (this.#topics.has(destination)) return { from: 'topic' }
     const refused = trick(destination)
     if (refused) return { from: 'nowhere', refused }
-    if (this.#isOpen(destination)) return { from: destination.startsWith('/topic/') ? 'topic' : 'open-queue' }
+    if (this.#isOpen(destination)) return toOpen(destination)
     if (destination.startsWith('/queue/') || /^\/user\/(?!queue\/)/.test(destination))
       return { from: 'nowhere', refused: forbidden(`${destination}: not yours to read; your own is /user/queue/…`) }
     return { from: 'nowhere', refused: notFound(`${destination}: no such destination to SUBSCRIBE to`) }
@@ -64,6 +65,17 @@ export class Router {
   #isOpen(destination: string): boolean {
     return this.#open.some((pattern) => pattern.test(destination))
   }
+}
+
+/** Topics may be named with wildcards, queues not: whose would a message be? */
+function toOpen(destination: string): SubscribeRoute {
+  if (destination.startsWith('/topic/')) {
+    const fault = wildcardFault(destination)
+    return fault === undefined ? { from: 'topic' } : { from: 'nowhere', refused: forbidden(`${destination}: ${fault}`) }
+  }
+  return hasWildcard(destination)
+    ? { from: 'nowhere', refused: forbidden(`${destination}: a queue is consumed by its name, without wildcards`) }
+    : { from: 'open-queue' }
 }
 
 /** `*` stands for any characters. */

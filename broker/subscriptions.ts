@@ -5,6 +5,7 @@
 
 import { type HeaderLine, headerLine, headerLines, Tail, type Version } from './frame.ts'
 import type { Message } from './types.ts'
+import { hasWildcard, Wildcards } from './wildcards.ts'
 
 /** How a subscriber acknowledges (STOMP 1.2, "SUBSCRIBE ack Header"). */
 export type AckMode = 'auto' | 'client' | 'client-individual'
@@ -43,6 +44,11 @@ export class Subscription {
     this.#prefix = `MESSAGE\n${headerLines(lines, subscriber.version)}message-id:${subscriber.id}-`
   }
 
+  /** The same subscription, as if it named this destination: what a wildcard hears says where it was sent to. */
+  at(destination: string): Subscription {
+    return new Subscription(this.#subscriber, this.id, destination, this.ack)
+  }
+
   /** Writes one MESSAGE. `n` is its number in the session, for whoever must know it beforehand. */
   deliver(message: Message, n: number = this.#subscriber.nextMessage(), redelivered = false): void {
     const { id, version } = this.#subscriber
@@ -56,16 +62,22 @@ export class Subscription {
 /** Destination → subscriptions of any session. */
 export class Listeners {
   readonly #byDestination = new Map<string, Set<Subscription>>()
+  readonly #wildcards = new Wildcards<Subscription>()
 
-  add(subscription: Subscription): void {
+  /** False when it has wildcards, and there are too many of these. */
+  add(subscription: Subscription): boolean {
+    const { destination } = subscription
+    if (hasWildcard(destination)) return this.#wildcards.add(destination, subscription)
     const listeners = this.#byDestination.get(subscription.destination)
     if (listeners) listeners.add(subscription)
     else this.#byDestination.set(subscription.destination, new Set([subscription]))
+    return true
   }
 
   remove(subscription: Subscription): void {
     const listeners = this.#byDestination.get(subscription.destination)
     if (listeners?.delete(subscription) && listeners.size === 0) this.#byDestination.delete(subscription.destination)
+    if (listeners === undefined) this.#wildcards.remove(subscription.destination, subscription)
   }
 
   /** To every subscription of the destination; how many. */
@@ -75,6 +87,13 @@ export class Listeners {
     const count = listeners.size
     for (const subscription of listeners) subscription.deliver(message)
     return count
+  }
+
+  /** The same for a topic that is open to all: wildcards hear it, too. */
+  publishOpen(destination: string, message: Message): number {
+    const wild = this.#wildcards.listening(destination)
+    for (const subscription of wild) subscription.at(destination).deliver(message)
+    return wild.length + this.publish(destination, message)
   }
 }
 

@@ -43,6 +43,7 @@ export type News = string[]
 export interface TestBrokerOptions extends Partial<Omit<BrokerOptions, 'limits' | 'destinations'>> {
   limits?: Partial<BrokerLimits>
   handlers?: Readonly<Record<string, Handler>>
+  open?: readonly string[]
 }
 
 /** A user is whoever the `ide` header names (`token-of-alice`, or just `alice`); `nobody` and no header are refused. */
@@ -84,7 +85,7 @@ export function testBroker(options: TestBrokerOptions = {}): { broker: Broker; n
       },
       user: ['/user/queue/echo', '/user/queue/other'],
       topics: ['/topic/news'],
-      open: ['/topic/open.*', '/queue/open.*'],
+      open: options.open ?? ['/topic/open.*', '/queue/open.*'],
     },
   })
   return { broker, news, limits }

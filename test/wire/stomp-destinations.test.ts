@@ -105,6 +105,57 @@ describe('open topics', () => {
     await eve.settled()
     expect(on(eve, 't')).toEqual([])
   })
+
+  test.each([
+    ['/topic/open.*.eu', ['a.eu', 'b.eu']],
+    ['/topic/open.a.*', ['a.eu', 'a.us']],
+    ['/topic/open.a.#', ['a', 'a.eu', 'a.us', 'a.us.ny']],
+    ['/topic/open.a.>', ['a', 'a.eu', 'a.us', 'a.us.ny']],
+    ['/topic/open.a.**', ['a', 'a.eu', 'a.us', 'a.us.ny']],
+    ['/topic/open.*.*.ny', ['a.us.ny']],
+    ['/topic/open.*a', []],
+  ])(
+    'may be subscribed to with wildcards: %s hears %j, each MESSAGE says where it was sent to',
+    async (pattern, names) => {
+      const [listener, sender] = [await session(), await session()]
+      await listener.subscribe(pattern, 'w')
+      for (const name of ['a', 'a.eu', 'a.us', 'b.eu', 'a.us.ny'])
+        sender.send(frame('SEND', { destination: `/topic/open.${name}` }, name))
+      await sender.settled()
+      await listener.settled()
+      expect(on(listener, 'w')).toEqual(names)
+      const destinations = listener.frames.filter(({ command }) => command === 'MESSAGE').map((each) => each.headers)
+      expect(destinations.map(({ destination }) => destination)).toEqual(names.map((name) => `/topic/open.${name}`))
+      listener.send(frame('UNSUBSCRIBE', { id: 'w' }))
+      await listener.settled()
+      sender.send(frame('SEND', { destination: '/topic/open.a.eu' }, 'late'))
+      await sender.settled()
+      await listener.settled()
+      expect(on(listener, 'w')).toEqual(names)
+    },
+  )
+
+  test.each(['/topic/open.#.a', '/topic/open.>.a', '/topic/open.**.a', '/queue/open.*', '/queue/open.#'])(
+    'wildcards that are not understood are refused: %s',
+    async (destination) => {
+      const peer = await session()
+      peer.send(frame('SUBSCRIBE', { destination, id: 's', receipt: 'r' }))
+      await peer.settled()
+      expect(errors(peer)).toEqual([expect.objectContaining({ code: 403, destination })])
+    },
+  )
+
+  test('wildcards hear nothing of what the server alone publishes', async () => {
+    const own = await testServer({ open: ['/topic/*'] })
+    const peer = await stompPeer(own.url, { token: 'alice' })
+    await peer.connect()
+    await peer.subscribe('/topic/#', 'w')
+    expect(own.broker.publish('/topic/news', { body: 'official' })).toBe(0)
+    peer.send(frame('SEND', { destination: '/topic/mine' }, 'mine'))
+    expect((await peer.frame('MESSAGE')).body).toBe('mine')
+    await peer.close()
+    await own.stop()
+  })
 })
 
 describe('open queues', () => {
