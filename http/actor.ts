@@ -21,6 +21,6 @@ export function settleActor(
     }
     return { ok: true, data: { user, token, overHttp: true, device: named } }
   }
-  const same = sessions.filter((session) => session.token === token)
+  const same = sessions.filter((session) => session.token === token || session.former?.includes(token))
   return { ok: true, data: { user, token, overHttp: true, device: same.length === 1 ? same[0]!.id : undefined } }
 }

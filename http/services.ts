@@ -19,10 +19,12 @@ export interface Calls {
   heard(user: UserId): Awaitable<void>
 }
 
-/** One live session of a user, with the fingerprint of the token it connected with. */
+/** One live session of a user, with the fingerprint of its token. */
 export interface LiveSession {
   readonly id: string
   readonly token: string
+  /** Of tokens that it had before and that are still good: the token of a session is renewed in place. */
+  readonly former?: readonly string[]
 }
 
 /** One HTTP request that was answered. `route` is a pattern, never an address with ids in it. */

@@ -156,9 +156,11 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       },
       disconnected(session, reason) {
         metrics.observer.disconnected(session, reason)
+        const former = credentials.former(session)
         credentials.disconnected(session)
         presence.left(session.principal.user, session.id)
-        inBackground(() => calls.lost(session.principal.user, session.id, session.principal.token))
+        const { user, token } = session.principal
+        inBackground(() => calls.lost(user, session.id, token, former))
         log.debug({ session: session.id, user: session.principal.user, reason }, 'session ended')
       },
       subscribed(session, destination) {
@@ -192,7 +194,12 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       presence,
       turn,
       credentials,
-      sessions: (user) => broker.sessions(user).map(({ id, principal }) => ({ id, token: principal.token })),
+      sessions: (user) =>
+        broker.sessions(user).map((session) => ({
+          id: session.id,
+          token: session.principal.token,
+          former: credentials.former(session),
+        })),
       ...(config.demo && config.auth.key.kind === 'secret' ? { demo: demoTokens(config.auth.key.secret, clock) } : {}),
       health: { state: () => state, relay: relayHealth },
       metrics,

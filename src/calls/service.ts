@@ -105,9 +105,9 @@ export class CallService {
     )
   }
 
-  /** A session of the user has ended; `token` is the fingerprint of the one it had in the end. */
-  lost(user: UserId, device: DeviceId, token?: string): Awaitable<void> {
-    return quietly(this.#withCurrent(user, () => ({ verb: 'lose', user, device, token })))
+  /** A session of the user has ended. `token`: fingerprint of the one it had in the end; `former`: of those before it. */
+  lost(user: UserId, device: DeviceId, token?: string, former?: readonly string[]): Awaitable<void> {
+    return quietly(this.#withCurrent(user, () => ({ verb: 'lose', user, device, token, former })))
   }
 
   /** An operator has shut out the user, or this device alone: the live call that they are in ends (ADMIN). */

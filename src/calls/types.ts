@@ -42,6 +42,8 @@ export interface Leg {
   readonly user: UserId
   readonly device?: DeviceId | undefined
   readonly token: string
+  /** Of a lost device: tokens that it had before, and that may still be the ones it comes back with. */
+  readonly former?: readonly string[] | undefined
   /** When the bound device went away; it may come back within the grace. */
   readonly lostAt?: number | undefined
   /** A leg without a device: when the user last asked something over HTTP. */
@@ -120,8 +122,14 @@ export type CallCommand =
   | { readonly verb: 'appear'; readonly user: UserId; readonly devices: readonly DeviceId[] }
   /** A device can hear signalling from now on. */
   | { readonly verb: 'listen'; readonly user: UserId; readonly device: DeviceId }
-  /** The device is gone; `token`: the one it had in the end, for tokens are renewed while a call goes on. */
-  | { readonly verb: 'lose'; readonly user: UserId; readonly device: DeviceId; readonly token?: string | undefined }
+  /** The device is gone. Tokens are renewed while a call goes on: `token` is the last one, `former` those before it. */
+  | {
+      readonly verb: 'lose'
+      readonly user: UserId
+      readonly device: DeviceId
+      readonly token?: string | undefined
+      readonly former?: readonly string[] | undefined
+    }
   /** An operator has shut out the user, or this device alone. */
   | { readonly verb: 'shutOut'; readonly user: UserId; readonly device?: DeviceId | undefined }
   /** The user asked something over HTTP. */

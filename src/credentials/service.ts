@@ -107,6 +107,13 @@ export class CredentialService {
     this.#deadlines.set(session.id, warnAt > this.#options.clock.now() ? warnAt : expiresAt)
   }
 
+  /** Fingerprints of the tokens that the session had before its present one, as far as they are still good. */
+  former({ id }: SessionView): readonly string[] {
+    const now = this.#options.clock.now()
+    const former = this.#watched.get(id)?.former ?? []
+    return former.filter((one) => lasts(one, now)).map(({ token }) => token)
+  }
+
   disconnected({ id }: SessionView): void {
     const watched = this.#watched.get(id)
     if (watched) watched.asked++
@@ -280,7 +287,7 @@ function tooManyRefreshes(watched: Watched, now: number): Outcome | undefined {
 
 /** The last few that are good and are not the present one. */
 function stillGood(former: readonly Principal[], present: Principal, now: number): readonly Principal[] {
-  return former
-    .filter(({ token, expiresAt }) => token !== present.token && (expiresAt ?? Number.POSITIVE_INFINITY) > now)
-    .slice(-MOST_FORMER)
+  return former.filter((one) => one.token !== present.token && lasts(one, now)).slice(-MOST_FORMER)
 }
+
+const lasts = ({ expiresAt }: Principal, now: number) => expiresAt === undefined || expiresAt > now

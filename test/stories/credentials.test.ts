@@ -136,12 +136,17 @@ describe('a refresh', () => {
     await bob.hears('/topic/user/status')
   })
 
-  test('counts over HTTP too: the new token is the device, the old one is nobody’s any more', async () => {
+  test.each([
+    ['the new token', (fresh: string) => fresh],
+    ['the old one, while it is good', (_: string, old: string) => old],
+  ])('counts over HTTP too: %s is the device', async (_, which) => {
     const alice = await world.arrives('alice')
-    const phone = await world.arrives('bob', 'phone', { token: await lasting('bob', 100) })
+    const old = await lasting('bob', 100)
+    const phone = await world.arrives('bob', 'phone', { token: old })
     const laptop = await world.arrives('bob', 'laptop')
-    const token = await lasting('bob', 1000)
-    await phone.says(REFRESH, { token })
+    const fresh = await lasting('bob', 1000)
+    await phone.says(REFRESH, { token: fresh })
+    const token = which(fresh, old)
     const callId = await alice.requests('bob')
     await quiet(alice, phone, laptop)
     expect(await world.asks('bob', '/imserver/call/response', { callId, type: 'ACCEPT' }, { token })).toMatchObject({
@@ -151,10 +156,14 @@ describe('a refresh', () => {
     await phone.hearsNothing()
   })
 
-  test('in a call: a device that is lost and comes back with the new token is the same one', async () => {
+  test.each([
+    ['the new token', (fresh: string) => fresh],
+    ['the old one, while it is good', (_: string, old: string) => old],
+  ])('in a call: a device that is lost and comes back with %s is the same one', async (_, which) => {
     const { alice, bob, callId } = await inCall(200)
-    const token = await lasting('alice', 5000)
-    await alice.says(REFRESH, { token })
+    const fresh = await lasting('alice', 5000)
+    await alice.says(REFRESH, { token: fresh })
+    const token = which(fresh, alice.token)
     await alice.vanishes()
     await world.notes('alice')
     const again = await world.arrives('alice', 'again', { token })

@@ -450,14 +450,17 @@ describe('while connected', () => {
     expect(hears('bob/phone2')).toEqual(['rtc/signaling'])
   })
 
-  test('a bound device that comes back with the token it was renewed to is bound again', async () => {
+  test.each([
+    ['the token it was renewed to', 'renewed token', undefined],
+    ['one that it had before and that is still good', 'earlier token', ['first token', 'earlier token']],
+  ])('a bound device that comes back with %s is bound again', async (_, comesWith, former) => {
     world.devices.disconnect('bob/phone')
-    await world.calls.lost('bob', 'bob/phone', 'renewed token')
+    await world.calls.lost('bob', 'bob/phone', 'renewed token', former)
     const frame = { body: Buffer.from('{}'), contentType: 'application/json' }
-    const old = actor('bob/phone2', 'token of bob/phone')
+    const old = actor('bob/laptop', 'token of bob/phone')
     expect(await world.calls.signal(old, { callId: 'c1' }, frame)).toMatchObject({ code: 1004 })
     world.devices.connect('bob', 'bob/phone2')
-    const back = actor('bob/phone2', 'renewed token')
+    const back = actor('bob/phone2', comesWith)
     expect(await world.calls.signal(back, { callId: 'c1' }, frame)).toMatchObject({ ok: true })
     await world.clock.advance(TIMERS.graceMs)
     expect(await live()).toBe('CONNECTED')

@@ -295,6 +295,15 @@ describe('a refresh', () => {
     expect(clock.waiting).toBe(1)
   })
 
+  test('leaves the token before it known for as long as that is good', async () => {
+    const session = arrives('s', principal('alice', 'first', 100))
+    tokens.second = { ok: true, data: principal('alice', 'second', 200) }
+    await credentials.refresh(session, { token: 'second' })
+    expect(credentials.former(session)).toEqual(['first'])
+    await clock.advance(100_000)
+    expect(credentials.former(session)).toEqual([])
+  })
+
   test('of a session that is over asks nobody', async () => {
     const session = arrives('s', principal('alice', 't', 100))
     leaves('s')

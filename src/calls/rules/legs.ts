@@ -28,7 +28,8 @@ export const legFor = (actor: Actor, now: number): Leg => ({
 /** The actor is the leg's own device, or the same token on a new session after that device was lost: it came back. */
 export function speaksFor(leg: Leg | undefined, actor: Actor): boolean {
   if (!leg || leg.user !== actor.user) return false
-  return leg.device === actor.device || (leg.lostAt !== undefined && leg.token === actor.token)
+  if (leg.device === actor.device) return true
+  return leg.lostAt !== undefined && (leg.token === actor.token || leg.former?.includes(actor.token) === true)
 }
 
 export const targetOf = (leg: Leg, except?: string): Target =>

@@ -192,13 +192,13 @@ const copyOf = (frame: KeptSignal): KeptSignal => ({ ...frame, body: Uint8Array.
 
 function lose(
   call: Call,
-  { user, device, token }: Extract<CallCommand, { verb: 'lose' }>,
+  { user, device, token, former }: Extract<CallCommand, { verb: 'lose' }>,
   now: number,
   timers: CallTimers,
 ): Decision {
   const losing = (leg: Leg | undefined): Leg | undefined =>
     leg?.user === user && leg.device === device && leg.lostAt === undefined
-      ? { ...leg, lostAt: now, token: token ?? leg.token }
+      ? { ...leg, lostAt: now, token: token ?? leg.token, former }
       : leg
   const origin = losing(call.origin) ?? call.origin
   const winner = losing(call.winner)
