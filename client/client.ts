@@ -65,6 +65,7 @@ export class CallClient {
     this.#connection = new Connection({
       url: socketUrl(options.url, options.userId),
       token: options.token,
+      renewToken: options.renewToken,
       openSocket: options.webSocketFactory ?? openWebSocket,
       heartbeatMs: options.heartbeatMs ?? 10_000,
       clock: this.#clock,
@@ -355,6 +356,7 @@ function tell(call: LiveCall, destination: Heard, headers: Readonly<Record<strin
     case HEARS.turn:
     case HEARS.status:
     case HEARS.errors:
+    case HEARS.auth:
       break
   }
 }

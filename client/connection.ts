@@ -10,13 +10,15 @@ import type { Clock } from './clock.ts'
 import { Emitter } from './emitter.ts'
 import { asCallError, CallError, TokenRefusedError } from './errors.ts'
 import { bodyAsShown, headersAsShown } from './masking.ts'
+import { Renewal } from './renewal.ts'
 import type { ConnectionState, FrameSeen, SocketLike, StateChange } from './types.ts'
-import { CODE, HEARS, type Heard, type ServerRefusal } from './wire.ts'
+import { APP, CODE, type CredentialNotice, HEARS, type Heard, type ServerRefusal } from './wire.ts'
 
 export interface ConnectionOptions {
   /** `ws(s)://…`, complete. */
   readonly url: string
   readonly token: () => string | Promise<string>
+  readonly renewToken?: (() => Promise<string>) | undefined
   readonly openSocket: (url: string, protocols: string[]) => SocketLike
   readonly heartbeatMs: number
   readonly clock: Clock
@@ -57,6 +59,7 @@ export class Connection {
   readonly #options: ConnectionOptions
   readonly #clock: Clock
   readonly #events = new Emitter<ConnectionEvents>()
+  readonly #renewal: Renewal
   readonly #waiting = new Map<string, Waiting>()
   readonly #posted: { destination: string; body: string }[] = []
   #state: ConnectionState = 'offline'
@@ -78,6 +81,12 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.#options = options
     this.#clock = options.clock
+    this.#renewal = new Renewal({
+      renewToken: options.renewToken,
+      send: (token) => this.send(APP.refresh, { token }),
+      clock: options.clock,
+      failed: (error) => this.#events.emit('error', error),
+    })
   }
 
   on<K extends keyof ConnectionEvents>(kind: K, listener: (event: ConnectionEvents[K]) => void): () => void {
@@ -170,7 +179,7 @@ export class Connection {
     let token: string
     let socket: SocketLike
     try {
-      token = await this.#options.token()
+      token = this.#renewal.newest ?? (await this.#options.token())
       if (attempt !== this.#attempt) return
       if (token === this.#refusedToken) return this.#giveUp(this.#lastRefusal)
       socket = this.#options.openSocket(this.#options.url, Versions.default.protocolVersions())
@@ -214,7 +223,7 @@ export class Connection {
         tooLong()
         if (!current()) return
         if (refusal && (refusal.code === CODE.unauthorized || refusal.code === CODE.forbidden)) {
-          return this.#refused(refusal, token)
+          return this.#refused(refusal, this.#renewal.newest ?? token)
         }
         const why = refusal ? refusal.message : event?.reason || `closed with ${event?.code ?? 'no code'}`
         this.#retry(new CallError('connection-lost', `the connection to the server broke: ${why}`))
@@ -277,6 +286,8 @@ export class Connection {
     const body = jsonOf(frame.body)
     if (body === undefined) {
       this.#events.emit('error', new CallError('bad-message', `${destination}: is neither a JSON object nor an array`))
+    } else if (destination === HEARS.auth) {
+      this.#renewal.heard(body as unknown as CredentialNotice)
     } else if (destination !== HEARS.errors) {
       this.#events.emit('message', { destination, headers: frame.headers, body })
     } else {
@@ -327,6 +338,7 @@ export class Connection {
     const again = this.#refusedToken !== undefined
     this.#lastRefusal = refusal
     this.#refusedToken = token
+    this.#renewal.forget()
     this.#drop(CallError.of(refusal))
     if (again) {
       this.#giveUp(refusal)
@@ -362,6 +374,7 @@ export class Connection {
     this.#cancelRetry = undefined
     this.#drop(why)
     this.#posted.length = 0
+    this.#renewal.forget()
     this.#change({ state: 'offline', cause: why })
     this.#opening?.fail(why)
     this.#opening = undefined
@@ -371,6 +384,7 @@ export class Connection {
   /** What the connection that is gone had promised will not be kept. */
   #drop(why: CallError): void {
     this.#attempt++
+    this.#renewal.stop()
     this.#cancelPatience?.()
     this.#stomp = undefined
     this.#session = undefined

@@ -9,7 +9,7 @@ export function headersAsShown(headers: Readonly<Record<string, string>>): Reado
   )
 }
 
-/** TURN passwords are the only secrets that travel in bodies. */
+/** TURN passwords, and tokens that replace others, are the only secrets that travel in bodies. */
 export function bodyAsShown(body: string): string {
-  return body.replace(/("credential"\s*:\s*)"(?:[^"\\]|\\.)*"/g, `$1"${MASK}"`)
+  return body.replace(/("(?:credential|token)"\s*:\s*)"(?:[^"\\]|\\.)*"/g, `$1"${MASK}"`)
 }

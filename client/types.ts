@@ -57,6 +57,11 @@ export interface ClientOptions {
   readonly url: string
   /** Asked before every connection attempt, so that a reconnect never uses a stale token. */
   readonly token: () => string | Promise<string>
+  /**
+   * Asked for a new token when the server says that the present one ends soon; it is replaced in place, and reconnects
+   * use it. Without this the connection ends with its token, and {@link ClientOptions.token} is asked again.
+   */
+  readonly renewToken?: (() => Promise<string>) | undefined
   /** When given, the server checks that the token is this user's. */
   readonly userId?: string
   /** Default: `new WebSocket(url, protocols)`; Node 20 has none: give `(url, protocols) => new WebSocket(url, protocols)` of `ws`. */

@@ -12,11 +12,13 @@ export const APP = {
   signaling: '/app/rtc/signaling',
   status: '/app/user/status',
   turn: '/app/turn/get-turn-credentials',
+  refresh: '/app/auth/refresh',
 } as const
 
 /** Where a client listens. */
 export const HEARS = {
   errors: '/user/queue/errors',
+  auth: '/user/queue/auth',
   response: '/user/queue/call/response',
   down: '/user/queue/call/down',
   hangup: '/user/queue/call/hangup',
@@ -141,6 +143,17 @@ export interface TurnCredentials {
   /** Unix time in seconds. */
   readonly expiresAt?: number
 }
+
+/** SEND `/app/auth/refresh` */
+export interface TokenRefresh {
+  readonly token: string
+}
+
+/** MESSAGE on `/user/queue/auth`; times in milliseconds, `expiresAt` since the Unix epoch. */
+export type CredentialNotice =
+  | { readonly type: 'EXPIRING'; readonly expiresAt: number; readonly remainingMs: number }
+  | { readonly type: 'EXPIRED'; readonly expiresAt: number }
+  | { readonly type: 'REFRESHED'; readonly expiresAt?: number }
 
 /** MESSAGE on `/user/queue/errors`, and the body of a refused CONNECT's ERROR frame. */
 export interface ServerRefusal {

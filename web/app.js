@@ -37,6 +37,7 @@ function openPhone(who) {
     url: '/imserver/ws',
     userId: who.name,
     token: () => provider.token(),
+    renewToken: provider.renew,
     rtc: (configuration) =>
       new RTCPeerConnection({ ...configuration, iceTransportPolicy: relayOnly ? 'relay' : 'all' }),
   })

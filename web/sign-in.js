@@ -77,6 +77,14 @@ export function tokenOf(who) {
       }
       return who.token
     },
+    /** The token ends soon: another one in its place. One that was pasted has none. */
+    renew: who.pasted
+      ? undefined
+      : async () => {
+          who.token = await demoToken(who.name)
+          tab.who = who
+          return who.token
+        },
     /** The server does not want it any more. */
     refused() {
       if (!who.pasted) who.token = undefined

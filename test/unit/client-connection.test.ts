@@ -2,16 +2,17 @@ import { describe, expect, test } from '@jest/globals'
 import { Connection } from '../../client/connection.ts'
 import type { CallError } from '../../client/errors.ts'
 import type { FrameSeen, StateChange } from '../../client/types.ts'
-import { HEARS } from '../../client/wire.ts'
+import { APP, HEARS } from '../../client/wire.ts'
 import { settled, TestClock } from '../support/clock.ts'
 import { frame, ScriptedServer } from '../support/scripted-server.ts'
 
-function setUp(token: () => string | Promise<string> = () => 'a-token') {
+function setUp(token: () => string | Promise<string> = () => 'a-token', renewToken?: () => Promise<string>) {
   const server = new ScriptedServer()
   const clock = new TestClock()
   const connection = new Connection({
     url: 'ws://test/imserver/ws',
     token,
+    renewToken,
     openSocket: server.open,
     heartbeatMs: 10_000,
     clock,
@@ -231,6 +232,123 @@ describe('a broken connection', () => {
     await clock.advance(500)
     await old.tells(HEARS.hangup, { callId: 'c' })
     expect(heard).toEqual([])
+  })
+})
+
+describe('a token that ends', () => {
+  const EXPIRING = { type: 'EXPIRING', expiresAt: 60_000, remainingMs: 60_000 }
+  const EXPIRED = { type: 'EXPIRED', expiresAt: 60_000 }
+
+  async function online(renewToken?: () => Promise<string>) {
+    let asked = 0
+    const all = setUp(() => `token-${++asked}`, renewToken)
+    const errors: CallError[] = []
+    all.connection.on('error', (error) => errors.push(error))
+    await all.connection.open()
+    const reconnects = async () => {
+      all.server.socket.breaks(1006)
+      await all.clock.advance(500)
+      return all.server.socket.frames[0]?.headers.ide
+    }
+    return { ...all, errors, reconnects, refreshes: () => all.server.socket.sent(APP.refresh) }
+  }
+
+  test('is replaced in place, and the new one is used for reconnects', async () => {
+    const { server, refreshes, reconnects, errors } = await online(async () => 'renewed')
+    await server.socket.tells(HEARS.auth, EXPIRING)
+    expect(refreshes()).toEqual([{ token: 'renewed' }])
+    await server.socket.tells(HEARS.auth, { type: 'REFRESHED', expiresAt: 120_000 })
+    expect(refreshes()).toHaveLength(1)
+    expect([await reconnects(), await reconnects(), errors]).toEqual(['renewed', 'renewed', []])
+  })
+
+  test('is left to the server where there is nothing to renew it with', async () => {
+    const { server, refreshes, reconnects } = await online()
+    await server.socket.tells(HEARS.auth, EXPIRING)
+    expect(refreshes()).toEqual([])
+    expect(await reconnects()).toBe('token-2')
+  })
+
+  test('is tried again after 5 s when no new one can be had, told once, and at once when it has expired', async () => {
+    let failures = 3
+    const renewToken = async () => {
+      if (failures-- > 0) throw new Error('issuer down')
+      return 'renewed'
+    }
+    const { server, clock, refreshes, errors } = await online(renewToken)
+    await server.socket.tells(HEARS.auth, EXPIRING)
+    await clock.advance(5_000)
+    expect([failures, errors.length]).toEqual([1, 1])
+    expect(errors[0]).toMatchObject({ code: 'no-token', message: 'issuer down' })
+    await server.socket.tells(HEARS.auth, EXPIRED)
+    expect(failures).toBe(0)
+    await clock.advance(5_000)
+    expect(refreshes()).toEqual([{ token: 'renewed' }])
+  })
+
+  test('is fetched once, however often the server says so', async () => {
+    let asked = 0
+    const { server } = await online(() => {
+      asked++
+      return new Promise(() => {})
+    })
+    await server.socket.tells(HEARS.auth, EXPIRING)
+    await server.socket.tells(HEARS.auth, EXPIRED)
+    expect(asked).toBe(1)
+  })
+
+  test('is not replaced by one that the server refuses', async () => {
+    const { server, errors, reconnects } = await online(async () => 'bad')
+    server.receipts = false
+    await server.socket.tells(HEARS.auth, EXPIRING)
+    const { receipt = '' } = server.socket.sends(APP.refresh)[0]?.headers ?? {}
+    await server.socket.tells(HEARS.errors, { code: 401, message: 'token: is forged' }, { 'receipt-id': receipt })
+    expect(errors).toMatchObject([{ code: 401 }])
+    server.receipts = true
+    expect(await reconnects()).toBe('token-2')
+  })
+
+  test('is not replaced on a connection that has broken meanwhile', async () => {
+    let give: (token: string) => void = () => {}
+    const renewToken = () =>
+      new Promise<string>((fulfil) => {
+        give = fulfil
+      })
+    const { server, clock, refreshes, reconnects, errors } = await online(renewToken)
+    await server.socket.tells(HEARS.auth, EXPIRING)
+    expect(await reconnects()).toBe('token-2')
+    give('late')
+    await clock.advance(20_000)
+    expect([refreshes(), errors]).toEqual([[], []])
+  })
+
+  test('is asked for anew when the server refuses the renewed one at a reconnect', async () => {
+    const { server, clock } = await online(async () => 'renewed')
+    await server.socket.tells(HEARS.auth, EXPIRING)
+    const { greeting } = server
+    server.greeting = (connect) =>
+      connect.headers.ide === 'renewed' ? refusal() : (greeting?.(connect) ?? 'unreachable')
+    server.socket.breaks(1006)
+    await clock.advance(500)
+    await closesAfterError(server, 2)
+    expect(server.socket.frames[0]?.headers.ide).toBe('token-2')
+  })
+
+  test('that was revoked is asked for anew, although it had been renewed', async () => {
+    const { server, connection } = await online(async () => 'renewed')
+    await server.socket.tells(HEARS.auth, EXPIRING)
+    server.socket.says(frame('ERROR', { message: '401 session: was revoked' }, '{"code":401,"message":"revoked"}'))
+    await closesAfterError(server, 1)
+    expect(server.socket.frames[0]?.headers.ide).toBe('token-2')
+    expect(connection.state).toBe('online')
+  })
+
+  test('is nothing that a debugger sees', async () => {
+    const { server, connection } = await online(async () => 'renewed')
+    const frames: FrameSeen[] = []
+    connection.on('frame', (seen) => frames.push(seen))
+    await server.socket.tells(HEARS.auth, EXPIRING)
+    expect(frames.find(({ headers }) => headers.destination === APP.refresh)?.body).toBe('{"token":"•••"}')
   })
 })
 

@@ -2,7 +2,7 @@
 
 import { afterEach, expect, test } from '@jest/globals'
 import { WebSocket } from 'ws'
-import { type Call, CallClient, type IncomingCall, type SocketLike } from '../../client/index.ts'
+import { type Call, CallClient, type ClientOptions, type IncomingCall, type SocketLike } from '../../client/index.ts'
 import { opens, tokenFor, type World } from '../support/story.ts'
 
 let world: World | undefined
@@ -14,12 +14,17 @@ afterEach(async () => {
   world = undefined
 })
 
-async function arrives(user: string, token: () => Promise<string> = () => tokenFor(user)): Promise<CallClient> {
+async function arrives(
+  user: string,
+  token: () => Promise<string> = () => tokenFor(user),
+  more: Pick<ClientOptions, 'renewToken' | 'heartbeatMs'> = {},
+): Promise<CallClient> {
   world ??= await opens()
   const client = new CallClient({
     url: `${world.url}/imserver/ws`,
     userId: user,
     token,
+    ...more,
     webSocketFactory: (url, protocols) => new WebSocket(url, protocols) as unknown as SocketLike,
     rtc: null,
   })
@@ -142,4 +147,33 @@ test('a call outlives its server: both are told, go on, come back to the next on
   await bob.watch(['alice'])
   expect([call.endReason, answered.endReason, errors]).toEqual(['hung-up', 'hung-up', []])
   expect(await alice.call('bob')).toMatchObject({ state: 'ringing' })
+})
+
+test('a token that ends is replaced in place: nobody notices, and calls go on', async () => {
+  world = await opens()
+  const { clock } = world
+  const lasting = (user: string, seconds: number) => tokenFor(user, { exp: Math.ceil(clock.now() / 1000) + seconds })
+  const begun: string[] = []
+  const alice = await arrives(
+    'alice',
+    async () => {
+      begun.push('asked')
+      return lasting('alice', 100)
+    },
+    // the server's clock makes leaps that no heart-beat can follow
+    { renewToken: () => lasting('alice', 1000), heartbeatMs: 0 },
+  )
+  const states: string[] = []
+  alice.on('state', ({ state }) => states.push(state))
+  const renewed = new Promise<void>((done) => {
+    alice.on('frame', ({ direction, body }) => direction === 'received' && body.includes('REFRESHED') && done())
+  })
+  await clock.advance(60_000)
+  await renewed
+  await clock.advance(120_000)
+  const bob = await arrives('bob')
+  const ringing = rings(alice)
+  await bob.call('alice')
+  await ringing
+  expect([states, begun]).toEqual([[], ['asked']])
 })

@@ -2,8 +2,23 @@
 
 import { expect, test } from '@jest/globals'
 import { socketUrl } from '../../client/client.ts'
-import { type CallHangup, type CallRequest, type CallResponse, CODE, type Signal } from '../../client/wire.ts'
+import {
+  APP,
+  type CallHangup,
+  type CallRequest,
+  type CallResponse,
+  CODE,
+  type CredentialNotice,
+  HEARS,
+  type Signal,
+  type TokenRefresh,
+} from '../../client/wire.ts'
 import * as messages from '../../src/calls/messages.ts'
+import {
+  CredentialNotice as CredentialNoticeSchema,
+  TokenRefresh as TokenRefreshSchema,
+} from '../../src/credentials/messages.ts'
+import { AUTH_QUEUE, REFRESH } from '../../src/credentials/service.ts'
 import { CODES } from '../../src/errors.ts'
 
 test('the client knows the codes of the server, all of them and no others', () => {
@@ -32,6 +47,19 @@ test('what the client sends is what the server takes', () => {
   expect(messages.CallResponse.parse(response)).toEqual(response)
   expect(messages.CallHangup.parse(hangup)).toEqual(hangup)
   expect(signals.map((signal) => messages.Signal.parse(signal))).toEqual(signals)
+})
+
+test('client and server call the credentials’ places and messages the same', () => {
+  expect([APP.refresh, HEARS.auth]).toEqual([REFRESH, AUTH_QUEUE])
+  const refresh: TokenRefresh = { token: 't' }
+  expect(TokenRefreshSchema.parse(refresh)).toEqual(refresh)
+  const notices: CredentialNotice[] = [
+    { type: 'EXPIRING', expiresAt: 1, remainingMs: 1 },
+    { type: 'EXPIRED', expiresAt: 1 },
+    { type: 'REFRESHED', expiresAt: 1 },
+    { type: 'REFRESHED' },
+  ]
+  expect(notices.map((notice) => CredentialNoticeSchema.parse(notice))).toEqual(notices)
 })
 
 test.each([
