@@ -215,7 +215,7 @@ export function asyncApi(version: string): Json {
 }
 
 const DESCRIPTION =
-  'Calls over STOMP. A refused SEND is told on /user/queue/errors and never closes the connection; ERROR frames are for frames that break STOMP itself, a refused CONNECT and exceeded limits.'
+  'Calls over STOMP. A refused SEND is told on /user/queue/errors and never closes the connection; ERROR frames are for frames that break STOMP itself, a refused CONNECT, a token that has expired or was revoked, and exceeded limits.'
 
 /** The binding of stomp has no fields; that of ws describes the handshake. */
 const CONNECTION: Json = {

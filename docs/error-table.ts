@@ -32,8 +32,8 @@ connection stays open. The header \`receipt-id\` is there when the frame asked f
 
 Over HTTP the text is called \`msg\`, on the errors queue \`message\`.
 
-**As an ERROR frame**, after which the connection is closed: only for a refused CONNECT, for frames that break STOMP
-itself, and for exceeded limits. Its header \`message\` says what happened.
+**As an ERROR frame**, after which the connection is closed: only for a refused CONNECT, for a token that has
+expired or was revoked (401), for frames that break STOMP itself, and for exceeded limits. Its header \`message\` says what happened.
 
 | fact | with | meaning |
 | --- | --- | --- |

@@ -20,8 +20,8 @@ export const CODES = {
   },
   unauthorized: {
     code: 401,
-    meaning: 'No token, or one that is expired, forged, or meant for somebody else.',
-    advice: 'Get a new token and connect (or ask) again.',
+    meaning: 'No token, or one that is expired, revoked, forged, or meant for somebody else.',
+    advice: 'Get a new token and connect (or ask) again; on a connection that stands SEND it to `/app/auth/refresh`.',
   },
   forbidden: {
     code: 403,
