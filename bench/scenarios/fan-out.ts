@@ -2,7 +2,8 @@
 
 import { performance } from 'node:perf_hooks'
 import { costOf, type Meter } from '../support/cpu.ts'
-import { Peer } from '../support/peer.ts'
+import { inBatches } from '../support/pairs.ts'
+import { Peer, textMessage } from '../support/peer.ts'
 import {
   type Findings,
   inTurn,
@@ -12,22 +13,25 @@ import {
   type Scenario,
   type Target,
 } from '../support/scenario.ts'
-import { type Measured, startCarillon, startRawRelay } from '../support/server.ts'
-import { median } from '../support/stats.ts'
-import { logIn, sendOf } from '../support/stomp.ts'
+import { type Measured, startCarillon, startRawRelay, startSocketIo } from '../support/server.ts'
+import { eventOf, openSocketIo } from '../support/socket-io.ts'
+import { percentile } from '../support/stats.ts'
+import { logIn, loginOf, sendOf } from '../support/stomp.ts'
 import { atMostTimes } from '../support/target.ts'
 
 const TOPIC = '/topic/bench'
 const SIZES = [1000, 5000]
-const ROUNDS = 3
-/** Logins at a time: more only wait in the backlog. */
-const AT_ONCE = 50
+const ROUNDS = 7
 
 const BODY = JSON.stringify({ news: 'x'.repeat(189) })
 
 interface Audience {
   readonly publisher: Peer
   readonly listeners: readonly Peer[]
+  /** What the publisher sends, ready made. */
+  readonly says: Buffer
+  /** How everything that a listener hears must end. */
+  readonly hears: Buffer
 }
 
 export const fanOut: Scenario = {
@@ -46,27 +50,38 @@ export const fanOut: Scenario = {
 }
 
 async function publishTo(size: number, { seconds, profile, progress }: Options): Promise<Findings> {
-  const raw = await startRawRelay()
+  const to = `${size.toLocaleString('en')} subscribers`
+  progress(to)
   const carillon = await startCarillon({ OPEN_DESTINATIONS: TOPIC }, profile)
-  const audiences = { raw: await atRawRelay(raw, size), carillon: await atCarillon(carillon, size) }
+  const raw = await startRawRelay()
+  const sio = await startSocketIo()
+  const audiences = {
+    carillon: await atCarillon(carillon, size),
+    raw: await atRawRelay(raw, size),
+    sio: await atSocketIo(sio, size),
+  }
   const found = await inTurn(
     ROUNDS,
-    { seconds, progress: (text) => progress(`${size} subscribers, ${text}`) },
+    { seconds, progress: (text) => progress(`${to}, ${text}`) },
     {
-      raw: (length) => publish(raw, audiences.raw, length),
       carillon: (length) => publish(carillon, audiences.carillon, length),
+      raw: (length) => publish(raw, audiences.raw, length),
+      sio: (length) => publish(sio, audiences.sio, length),
     },
   )
-  const everybody = [audiences.raw, audiences.carillon].flatMap(({ publisher, listeners }) => [publisher, ...listeners])
+  const everybody = Object.values(audiences).flatMap(({ publisher, listeners }) => [publisher, ...listeners])
   await Promise.all(everybody.map((peer) => peer.close()))
-  await Promise.all([raw.stop(), carillon.stop()])
-  const to = `${size.toLocaleString('en')} subscribers`
+  await Promise.all([carillon, raw, sio].map((server) => server.stop()))
   const cpu = rowOf(`server CPU per delivery, ${to}`, 'µs', found, ({ microsPerDelivery }) => microsPerDelivery)
+  const untilAllHaveIt = (what: string, share: number) =>
+    rowOf(`until the last has it, ${what}`, 'ms', found, ({ spans }) => percentile(spans, share))
   return {
     rows: [
       cpu,
-      rowOf(`rate, ${to}`, 'deliveries/s', found, ({ perSecond }) => perSecond),
-      rowOf(`until the last has it, p50, ${to}`, 'ms', found, ({ p50 }) => p50),
+      rowOf('rate', 'deliveries/s', found, ({ perSecond }) => perSecond),
+      untilAllHaveIt('p50', 0.5),
+      untilAllHaveIt('p99', 0.99),
+      rowOf('server’s core busy', '%', found, ({ busy }) => 100 * busy),
     ],
     targets: [atMostTimes(1, 'raw', cpu)],
   }
@@ -75,33 +90,50 @@ async function publishTo(size: number, { seconds, profile, progress }: Options):
 async function atRawRelay({ url }: Measured, size: number): Promise<Audience> {
   const address = url.replace('http', 'ws')
   const listeners = await inBatches(size, () => Peer.open(`${address}/fan/in`))
-  return { listeners, publisher: await Peer.open(`${address}/fan/out`) }
+  const publisher = await Peer.open(`${address}/fan/out`)
+  return { listeners, publisher, says: sendOf(TOPIC, BODY), hears: Buffer.from(`${BODY}\0`) }
 }
 
 async function atCarillon({ url }: Measured, size: number): Promise<Audience> {
-  const listeners = await inBatches(size, (n) => logIn(url, `listener-${n}`, { subscriptions: [TOPIC] }))
-  return { listeners, publisher: await logIn(url, 'publisher', { subscriptions: [] }) }
+  const listeners = await inBatches(size, (n) => logIn(url, loginOf(`listener-${n}`, { subscriptions: [TOPIC] })))
+  const publisher = await logIn(url, loginOf('publisher', { subscriptions: [] }))
+  return { listeners, publisher, says: sendOf(TOPIC, BODY), hears: Buffer.from(`${BODY}\0`) }
 }
 
-async function inBatches(count: number, open: (n: number) => Promise<Peer>): Promise<Peer[]> {
-  const peers: Peer[] = []
-  while (peers.length < count) {
-    const batch = Array.from({ length: Math.min(AT_ONCE, count - peers.length) }, (_, i) => open(peers.length + i))
-    peers.push(...(await Promise.all(batch)))
-  }
-  return peers
+async function atSocketIo({ url }: Measured, size: number): Promise<Audience> {
+  const listeners = await inBatches(size, async () => {
+    const { peer } = await openSocketIo(url)
+    peer.send(textMessage(eventOf('listen')))
+    return peer
+  })
+  const { peer: publisher } = await openSocketIo(url)
+  const says = textMessage(eventOf('publish', BODY))
+  return { listeners, publisher, says, hears: Buffer.from(eventOf('published', BODY)) }
 }
 
-async function publish(server: Meter, audience: Audience, seconds: number) {
-  const { cpuMicros, spans, elapsed } = await costOf(server, () => rounds(audience, seconds))
+interface Round {
+  readonly microsPerDelivery: number
+  readonly perSecond: number
+  readonly busy: number
+  /** Of each message, how long until the last listener had it, in milliseconds. */
+  readonly spans: readonly number[]
+}
+
+async function publish(server: Meter, audience: Audience, seconds: number): Promise<Round> {
+  const { cpuMicros, spans, elapsed } = await costOf(server, () => publishAgainAndAgain(audience, seconds))
   const deliveries = spans.length * audience.listeners.length
-  return { microsPerDelivery: cpuMicros / deliveries, perSecond: deliveries / elapsed, p50: median(spans) }
+  return {
+    microsPerDelivery: cpuMicros / deliveries,
+    perSecond: deliveries / elapsed,
+    busy: cpuMicros / elapsed / 1e6,
+    spans,
+  }
 }
 
-/** `spans`: of each message, how long until the last listener had it, in milliseconds. */
-function rounds({ publisher, listeners }: Audience, seconds: number): Promise<{ spans: number[]; elapsed: number }> {
-  const message = sendOf(TOPIC, BODY)
-  const tail = Buffer.from(`${BODY}\0`)
+function publishAgainAndAgain(
+  { publisher, listeners, says, hears }: Audience,
+  seconds: number,
+): Promise<{ spans: number[]; elapsed: number }> {
   const spans: number[] = []
   const begin = performance.now()
   const end = begin + seconds * 1000
@@ -109,7 +141,9 @@ function rounds({ publisher, listeners }: Audience, seconds: number): Promise<{ 
   let missing = listeners.length
   return new Promise((resolve) => {
     const heard = (frame: Buffer): void => {
-      if (!tail.equals(frame.subarray(-tail.length))) throw new Error(`not what was sent: ${frame.toString()}`)
+      if (frame.compare(hears, 0, hears.length, frame.length - hears.length) !== 0) {
+        throw new Error(`not what was sent: ${frame.toString()}`)
+      }
       if (--missing > 0) return
       const now = performance.now()
       spans.push(now - sent)
@@ -119,9 +153,9 @@ function rounds({ publisher, listeners }: Audience, seconds: number): Promise<{ 
       }
       missing = listeners.length
       sent = now
-      publisher.send(message)
+      publisher.send(says)
     }
     for (const listener of listeners) listener.onMessage = heard
-    publisher.send(message)
+    publisher.send(says)
   })
 }

@@ -4,7 +4,7 @@ import type { Pair, Side } from './exchange.ts'
 import { Peer, textMessage } from './peer.ts'
 import { openRabbitmq } from './rabbitmq.ts'
 import { eventOf, openSocketIo, type SocketIoClient } from './socket-io.ts'
-import { CALL_QUEUES, destinationOf, logIn, sendOf } from './stomp.ts'
+import { CALL_QUEUES, destinationOf, logIn, loginOf, sendOf } from './stomp.ts'
 
 const BODY_OCTETS = 700
 const AT_ONCE = 50
@@ -12,8 +12,8 @@ const AT_ONCE = 50
 /** Pairs in established calls: the callee has answered, and both are bound. */
 export function connectedCalls(url: string, count: number): Promise<Pair[]> {
   return inBatches(count, async (n) => {
-    const caller = await logIn(url, `caller-${n}`, { subscriptions: CALL_QUEUES })
-    const callee = await logIn(url, `callee-${n}`, { subscriptions: CALL_QUEUES })
+    const caller = await logIn(url, loginOf(`caller-${n}`, { subscriptions: CALL_QUEUES }))
+    const callee = await logIn(url, loginOf(`callee-${n}`, { subscriptions: CALL_QUEUES }))
     const callId = callIdOf(n)
     const rings = callee.hears((frame) => destinationOf(frame) === '/user/queue/call/request')
     caller.send(sendOf('/app/call/request', JSON.stringify({ callId, callee: `callee-${n}`, callerUserName: 'Bench' })))

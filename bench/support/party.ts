@@ -1,7 +1,7 @@
 /** A caller, and a callee with two devices, who make whole calls. */
 
 import type { Peer } from './peer.ts'
-import { CALL_QUEUES, destinationOf, logIn, sendOf } from './stomp.ts'
+import { CALL_QUEUES, destinationOf, logIn, loginOf, sendOf } from './stomp.ts'
 
 /** MESSAGEs of a call: two rings, ringing, response, down, hangup. */
 export const MESSAGES_OF_A_CALL = 6
@@ -46,7 +46,7 @@ export class Party {
   /** `n` tells parties apart. */
   static async assemble(url: string, n: number): Promise<Party> {
     const callee = `callee-${n}`
-    const arrives = (user: string) => logIn(url, user, { subscriptions: CALL_QUEUES })
+    const arrives = (user: string) => logIn(url, loginOf(user, { subscriptions: CALL_QUEUES }))
     return new Party(callee, await arrives(`caller-${n}`), await arrives(callee), await arrives(callee))
   }
 

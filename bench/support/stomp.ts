@@ -32,24 +32,44 @@ export function destinationOf(frame: Buffer): string {
   return from < '\ndestination:'.length ? '' : frame.toString('utf8', from, frame.indexOf(10, from))
 }
 
-export interface Login {
+export interface Wish {
   readonly subscriptions: readonly string[]
   /** `heart-beat` of CONNECT. */
   readonly heartbeat?: string
 }
 
-/** Connects a user with a token of its own and waits until every subscription is in effect. */
-export async function logIn(url: string, user: string, { subscriptions, heartbeat = '0,0' }: Login): Promise<Peer> {
-  const peer = await Peer.open(`${url.replace('http', 'ws')}/imserver/ws?userId=${encodeURIComponent(user)}`)
-  const connected = peer.hears((frame) => startsWith(frame, 'CONNECTED') || failed(frame))
-  peer.send(textMessage(`CONNECT\naccept-version:1.2\nhost:bench\nheart-beat:${heartbeat}\nide:${tokenOf(user)}\n\n\0`))
-  await connected
-  if (subscriptions.length === 0) return peer
-  const subscribed = peer.hears((frame) => startsWith(frame, 'RECEIPT') || failed(frame))
-  subscriptions.forEach((destination, i) => {
+/** All that a login sends, ready made. */
+export interface Login {
+  readonly path: string
+  readonly connect: Buffer
+  /** All SUBSCRIBEs in one piece, the last of them with a receipt; undefined when there are none. */
+  readonly subscribe: Buffer | undefined
+}
+
+/** A login with a token of its own. */
+export function loginOf(user: string, { subscriptions, heartbeat = '0,0' }: Wish): Login {
+  const frames = subscriptions.map((destination, i) => {
     const receipt = i === subscriptions.length - 1 ? 'receipt:subscribed\n' : ''
-    peer.send(textMessage(`SUBSCRIBE\nid:${i}\ndestination:${destination}\n${receipt}\n\0`))
+    return textMessage(`SUBSCRIBE\nid:${i}\ndestination:${destination}\n${receipt}\n\0`)
   })
+  return {
+    path: `/imserver/ws?userId=${encodeURIComponent(user)}`,
+    connect: textMessage(
+      `CONNECT\naccept-version:1.2\nhost:bench\nheart-beat:${heartbeat}\nide:${tokenOf(user)}\n\n\0`,
+    ),
+    subscribe: frames.length === 0 ? undefined : Buffer.concat(frames),
+  }
+}
+
+/** Connects, and waits until every subscription is in effect. */
+export async function logIn(url: string, { path, connect, subscribe }: Login): Promise<Peer> {
+  const peer = await Peer.open(`${url.replace('http', 'ws')}${path}`)
+  const connected = peer.hears((frame) => startsWith(frame, 'CONNECTED') || failed(frame))
+  peer.send(connect)
+  await connected
+  if (subscribe === undefined) return peer
+  const subscribed = peer.hears((frame) => startsWith(frame, 'RECEIPT') || failed(frame))
+  peer.send(subscribe)
   await subscribed
   return peer
 }
