@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: runs the scenarios; prints what they found, and which targets are met, as Markdown on stdout.
  *
- * --only NAME      one scenario (again for more): relay, calls, fan-out, connect
+ * --only NAME      one scenario (again for more): relay, calls, fan-out, connect, presence, slow
  * --pairs N        pairs that work at the same time (500 in relay, 100 in calls)
  * --seconds N      length of a round (1)
  * --with rabbitmq  measures RabbitMQ's Web STOMP too, where it is installed (`apt-get install rabbitmq-server`)
@@ -14,14 +14,16 @@ import { parseArgs } from 'node:util'
 import { calls } from './scenarios/calls.ts'
 import { connect } from './scenarios/connect.ts'
 import { fanOut } from './scenarios/fan-out.ts'
+import { presence } from './scenarios/presence.ts'
 import { relay } from './scenarios/relay.ts'
+import { slow } from './scenarios/slow.ts'
 import { cores, pinThisProcess } from './support/cpu.ts'
 import { summaries } from './support/profile.ts'
 import { rabbitmqScript } from './support/rabbitmq.ts'
 import type { Options, Scenario } from './support/scenario.ts'
 import { tableOf, verdict } from './support/target.ts'
 
-const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect]
+const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect, presence, slow]
 
 const {
   only,

@@ -11,8 +11,6 @@ export interface Usage {
   readonly cpuMicros: number
   /** Resident set, in octets. */
   readonly rss: number
-  /** The largest that the resident set has ever been, in octets. */
-  readonly highestRss: number
   /** Used JavaScript heap, in octets. */
   readonly heapUsed: number
 }
@@ -63,7 +61,6 @@ export function meterOfPid(pid: number): Meter {
       return {
         cpuMicros: nanos.reduce((sum, each) => sum + each, 0) / 1000,
         rss: kib('VmRSS') * 1024,
-        highestRss: kib('VmHWM') * 1024,
         heapUsed: Number.NaN,
       }
     },

@@ -9,8 +9,7 @@ process.on('message', ({ id, collect }) => {
   if (collect) for (let i = 0; i < 2; i++) globalThis.gc?.()
   const { user, system } = process.cpuUsage()
   const { rss, heapUsed } = process.memoryUsage()
-  const highestRss = 1024 * process.resourceUsage().maxRSS
-  process.send?.({ id, cpuMicros: user + system, rss, highestRss, heapUsed })
+  process.send?.({ id, cpuMicros: user + system, rss, heapUsed })
 })
 
 // Nobody is left to measure for

@@ -97,6 +97,18 @@ export class Peer {
     })
   }
 
+  /** From now on nothing is read, and the server may close it. */
+  stopReading(): void {
+    this.#closing = true
+    this.#socket.pause()
+  }
+
+  /** Gone without a word. */
+  abandon(): void {
+    this.#closing = true
+    this.#socket.destroy()
+  }
+
   async close(): Promise<void> {
     this.#closing = true
     const closed = new Promise((resolve) => this.#socket.once('close', resolve))

@@ -59,6 +59,12 @@ export function atMost(limit: number, row: Row, what = row.what): Target {
   }
 }
 
+/** Carillon's figure itself is below this. */
+export function below(limit: number, row: Row): Target {
+  const found = median(row.found.carillon ?? [])
+  return { ...atMost(limit, row), wanted: `< ${digits(limit)} ${row.unit}`, met: found < limit }
+}
+
 /** Carillon's figure itself is at least so much. */
 export function atLeast(limit: number, row: Row, what = row.what): Target {
   const found = median(row.found.carillon ?? [])
