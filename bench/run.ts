@@ -1,13 +1,16 @@
 /**
- * `npm run bench`: runs the scenarios; prints what they found, and which targets are met, as Markdown on stdout.
+ * `npm run bench`: runs the scenarios; prints what they found, and which targets are met, as Markdown on stdout,
+ * and draws it.
  *
  * --only NAME      one scenario (again for more): relay, calls, fan-out, connect, presence, slow
  * --pairs N        pairs that work at the same time (500 in relay, 100 in calls)
  * --seconds N      length of a round (1)
+ * --chart FILE     where the picture goes (bench.svg)
  * --with rabbitmq  measures RabbitMQ's Web STOMP too, where it is installed (`apt-get install rabbitmq-server`)
  * --profile DIR    a CPU profile of Carillon in DIR, and its summary; numbers taken while it is on do not count
  */
 
+import { writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -17,6 +20,7 @@ import { fanOut } from './scenarios/fan-out.ts'
 import { presence } from './scenarios/presence.ts'
 import { relay } from './scenarios/relay.ts'
 import { slow } from './scenarios/slow.ts'
+import { chartOf, type Drawn } from './support/chart.ts'
 import { cores, pinThisProcess } from './support/cpu.ts'
 import { summaries } from './support/profile.ts'
 import { rabbitmqScript } from './support/rabbitmq.ts'
@@ -30,6 +34,7 @@ const {
   pairs,
   seconds,
   profile,
+  chart,
   with: others,
 } = parseArgs({
   options: {
@@ -37,24 +42,28 @@ const {
     pairs: { type: 'string' },
     seconds: { type: 'string', default: '1' },
     profile: { type: 'string' },
+    chart: { type: 'string', default: 'bench.svg' },
     with: { type: 'string', multiple: true, default: [] },
   },
 }).values
 
 const chosen = SCENARIOS.filter(({ name }) => only === undefined || only.includes(name))
 const unknown = only?.find((name) => !SCENARIOS.some((scenario) => scenario.name === name))
+if (unknown !== undefined) fail(`--only ${unknown}: there are ${SCENARIOS.map(({ name }) => name).join(', ')}`)
 const stranger = others.find((name) => name !== 'rabbitmq')
 if (stranger !== undefined) fail(`--with ${stranger}: there is rabbitmq`)
 const rabbitmq = others.includes('rabbitmq') ? (rabbitmqScript() ?? fail('RabbitMQ is not installed')) : undefined
-if (unknown !== undefined) fail(`--only ${unknown}: there are ${SCENARIOS.map(({ name }) => name).join(', ')}`)
 
 if (cores) pinThisProcess(cores.load)
 const pinned = cores ? `server on core ${cores.server}, load on core ${cores.load}` : 'processes not pinned'
-say(`Node ${process.versions.node}, ${cpus().length} cores, ${pinned}. Medians of the rounds [smallest–largest].\n`)
+const machine = `${cpus()[0]?.model.trim()}, ${cpus().length} cores, Node ${process.versions.node}, ${pinned}`
+say(`${machine}. Medians of the rounds [smallest–largest].\n`)
+if (!rabbitmq) say('RabbitMQ is not measured: `--with rabbitmq` does that where it is installed.\n')
 
 // Ends by `exit`, so that what is to be cleared away is
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
+const drawn: Drawn[] = []
 for (const scenario of chosen) {
   const options: Options = {
     pairs: pairs === undefined ? undefined : positive('pairs', pairs),
@@ -64,10 +73,17 @@ for (const scenario of chosen) {
     progress: (text) => process.stderr.write(`${scenario.name}: ${text}\n`),
   }
   options.progress('starting')
-  const { rows, targets } = await scenario.run(options)
+  const { rows, merits, targets } = await scenario.run(options)
   say(`${tableOf(`${scenario.name}: ${scenario.title(options)}`, rows)}\n`)
-  if (targets.length > 0) say(`${verdict(targets)}\n`)
+  drawn.push({ name: scenario.name, merits, targets })
 }
+say(`${verdict(drawn)}\n`)
+const minutes = Math.ceil(performance.now() / 60_000)
+writeFileSync(
+  chart,
+  chartOf(drawn, `${machine}, ${new Date().toISOString().slice(0, 10)}, a run of ${minutes} minutes`),
+)
+say(`Chart: ${resolve(chart)}`)
 if (profile !== undefined) say(summaries(profile, 30))
 
 function positive(name: string, text: string): number {

@@ -74,6 +74,7 @@ export const calls: Scenario = {
           (round) => (round.perSecond * round.microsPerCall) / 1e4,
         ),
       ],
+      merits: [cpu],
       targets: [atLeast(WANTED_PER_SECOND, rate, 'whole calls on one core'), atMost(10, p99)],
     }
   },

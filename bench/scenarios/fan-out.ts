@@ -39,13 +39,15 @@ export const fanOut: Scenario = {
   title: () => `one message of ${BODY.length} octets to all subscribers of an open topic, one under way`,
   async run(options) {
     const rows: Row[] = []
+    const merits: Row[] = []
     const targets: Target[] = []
     for (const size of SIZES) {
       const found = await publishTo(size, options)
       rows.push(...found.rows)
+      merits.push(...found.merits)
       targets.push(...found.targets)
     }
-    return { rows, targets }
+    return { rows, merits, targets }
   },
 }
 
@@ -83,6 +85,7 @@ async function publishTo(size: number, { seconds, profile, progress }: Options):
       untilAllHaveIt('p99', 0.99),
       rowOf('server’s core busy', '%', found, ({ busy }) => 100 * busy),
     ],
+    merits: [cpu],
     targets: [atMostTimes(1, 'raw', cpu)],
   }
 }

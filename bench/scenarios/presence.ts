@@ -77,6 +77,7 @@ export const presence: Scenario = {
         beside('messages to watchers', 'per s', messages / watched.elapsed),
         beside('joined', 'per s', watched.joined / watched.elapsed),
       ],
+      merits: [],
       targets: [below(10, whole)],
     }
   },

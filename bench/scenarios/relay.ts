@@ -44,6 +44,7 @@ export const relay: Scenario = {
         rowOf('latency p99.9', 'ms', found, ({ p999 }) => p999),
         rowOf('server’s core busy', '%', found, ({ busy }) => 100 * busy),
       ],
+      merits: [cpu],
       targets: [atMostTimes(1.25, 'raw', cpu), timesBetter(2, 'sio', cpu), timesBetter(10, 'rabbitmq', cpu)],
     }
   },

@@ -88,6 +88,7 @@ export const slow: Scenario = {
         row('p50 of the others, reader stopped', 'ms', ({ stopped }) => quantiles(stopped, 0.5)),
         row('p50 of the others, reader reads', 'ms', ({ reading }) => quantiles(reading, 0.5)),
       ],
+      merits: [],
       targets: [
         atMost(MOST_ADDED_MIB, added, 'resident memory that the stopped reader adds'),
         atMost(

@@ -38,6 +38,8 @@ export interface Target {
 
 export interface Findings {
   readonly rows: readonly Row[]
+  /** Rows whose ratio to raw is what it is about: they are drawn. */
+  readonly merits: readonly Row[]
   readonly targets: readonly Target[]
 }
 

@@ -3,7 +3,8 @@
 import { CONTENDERS, type Contender, type Row, type Target } from './scenario.ts'
 import { digits, median } from './stats.ts'
 
-const NAMES: Readonly<Record<Contender, string>> = {
+/** As people know them. */
+export const NAMES: Readonly<Record<Contender, string>> = {
   carillon: 'Carillon',
   raw: 'raw',
   sio: 'socket.io',
@@ -18,9 +19,11 @@ export function ratio({ found }: Row, of: Contender, to: Contender): number | un
   const above = found[of]
   const below = found[to]
   if (above === undefined || below === undefined) return undefined
-  return above.length === below.length
-    ? median(above.map((value, round) => value / below[round]!))
-    : median(above) / median(below)
+  const times =
+    above.length === below.length
+      ? median(above.map((value, round) => value / below[round]!))
+      : median(above) / median(below)
+  return Number.isFinite(times) ? times : undefined
 }
 
 /** Carillon's figure is at most so many times the reference's. */
@@ -90,14 +93,17 @@ export function tableOf(title: string, rows: readonly Row[]): string {
 }
 
 /** What was wanted, what was found, and whether that will do. */
-export function verdict(targets: readonly Target[]): string {
-  const lines = targets.map(({ what, wanted, found, met }) => [
-    what,
-    wanted,
-    found ?? '–',
-    found === undefined ? 'not measured' : met ? 'met' : '**not met**',
-  ])
-  return markdown(['target', 'wanted', 'found', ''], lines).join('\n')
+export function verdict(scenarios: readonly { name: string; targets: readonly Target[] }[]): string {
+  const lines = scenarios.flatMap(({ name, targets }) =>
+    targets.map(({ what, wanted, found, met }) => [
+      name,
+      what,
+      wanted,
+      found ?? '–',
+      found === undefined ? 'not measured' : met ? 'met' : '**not met**',
+    ]),
+  )
+  return markdown(['scenario', 'target', 'wanted', 'found', ''], lines).join('\n')
 }
 
 function markdown(head: readonly string[], lines: readonly (readonly string[])[]): string[] {
