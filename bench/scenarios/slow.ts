@@ -139,9 +139,10 @@ async function flood(server: Measured, pairs: readonly Pair[], { writer, reader 
   const before = await server.usage({ collect: true })
   const message = sendOf(TOPIC, 'x'.repeat(BODY_OCTETS))
   let highest = before.rss
-  const sampler = setInterval(async () => {
+  const sample = async () => {
     highest = Math.max(highest, (await server.usage()).rss)
-  }, SAMPLE_EVERY_MS)
+  }
+  const sampler = setInterval(() => void sample(), SAMPLE_EVERY_MS)
   const [latencies] = await Promise.all([
     talk(pairs),
     onSchedule(OCTETS / BODY_OCTETS / FLOOD_S, FLOOD_S, () => writer.send(message)),
