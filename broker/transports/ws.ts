@@ -37,6 +37,8 @@ export function webSocketAcceptor(
     // The session reads a frame at a time anyway; a turn of the event loop per message would only cost
     allowSynchronousEvents: true,
     skipUTF8Validation: false,
+    // Answered here: ws ends a connection that sends 60 pings in one turn, without a word
+    autoPong: false,
     handleProtocols: (offered) => SUBPROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
   })
   return {
@@ -57,17 +59,23 @@ class WebSocketConnection implements Connection {
   /** Frames of this turn, and their octets. */
   #gathered: Buffer[] = []
   #octets = 0
+  /** The last ping that is not answered yet. */
+  #pinged: Buffer | undefined
 
   constructor(ws: WebSocket, socket: Duplex, peer: Peer) {
     this.peer = peer
     this.#ws = ws
     this.#socket = socket
     ws.on('message', (data: Buffer) => this.handler.data(data))
+    ws.on('ping', (data: Buffer) => this.#answerLater(data))
     ws.on('pong', () => this.handler.alive())
     // What goes wrong on a socket ends it, and 'close' says so
     ws.on('error', () => undefined)
     ws.on('close', (code, reason) => this.handler.closed(code, reason.toString('utf8')))
-    socket.on('drain', () => this.handler.drained())
+    socket.on('drain', () => {
+      this.flush()
+      this.handler.drained()
+    })
   }
 
   get buffered(): number {
@@ -85,15 +93,35 @@ class WebSocketConnection implements Connection {
 
   /** Writes what was gathered. */
   flush(): void {
+    this.#answerPing()
     const [first] = this.#gathered
     if (first === undefined) return
     const frames = this.#gathered.length === 1 ? first : Buffer.concat(this.#gathered, this.#octets)
     this.#gathered = []
     this.#octets = 0
-    // After the end there is nobody to write to
-    if (!this.#socket.writable) return
+    // After the end there is nobody to write to; and behind a close frame, ours or the answer to theirs, "an endpoint
+    // MUST NOT send any more data frames" (RFC 6455 section 5.5.1)
+    if (!this.#socket.writable || this.#ws.readyState !== this.#ws.OPEN) return
     this.#socket.write(frames)
     if (this.#socket.writableLength > 0) this.handler.stalled()
+  }
+
+  #answerLater(data: Buffer): void {
+    if (this.#pinged === undefined) leaveLater(this)
+    // A copy lets go of the chunk that it came in
+    this.#pinged = Buffer.from(data)
+  }
+
+  /**
+   * Of pings that wait for an answer the last one gets it, as RFC 6455 section 5.5.3 allows, and only when the peer has
+   * taken what came before: so nobody can fill our memory with pongs that he does not read.
+   */
+  #answerPing(): void {
+    if (this.#pinged === undefined || this.#socket.writableLength > 0) return
+    const pong = Buffer.concat([Buffer.of(PONG, this.#pinged.length), this.#pinged])
+    this.#pinged = undefined
+    this.#gathered.push(pong)
+    this.#octets += pong.length
   }
 
   close(code: number, reason: string): void {
@@ -137,6 +165,7 @@ function flushAll(): void {
 
 const FIN_TEXT = 0x81
 const FIN_BINARY = 0x82
+const PONG = 0x8a
 
 /** One unmasked data frame (RFC 6455 section 5.2): text where it can be, which every client reads, else binary. */
 function dataFrame(head: string, tail: Tail | undefined): Buffer {
