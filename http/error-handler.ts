@@ -2,6 +2,7 @@
 
 import type { ErrorRequestHandler } from 'express'
 import { type Refusal, refuse } from '../src/errors.ts'
+import { BodyFault } from './body.ts'
 import { send } from './envelope.ts'
 import type { HttpOptions, HttpServices } from './services.ts'
 
@@ -21,12 +22,18 @@ export function errorHandler({ log, observer }: HttpServices, { bodyBytes }: Htt
   }
 }
 
-/** Errors of body-parser carry a `type`; those of the router (an address that cannot be decoded) only a status. */
+/** Beside faults of bodies there are those of the router (an address that cannot be decoded), which have a status. */
 function faultOfClient(error: unknown, bodyBytes: number): Refusal | undefined {
-  if (!(error instanceof Error)) return undefined
-  const { type, status } = error as Error & { type?: unknown; status?: unknown }
-  if (type === 'entity.too.large') return refuse('tooLarge', `body: must have at most ${bodyBytes} bytes`)
-  if (type === 'encoding.unsupported') return refuse('badRequest', 'body: must be sent without Content-Encoding')
-  if (typeof type === 'string') return refuse('badRequest', 'body: was not sent as its headers say')
+  if (error instanceof BodyFault) {
+    switch (error.fault) {
+      case 'too large':
+        return refuse('tooLarge', `body: must have at most ${bodyBytes} bytes`)
+      case 'encoded':
+        return refuse('badRequest', 'body: must be sent without Content-Encoding')
+      case 'not whole':
+        return refuse('badRequest', 'body: was not sent as its headers say')
+    }
+  }
+  const { status } = error instanceof Error ? (error as Error & { status?: unknown }) : {}
   return status === 400 ? refuse('badRequest', 'the address cannot be decoded') : undefined
 }

@@ -77,7 +77,7 @@ function byItself<C>(make: (random: Random) => C, arbitrary?: fc.Arbitrary<C>): 
 
 const frames: Kind<Case> = {
   name: 'frames',
-  share: 0.1,
+  share: 0.08,
   cases: (seed, numRuns) => fc.sample(conversation, { seed, numRuns }),
   opens: () => Stage.opens(),
   async smallest(seed, numRuns, fails) {
@@ -90,7 +90,7 @@ const frames: Kind<Case> = {
 
 const recordings: Kind<Case> = {
   name: 'recordings',
-  share: 0.12,
+  share: 0.08,
   ...byItself(mutated, anyCase),
   opens: () => Stage.opens(),
   shown: showCase,
@@ -106,7 +106,7 @@ const noises: Kind<Case> = {
 
 const parsing: Kind<Input> = {
   name: 'parsing',
-  share: 0.3,
+  share: 0.34,
   ...byItself(input, anyInput),
   opens: async () => ({ play: inspect, sweep: async () => [] }),
   shown: (one) => `${one.version} in pieces of ${one.cuts.join(', ')}: ${text(one.octets)}`,
@@ -114,7 +114,7 @@ const parsing: Kind<Input> = {
 
 const bodies: Kind<Body> = {
   name: 'bodies',
-  share: 0.18,
+  share: 0.2,
   ...byItself(body),
   opens: async () => ({ play: inspectBody, sweep: async () => [] }),
   shown: (one) => `${one.schema}: ${text(one.octets)}`,
