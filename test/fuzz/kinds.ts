@@ -21,8 +21,6 @@ export interface Kind<C = unknown> {
   readonly name: string
   /** Of a million cases. */
   readonly share: number
-  /** What may live on besides, in octets. */
-  readonly lingers?: number
   /** The same for the same seed. */
   cases(seed: number, count: number): readonly C[]
   opens(): Promise<Scene<C>>
@@ -123,8 +121,6 @@ const bodies: Kind<Body> = {
 const web: Kind<Visit> = {
   name: 'web',
   share: 0.02,
-  // SockJS sessions that nobody polls, for five seconds
-  lingers: 16 * 1024 * 1024,
   ...byItself(visit),
   opens: async () => new WebStage(),
   shown: (one) => one.requests.map(text).join('\n'),

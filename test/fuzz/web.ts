@@ -139,9 +139,7 @@ export class WebStage {
   }
 
   async sweep(): Promise<string[]> {
-    // What is left may be a SockJS session that nobody polls
-    await this.#world.remains()
-    return this.#world.faults.splice(0)
+    return [...(await this.#world.remains()), ...this.#world.faults.splice(0)]
   }
 
   /** Long enough for whatever needs no input from outside. */
