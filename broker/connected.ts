@@ -8,7 +8,7 @@ import { Unacknowledged } from './acknowledgements.ts'
 import type { Clock } from './clock.ts'
 import type { Peer } from './connection.ts'
 import { broken, exceeded, internal, tooMany, type Violation } from './errors.ts'
-import type { ClientFrame, Tail, Version } from './frame.ts'
+import { type ClientFrame, costOf, type Tail, type Version } from './frame.ts'
 import type { Consumer, OpenQueues } from './open-destinations.ts'
 import { TokenBucket, type TokenBuckets } from './rate.ts'
 import { ERRORS_QUEUE, type Router } from './router.ts'
@@ -253,7 +253,7 @@ export class Connected implements SessionView, Subscriber {
       case 'open-queue':
         return outcome(
           destination,
-          this.#all.queues.send(destination, forwarded(headers, Buffer.from(body)), body.length),
+          this.#all.queues.send(destination, forwarded(headers, Buffer.from(body)), costOf(headers, body)),
         )
       case 'nowhere':
         return outcome(destination, route.refused)
@@ -471,7 +471,11 @@ export class Connected implements SessionView, Subscriber {
       return violation(broken(`${command} of another subscription`, 'The message came on another subscription.'))
     const settled = this.#unacknowledged.settle(n)
     // `requeue:false`, as clients of RabbitMQ know it: nobody else shall get it either
-    if (command === 'NACK') for (const delivery of settled) delivery.refused(headers.requeue !== 'false')
+    const again = headers.requeue !== 'false'
+    for (const delivery of settled) {
+      if (command === 'ACK') delivery.acknowledged()
+      else delivery.refused(again)
+    }
     if (settled.length > 0) this.#wakeQueues()
     return DONE
   }
@@ -488,19 +492,19 @@ export class Connected implements SessionView, Subscriber {
 
   #begin(frame: ClientFrame): Outcome {
     const id = frame.headers.transaction
-    const fault = id === undefined ? transactionMissing(frame) : this.#transactions.begin(id)
+    const fault = !id ? transactionMissing(frame) : this.#transactions.begin(id)
     return fault ? violation(fault) : DONE
   }
 
   #abort(frame: ClientFrame): Outcome {
     const id = frame.headers.transaction
-    const ended = id === undefined ? transactionMissing(frame) : this.#transactions.end(id)
+    const ended = !id ? transactionMissing(frame) : this.#transactions.end(id)
     return 'explanation' in ended ? violation(ended) : DONE
   }
 
   async #commit(frame: ClientFrame): Promise<Outcome> {
     const id = frame.headers.transaction
-    const frames = id === undefined ? transactionMissing(frame) : this.#transactions.end(id)
+    const frames = !id ? transactionMissing(frame) : this.#transactions.end(id)
     if ('explanation' in frames) return violation(frames)
     const refusals: Refusal[] = []
     for (const held of frames) {

@@ -35,6 +35,17 @@ export interface ClientFrame {
   readonly body: Buffer
 }
 
+/** What a frame or a header that is kept is taken to cost beside its text. */
+const FRAME_COST = 256
+const HEADER_COST = 16
+
+/** Octets that it costs to keep a frame, about. */
+export function costOf(headers: Headers, body: Buffer): number {
+  let cost = FRAME_COST + body.length
+  for (const name in headers) cost += name.length + (headers[name] as string).length + HEADER_COST
+  return cost
+}
+
 export type HeaderLine = readonly [name: string, value: string]
 
 /** One EOL: all that a heart-beat is (STOMP 1.2, "Heart-beating"). */

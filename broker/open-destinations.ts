@@ -15,6 +15,8 @@ export interface QueueLimits {
   /** Messages and octets that wait in one queue. */
   readonly queueMessages: number
   readonly queueBytes: number
+  /** Octets that wait in all queues together, or for an ACK. */
+  readonly allQueuesBytes: number
   /** Queues that hold messages or consumers at a time. */
   readonly queues: number
   /** How often a message that got NACK is handed out again; then it is dropped. */
@@ -40,6 +42,8 @@ export interface Consumer {
 /** A message on its way to a consumer that is to acknowledge it. */
 export interface Delivery {
   readonly subscription: Subscription
+  /** It was taken: nobody will ask for it again. */
+  acknowledged(): void
   /** It was not taken: it waits again at its old place. Whoever says so lets the queue {@link OpenQueues.wake} afterwards. */
   returned(): void
   /**
@@ -47,6 +51,11 @@ export interface Delivery {
    * not go back to the queue, or was refused too often. A lost connection is nobody's refusal, and never counts as one.
    */
   refused(again: boolean): void
+}
+
+/** What all queues keep together, waiting or unacknowledged. */
+interface Store {
+  bytes: number
 }
 
 interface Kept {
@@ -62,6 +71,7 @@ export class OpenQueues {
   readonly #limits: QueueLimits
   readonly #observer: QueueObserver
   readonly #queues = new Map<string, OpenQueue>()
+  readonly #store: Store = { bytes: 0 }
 
   constructor(limits: QueueLimits, observer: QueueObserver) {
     this.#limits = limits
@@ -70,6 +80,11 @@ export class OpenQueues {
 
   get size(): number {
     return this.#queues.size
+  }
+
+  /** Octets that are kept, waiting or unacknowledged. */
+  get bytes(): number {
+    return this.#store.bytes
   }
 
   /** Takes a message in, or says why not. `bytes`: what it costs to keep. */
@@ -109,7 +124,7 @@ export class OpenQueues {
   #open(destination: string): OpenQueue | undefined {
     let queue = this.#queues.get(destination)
     if (queue === undefined && this.#queues.size < this.#limits.queues) {
-      queue = new OpenQueue(destination, this.#limits, this.#observer)
+      queue = new OpenQueue(destination, this.#limits, this.#store, this.#observer)
       this.#queues.set(destination, queue)
     }
     return queue
@@ -127,6 +142,7 @@ export class OpenQueues {
 class OpenQueue {
   readonly #name: string
   readonly #limits: QueueLimits
+  readonly #store: Store
   /** Messages that came back, by place. All of them are older than every fresh one. */
   #returned: Kept[] = []
   /** Messages that nobody was given yet, from `#first` on. */
@@ -139,9 +155,10 @@ class OpenQueue {
   #dispatching = false
   readonly #observer: QueueObserver
 
-  constructor(name: string, limits: QueueLimits, observer: QueueObserver) {
+  constructor(name: string, limits: QueueLimits, store: Store, observer: QueueObserver) {
     this.#name = name
     this.#limits = limits
+    this.#store = store
     this.#observer = observer
   }
 
@@ -155,12 +172,16 @@ class OpenQueue {
   }
 
   send(message: Message, bytes: number): Refused | undefined {
-    const { queueMessages, queueBytes } = this.#limits
+    const { queueMessages, queueBytes, allQueuesBytes } = this.#limits
+    // What is taken without ACK is not kept at all
+    if (this.#store.bytes + bytes > allQueuesBytes && !this.#consumers.some((each) => isAuto(each) && each.hasRoom()))
+      return tooMany(`${this.#name}: all queues together are full with ${this.#store.bytes} octets`)
     const full = this.#waiting >= queueMessages || this.#bytes + bytes > queueBytes
     if (full && !this.#consumers.some((consumer) => consumer.hasRoom()))
       return tooMany(`${this.#name}: is full with ${this.#waiting} messages, ${this.#bytes} octets; nobody takes them`)
     this.#fresh.push({ message, bytes, place: this.#places++, redelivered: false, nacks: 0 })
     this.#bytes += bytes
+    this.#store.bytes += bytes
     this.dispatch()
     return undefined
   }
@@ -218,9 +239,11 @@ class OpenQueue {
   #give(consumer: Consumer, kept: Kept): void {
     const { subscription } = consumer
     const n = consumer.nextMessage()
-    if (subscription.ack !== 'auto')
+    if (isAuto(consumer)) this.#gone(kept)
+    else
       consumer.mustAcknowledge(n, {
         subscription,
+        acknowledged: () => this.#gone(kept),
         returned: () => this.#takeBack(kept),
         refused: (again) => this.#refused(consumer, kept, again),
       })
@@ -231,7 +254,15 @@ class OpenQueue {
   #refused(consumer: Consumer, kept: Kept, again: boolean): void {
     this.#turnPasses(consumer)
     if (again && kept.nacks < this.#limits.redeliveries) this.#takeBack({ ...kept, nacks: kept.nacks + 1 })
-    else this.#observer.dropped(this.#name)
+    else {
+      this.#gone(kept)
+      this.#observer.dropped(this.#name)
+    }
+  }
+
+  /** It is nobody's message any more. */
+  #gone({ bytes }: Kept): void {
+    this.#store.bytes -= bytes
   }
 
   #takeBack(kept: Kept): void {
@@ -239,4 +270,8 @@ class OpenQueue {
     this.#returned.splice(place < 0 ? this.#returned.length : place, 0, { ...kept, redelivered: true })
     this.#bytes += kept.bytes
   }
+}
+
+function isAuto({ subscription }: Consumer): boolean {
+  return subscription.ack === 'auto'
 }

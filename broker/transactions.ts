@@ -4,7 +4,7 @@
  */
 
 import { broken, exceeded, type Violation } from './errors.ts'
-import type { ClientFrame } from './frame.ts'
+import { type ClientFrame, costOf } from './frame.ts'
 
 export interface TransactionLimits {
   /** Transactions open at a time, and frames held in all of them. */
@@ -13,9 +13,6 @@ export interface TransactionLimits {
   /** Octets held in all of them. */
   readonly queuedBytes: number
 }
-
-/** What a held header is taken to cost beside its text. */
-const HEADER_BYTES = 16
 
 export class Transactions {
   readonly #limits: TransactionLimits
@@ -52,7 +49,7 @@ export class Transactions {
         `more than ${transactionFrames} frames in transactions`,
         `The open transactions of a session may hold ${transactionFrames} frames here.`,
       )
-    const bytes = bytesOf(frame)
+    const bytes = costOf(frame.headers, frame.body)
     if (this.#bytes + bytes > queuedBytes)
       return exceeded(
         `more than ${queuedBytes} octets in transactions`,
@@ -71,7 +68,7 @@ export class Transactions {
     if (frames === undefined) return unknownTransaction()
     this.#open.delete(id)
     this.#frames -= frames.length
-    for (const frame of frames) this.#bytes -= bytesOf(frame)
+    for (const frame of frames) this.#bytes -= costOf(frame.headers, frame.body)
     return frames
   }
 }
@@ -81,10 +78,4 @@ function unknownTransaction(): Violation {
     'unknown transaction',
     'No transaction with this id is open: BEGIN comes first, and COMMIT and ABORT end it.',
   )
-}
-
-function bytesOf({ headers, body }: ClientFrame): number {
-  let bytes = body.length
-  for (const name in headers) bytes += name.length + (headers[name] as string).length + HEADER_BYTES
-  return bytes
 }

@@ -128,6 +128,8 @@ export interface BrokerLimits {
   /** Messages and octets kept by one open queue while nobody listens. */
   readonly queueMessages: number
   readonly queueBytes: number
+  /** Octets kept in all open queues together, and what waits for an ACK with them. */
+  readonly allQueuesBytes: number
   /** Open queues that hold messages or listeners at a time. */
   readonly queues: number
   /** How often a message of an open queue that got NACK is handed out again; then it is dropped. */

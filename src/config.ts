@@ -394,6 +394,7 @@ function limitsOf(settings: Settings): BrokerLimits {
     unacknowledged: settings.LIMIT_UNACKNOWLEDGED,
     queueMessages: settings.LIMIT_QUEUE_MESSAGES,
     queueBytes: settings.LIMIT_QUEUE_BYTES,
+    allQueuesBytes: settings.LIMIT_ALL_QUEUES_BYTES,
     queues: settings.LIMIT_QUEUES,
     redeliveries: settings.LIMIT_REDELIVERIES,
     sessionRate: { perSecond: settings.LIMIT_SESSION_RATE, burst: settings.LIMIT_SESSION_BURST },

@@ -286,6 +286,11 @@ export const VARIABLES = {
   LIMIT_UNACKNOWLEDGED: fixed(count(), '1000', 'Messages of a session that wait for its ACK.'),
   LIMIT_QUEUE_MESSAGES: fixed(count(), '1000', 'Messages kept in an open queue while nobody listens.'),
   LIMIT_QUEUE_BYTES: fixed(bytes(1024 * MIB), '16777216', 'The same in bytes.'),
+  LIMIT_ALL_QUEUES_BYTES: fixed(
+    bytes(1024 * MIB),
+    '268435456',
+    'Bytes kept in all open queues together, unacknowledged ones among them.',
+  ),
   LIMIT_QUEUES: fixed(count(), '1000', 'Open queues with messages or listeners.'),
   LIMIT_REDELIVERIES: fixed(
     whole(0, 1_000_000),

@@ -31,6 +31,7 @@ export const LIMITS: BrokerLimits = {
   unacknowledged: 100,
   queueMessages: 1000,
   queueBytes: 1_048_576,
+  allQueuesBytes: 4_194_304,
   queues: 100,
   redeliveries: 3,
   sessionRate: { perSecond: 1000, burst: 1000 },

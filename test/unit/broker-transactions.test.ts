@@ -30,7 +30,7 @@ describe('what transactions hold is bounded over all of them, and free again whe
     const transactions = new Transactions({ transactions: 2, transactionFrames: 100, queuedBytes: 1000 })
     for (let round = 0; round < 3; round++) {
       transactions.begin('a')
-      expect(transactions.hold('a', send('x'.repeat(900)))).toBeUndefined()
+      expect(transactions.hold('a', send('x'.repeat(600)))).toBeUndefined()
       expect(transactions.hold('a', send('x'.repeat(100)))).toMatchObject({
         cause: 'limit',
         message: 'more than 1000 octets in transactions',

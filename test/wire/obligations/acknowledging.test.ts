@@ -202,6 +202,7 @@ describe('BEGIN, COMMIT, ABORT', () => {
     ['BEGIN without transaction', frame('BEGIN', { receipt: 'r' })],
     ['COMMIT without transaction', frame('COMMIT', { receipt: 'r' })],
     ['ABORT without transaction', frame('ABORT', { receipt: 'r' })],
+    ['BEGIN without transaction', frame('BEGIN', { receipt: 'r', transaction: '' })],
     ['unknown transaction', frame('COMMIT', { receipt: 'r', transaction: 't' })],
     ['unknown transaction', frame('ABORT', { receipt: 'r', transaction: 't' })],
     ['unknown transaction', frame('SEND', { receipt: 'r', transaction: 't', destination: '/app/echo' })],
