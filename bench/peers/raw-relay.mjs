@@ -3,7 +3,8 @@
  * and parses, checks and remembers nothing. Whatever carries messages through ws costs this much.
  * JavaScript, because nothing may stand between Node and what is measured.
  *
- * `/pair/<name>`: what one of two says reaches the other. `/fan/out` speaks to everybody at `/fan/in`.
+ * `/pair/<name>`: what one of two says reaches the other. `/fan/out` speaks to everybody at `/fan/in`, `/fan/<number>`
+ * to so many of them, the next time to the next.
  */
 
 import { WebSocketServer } from 'ws'
@@ -21,12 +22,27 @@ server.on('connection', (ws, { url }) => {
     ws.on('message', (data, binary) => {
       for (const listener of listeners) listener.send(data, { binary })
     })
+  } else if (url?.startsWith('/fan/')) {
+    const count = Number(url.slice('/fan/'.length))
+    ws.on('message', (data, binary) => {
+      for (let i = 0; i < count; i++) next()?.send(data, { binary })
+    })
   } else pair(ws, url)
 })
 
 server.on('listening', () => {
   process.stdout.write(`${JSON.stringify({ url: `http://127.0.0.1:${server.address().port}` })}\n`)
 })
+
+let turn = listeners.values()
+
+/** Everybody's turn comes; who has just come may have to wait for it. */
+function next() {
+  const { value, done } = turn.next()
+  if (!done) return value
+  turn = listeners.values()
+  return turn.next().value
+}
 
 /** The first of a name waits for the second. */
 function pair(ws, name) {

@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { costOf, type Meter } from '../support/cpu.ts'
 import { inBatches } from '../support/pairs.ts'
-import { Peer } from '../support/peer.ts'
+import { Peer, textMessage } from '../support/peer.ts'
 import type { Scenario } from '../support/scenario.ts'
 import { startCarillon, startRawRelay } from '../support/server.ts'
 import { CALL_QUEUES, destinationOf, type Login, logIn, loginOf, sendOf } from '../support/stomp.ts'
@@ -22,6 +22,10 @@ const JOINING_PER_SECOND = 100
 const SETTLE_S = 7
 const MEASURED_S = 20
 
+/** PRESENCE_BATCH_MS of Carillon, and about the size of a report on one user. */
+const BATCH_MS = 250
+const REPORT_OCTETS = 180
+
 const STATUS_TOPIC = '/topic/user/status'
 
 export const presence: Scenario = {
@@ -29,15 +33,6 @@ export const presence: Scenario = {
   title: () =>
     `${ONLINE.toLocaleString('en')} users online who watch ${CONTACTS} contacts each; per second ${JOINING_PER_SECOND} join and ${JOINING_PER_SECOND} leave`,
   async run({ profile, progress }) {
-    const raw = await startRawRelay()
-    progress(`${ONLINE} raw connections`)
-    const address = `${raw.url.replace('http', 'ws')}/fan/in`
-    const crowd = await Crowd.gather(() => Peer.open(address))
-    progress('raw connections come and go')
-    const bare = await crowd.comeAndGo(raw)
-    await crowd.leave()
-    await raw.stop()
-
     const carillon = await startCarillon({ PRESENCE_SCOPE: 'watched' }, profile)
     progress(`${ONLINE} users`)
     const users = Array.from({ length: ONLINE + AWAY }, (_, n) => userOf(n))
@@ -56,31 +51,53 @@ export const presence: Scenario = {
     watching = true
     await watchAll(people.online, users)
     progress('users come and go, all watch')
-    const settled = people.comeAndGo(carillon, SETTLE_S)
-    await settled
+    await people.comeAndGo(carillon, SETTLE_S)
     messages = 0
     const watched = await people.comeAndGo(carillon)
+    const perSecond = messages / watched.elapsed
     await people.leave()
     await carillon.stop()
+    const bare = await atRawRelay(perSecond, progress)
 
     const beside = (what: string, unit: string, value: number) => ({ what, unit, found: { carillon: [value] } })
     const percent = ({ cpuMicros, elapsed }: Cost) => cpuMicros / elapsed / 1e4
-    const whole = beside('server CPU', '% of a core', percent(watched))
+    const both = (what: string, ours: Cost, theirs: Cost) => ({
+      what,
+      unit: '% of a core',
+      found: { carillon: [percent(ours)], raw: [percent(theirs)] },
+    })
+    const whole = both('server CPU', watched, bare.watched)
     return {
       rows: [
         whole,
-        {
-          what: 'of this, when nobody watches: connections and logins alone',
-          unit: '% of a core',
-          found: { carillon: [percent(unwatched)], raw: [percent(bare)] },
-        },
-        beside('messages to watchers', 'per s', messages / watched.elapsed),
+        both('the same while nobody watches: connections and logins alone', unwatched, bare.unwatched),
+        beside('messages to watchers', 'per s', perSecond),
         beside('joined', 'per s', watched.joined / watched.elapsed),
       ],
-      merits: [],
+      merits: [whole],
       targets: [below(10, whole)],
     }
   },
+}
+
+/** Bare connections come and go as often, and as many messages of the size of a report are sent to them. */
+async function atRawRelay(perSecond: number, progress: (text: string) => void) {
+  const raw = await startRawRelay()
+  progress(`${ONLINE} raw connections`)
+  const address = raw.url.replace('http', 'ws')
+  const crowd = await Crowd.gather(() => Peer.open(`${address}/fan/in`))
+  progress('raw connections come and go')
+  const unwatched = await crowd.comeAndGo(raw)
+  progress('raw connections come and go, and hear as much')
+  const teller = await Peer.open(`${address}/fan/${Math.round((perSecond * BATCH_MS) / 1000)}`)
+  const report = textMessage('x'.repeat(REPORT_OCTETS))
+  const timer = setInterval(() => teller.send(report), BATCH_MS)
+  const watched = await crowd.comeAndGo(raw)
+  clearInterval(timer)
+  await teller.close()
+  await crowd.leave()
+  await raw.stop()
+  return { unwatched, watched }
 }
 
 interface Cost {

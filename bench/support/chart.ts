@@ -18,7 +18,7 @@ export interface Drawn {
 const WIDTH = 1000
 const MARGIN = 32
 const BARS_FROM = 330
-const BARS_WIDTH = 430
+const BARS_WIDTH = 380
 const BAR = 15
 const TEXT = '#1f2933'
 const QUIET = '#66737f'
@@ -33,13 +33,13 @@ const COLOURS: Readonly<Record<Contender, string>> = {
 }
 /** Longer bars are cut off; their number says how long they are. */
 const MOST_TIMES = 4
-const MOST_REACHED = 2
+const MOST_REACHED = 1.5
 
 /** `note`: one line on where and how it was measured. */
 export function chartOf(scenarios: readonly Drawn[], note: string): string {
   const costs = costPanel(scenarios, 84)
   const targets = targetPanel(scenarios, costs.bottom + 36)
-  const height = targets.bottom + 44
+  const height = targets.bottom + 24
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="13" fill="${TEXT}">`,
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
@@ -66,14 +66,15 @@ function costPanel(scenarios: readonly Drawn[], top: number): Panel {
   for (const { name, row } of rows) {
     const present = measured.filter((contender) => row.found[contender] !== undefined)
     const middle = y + (present.length * (BAR + 3)) / 2
-    shapes.push(
-      text(MARGIN, middle - 3, name, 'font-weight="600"'),
-      text(MARGIN, middle + 13, row.what, `fill="${QUIET}" font-size="12"`),
-    )
+    shapes.push(...caption(middle - 3, name, row.what))
     for (const contender of present) {
       const times = ratio(row, contender, 'raw') ?? 0
       const label = `${times.toFixed(2)} ×  (${digits(median(row.found[contender] ?? []))} ${row.unit})`
-      shapes.push(...bar(y, times / MOST_TIMES, COLOURS[contender], label))
+      const end = BARS_FROM + Math.min(1, times / MOST_TIMES) * BARS_WIDTH
+      shapes.push(
+        ...bar(y, times / MOST_TIMES, COLOURS[contender]),
+        text(end + 6, y + BAR - 3, label, 'font-size="12"'),
+      )
       y += BAR + 3
     }
     y += 16
@@ -92,38 +93,42 @@ function costPanel(scenarios: readonly Drawn[], top: number): Panel {
 
 function targetPanel(scenarios: readonly Drawn[], top: number): Panel {
   const targets = scenarios.flatMap(({ name, targets: all }) => all.map((target) => ({ name, ...target })))
+  const line = BARS_FROM + BARS_WIDTH / MOST_REACHED
   const shapes: string[] = []
   let y = top + 28
   for (const { name, what, wanted, found, reached, met } of targets) {
+    const words = found === undefined ? `not measured (${wanted})` : `${found} (${wanted})`
     shapes.push(
-      text(MARGIN, y + 5, name, 'font-weight="600"'),
-      text(MARGIN, y + 20, what, `fill="${QUIET}" font-size="12"`),
+      ...caption(y + 5, name, what),
+      ...bar(y, (reached ?? 0) / MOST_REACHED, met ? MET : MISSED),
+      text(BARS_FROM + BARS_WIDTH + 14, y + BAR - 3, words, 'font-size="12"'),
     )
-    const label = found === undefined ? `${wanted}: not measured` : `${found}  (${wanted})`
-    shapes.push(...bar(y, (reached ?? 0) / MOST_REACHED, met ? MET : MISSED, label))
     y += 34
   }
   const bottom = y - 8
   return {
     shapes: [
-      text(MARGIN, top + 4, 'Targets: how much of each is reached (the line is the target)', 'font-weight="600"'),
-      ...grid([0, 1, 2], MOST_REACHED, top + 18, bottom, (value) => (value === 1 ? 'target' : '')),
+      text(MARGIN, top + 4, 'Targets, and how much of each is reached', 'font-weight="600"'),
+      ...grid([0, 1], MOST_REACHED, top + 18, bottom, (value) => (value === 1 ? 'target' : '')),
       ...shapes,
-      `<line x1="${BARS_FROM + BARS_WIDTH / MOST_REACHED}" x2="${BARS_FROM + BARS_WIDTH / MOST_REACHED}" y1="${top + 18}" y2="${bottom}" stroke="${TEXT}" stroke-width="1.5"/>`,
+      `<line x1="${line}" x2="${line}" y1="${top + 18}" y2="${bottom}" stroke="${TEXT}" stroke-width="1.5"/>`,
     ],
     bottom: bottom + 16,
   }
 }
 
+function caption(y: number, name: string, what: string): string[] {
+  return [text(MARGIN, y, name, 'font-weight="600"'), text(MARGIN, y + 15, what, `fill="${QUIET}" font-size="12"`)]
+}
+
 /** `share` of the width; what is longer is cut, and shows it. */
-function bar(y: number, share: number, colour: string, label: string): string[] {
+function bar(y: number, share: number, colour: string): string[] {
   const width = Math.max(1, Math.min(share, 1) * BARS_WIDTH)
   const end = BARS_FROM + width
   const cut = share > 1 ? [`<path d="M${end - 14} ${y + BAR} l5 -${BAR} h4 l-5 ${BAR} z" fill="#fff"/>`] : []
   return [
     `<rect x="${BARS_FROM}" y="${y}" width="${width.toFixed(1)}" height="${BAR}" rx="2" fill="${colour}"/>`,
     ...cut,
-    text(end + 6, y + BAR - 3, label, 'font-size="12"'),
   ]
 }
 
