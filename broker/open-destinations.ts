@@ -176,7 +176,8 @@ class OpenQueue {
     // What is taken without ACK is not kept at all
     if (this.#store.bytes + bytes > allQueuesBytes && !this.#consumers.some((each) => isAuto(each) && each.hasRoom()))
       return tooMany(`${this.#name}: all queues together are full with ${this.#store.bytes} octets`)
-    const full = this.#waiting >= queueMessages || this.#bytes + bytes > queueBytes
+    // One message fits, however large a frame may be here
+    const full = this.#waiting >= queueMessages || (this.#waiting > 0 && this.#bytes + bytes > queueBytes)
     if (full && !this.#consumers.some((consumer) => consumer.hasRoom()))
       return tooMany(`${this.#name}: is full with ${this.#waiting} messages, ${this.#bytes} octets; nobody takes them`)
     this.#fresh.push({ message, bytes, place: this.#places++, redelivered: false, nacks: 0 })

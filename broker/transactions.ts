@@ -50,7 +50,8 @@ export class Transactions {
         `The open transactions of a session may hold ${transactionFrames} frames here.`,
       )
     const bytes = costOf(frame.headers, frame.body)
-    if (this.#bytes + bytes > queuedBytes)
+    // One frame fits, however large it may be here
+    if (this.#frames > 0 && this.#bytes + bytes > queuedBytes)
       return exceeded(
         `more than ${queuedBytes} octets in transactions`,
         `The open transactions of a session may hold ${queuedBytes} octets here.`,

@@ -37,6 +37,12 @@ describe('all queues together', () => {
     expect(all.size).toBe(2)
   })
 
+  test('take one message of any size into an empty queue, and no second one', () => {
+    const { all } = queues()
+    expect(all.send('/queue/a', MESSAGE, 1200)).toBeUndefined()
+    expect(all.send('/queue/a', MESSAGE, 10)).toMatchObject({ code: 429 })
+  })
+
   test('count what was given out and is not acknowledged', () => {
     const { all, consumes } = queues()
     const { unacknowledged } = consumes('/queue/a', 'client')

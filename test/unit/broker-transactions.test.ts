@@ -39,6 +39,13 @@ describe('what transactions hold is bounded over all of them, and free again whe
     }
   })
 
+  test('octets, of which one frame may have more', () => {
+    const transactions = new Transactions({ transactions: 1, transactionFrames: 100, queuedBytes: 1000 })
+    transactions.begin('a')
+    expect(transactions.hold('a', send('x'.repeat(5000)))).toBeUndefined()
+    expect(transactions.hold('a', send(''))).toMatchObject({ cause: 'limit' })
+  })
+
   test('transactions', () => {
     const transactions = new Transactions({ transactions: 2, transactionFrames: 1, queuedBytes: 1 })
     transactions.begin('a')
