@@ -49,7 +49,7 @@ const RETRY_AFTER_S = 5
 export function serveStomp(options: StompEndpointOptions): StompEndpoint {
   const { server, path, broker, clock, limits, addressOf, sockJsClientUrl } = options
   // Far above a frame: a frame that is too large is to be told so in an ERROR, not cut off by the transport
-  const longestMessage = 2 * limits.frameBytes + 512 * 1024
+  const longestMessage = 2 * limits.frameBytes + 320 * 1024
   const webSocket = webSocketAcceptor(Math.max(4 * 1024 * 1024, longestMessage), (connection) =>
     broker.accept(connection),
   )
