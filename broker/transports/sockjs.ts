@@ -41,6 +41,8 @@ import {
 } from './sockjs/wrapping.ts'
 
 export interface SockJsAcceptor {
+  /** Whether this request is the first of a session, or asks how to begin one. */
+  opens(request: IncomingMessage): boolean
   /** Answers an HTTP request on the path or below it. `peer` becomes the session's when it is the first of one. */
   request(request: IncomingMessage, response: ServerResponse, peer: Peer): void
   /** Takes the WebSocket of a SockJS session. */
@@ -231,6 +233,12 @@ export function sockJsAcceptor(options: SockJsOptions, onConnection: (connection
   }
 
   return {
+    opens(request) {
+      const rest = addressBelow(path, request)
+      if (rest === '/info') return true
+      const [, id = '', transport = ''] = SESSION.exec(rest) ?? []
+      return FETCHES.has(transport) && !sessions.has(id) && ended.frame(id) === undefined
+    },
     request(request, response, peer) {
       const rest = addressBelow(path, request)
       const [, id = '', transport = ''] = SESSION.exec(rest) ?? []
@@ -264,6 +272,8 @@ export function sockJsAcceptor(options: SockJsOptions, onConnection: (connection
 
 /** `/<server>/<session>/<transport>`: neither of the first two may be empty or have a dot in it. */
 const SESSION = /^\/[^/.]+\/([^/.]+)\/([a-z_]+)$/
+/** Those that begin a session when there is none. */
+const FETCHES: ReadonlySet<string> = new Set(['xhr', 'xhr_streaming', 'eventsource', 'htmlfile', 'jsonp'])
 const IFRAME = /^\/iframe[0-9-.a-z_]*\.html$/
 
 /** The address below the path, without its query and without a slash at its end. */

@@ -100,11 +100,16 @@ export class SockJsPage {
     this.#sending = true
     while (this.#unsent.length > 0 && this.readyState === 1) {
       const messages = JSON.stringify(this.#unsent.splice(0))
-      const response = await (this.#jsonp
-        ? fetch(`${this.url}/jsonp_send`, { method: 'POST', body: new URLSearchParams({ d: messages }) })
-        : fetch(`${this.url}/xhr_send`, { method: 'POST', body: messages }))
-      if (!response.ok) this.#end(1006, `sending: ${response.status}`)
-      await response.arrayBuffer()
+      try {
+        const response = await (this.#jsonp
+          ? fetch(`${this.url}/jsonp_send`, { method: 'POST', body: new URLSearchParams({ d: messages }) })
+          : fetch(`${this.url}/xhr_send`, { method: 'POST', body: messages }))
+        if (!response.ok) this.#end(1006, `sending: ${response.status}`)
+        await response.arrayBuffer()
+      } catch (error) {
+        // A server that stops may have closed this connection at the same moment
+        this.#end(1006, `sending: ${error}`)
+      }
     }
     this.#sending = false
   }

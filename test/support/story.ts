@@ -160,7 +160,7 @@ class EndsOfSessions implements Log {
   }
 }
 
-interface Heard {
+export interface Heard {
   readonly destination: string
   readonly body: unknown
   readonly headers: Record<string, string>
@@ -248,6 +248,11 @@ export class Device {
       }
       await new Promise<void>((resolve) => this.#wake.push(resolve))
     }
+  }
+
+  /** What has been told to this device and was not expected by the story, until now. */
+  get unexpected(): readonly Heard[] {
+    return this.#heard
   }
 
   /** Nothing that was not expected has been told to this device until now. */

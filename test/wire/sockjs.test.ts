@@ -252,12 +252,13 @@ describe('limits', () => {
     expect((await post(`${fresh()}/xhr_send`, '["x"]')).status).toBe(404)
   })
 
-  test('beyond the bound of connections a session is closed as soon as it opens', async () => {
+  test('beyond the bound of connections no session begins, and those that are there go on', async () => {
     const small = await testServer({ limits: { connections: 1 } })
     const url = (i: number): string => `http://127.0.0.1:${small.port}/imserver/ws/000/small-${process.pid}-${i}`
     await post(`${url(1)}/xhr`)
-    await post(`${url(2)}/xhr`)
-    expect(await (await post(`${url(2)}/xhr`)).text()).toBe('c[1013,"no new connections now"]\n')
+    const refused = await post(`${url(2)}/xhr`)
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5'])
+    expect((await post(`${url(1)}/xhr_send`, '[]')).status).toBe(204)
     expect((await fetch(`http://127.0.0.1:${small.port}/imserver/ws/info`)).status).toBe(503)
     await small.stop()
   })
