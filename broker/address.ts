@@ -52,6 +52,34 @@ export function networkOf(address: string): string {
     .join(':')}::/64`
 }
 
+/** How many there are of each address, up to a bound; 0: nobody counts. */
+export class Addresses {
+  readonly #most: number
+  readonly #counts = new Map<string, number>()
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  roomFor(address: string): boolean {
+    return this.#most === 0 || (this.#counts.get(networkOf(address)) ?? 0) < this.#most
+  }
+
+  add(address: string): void {
+    if (this.#most === 0) return
+    const network = networkOf(address)
+    this.#counts.set(network, (this.#counts.get(network) ?? 0) + 1)
+  }
+
+  remove(address: string): void {
+    if (this.#most === 0) return
+    const network = networkOf(address)
+    const left = (this.#counts.get(network) ?? 0) - 1
+    if (left > 0) this.#counts.set(network, left)
+    else this.#counts.delete(network)
+  }
+}
+
 /** Some proxies write `192.0.2.1:4711`, `[2001:db8::1]:4711` or `"[2001:db8::1]"`: the port is not the peer's name. */
 function plain(written: string): string | undefined {
   const text = written.trim().replace(/^"(.*)"$/, '$1')

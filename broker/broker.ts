@@ -3,6 +3,7 @@
  * The rules of the protocol are in session.ts and connected.ts.
  */
 
+import { Addresses } from './address.ts'
 import { Backlogs } from './backlog.ts'
 import type { Connected } from './connected.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
@@ -40,12 +41,14 @@ class StompBroker implements Broker {
   readonly #listeners = new Listeners()
   /** Every connection, logged in or not, the oldest first. */
   readonly #connections = new Set<Session>()
+  readonly #addresses: Addresses
   #stopped: Promise<void> | undefined
   #onEmpty: (() => void) | undefined
 
   constructor(options: BrokerOptions) {
     const { clock, limits, observer, heartbeat, destinations } = options
     this.#options = options
+    this.#addresses = new Addresses(limits.connectionsPerAddress)
     this.#surroundings = {
       clock,
       limits,
@@ -70,14 +73,21 @@ class StompBroker implements Broker {
     return this.#stopped === undefined && this.#connections.size < this.#options.limits.connections
   }
 
+  roomFor(address: string): boolean {
+    return this.#addresses.roomFor(address)
+  }
+
   accept(connection: Connection): void {
-    if (!this.accepting) {
+    const room = this.roomFor(connection.peer.address)
+    if (!this.accepting || !room) {
       connection.handler = DEAF
-      connection.close(this.#stopped ? CLOSE_CODES.shutdown : TRY_AGAIN_LATER, 'no new connections now')
+      const why = room ? 'no new connections now' : 'too many connections from this address'
+      connection.close(this.#stopped ? CLOSE_CODES.shutdown : TRY_AGAIN_LATER, why)
       return
     }
     const session = new Session(connection, this.#surroundings)
     this.#connections.add(session)
+    this.#addresses.add(connection.peer.address)
     connection.handler = session
   }
 
@@ -180,7 +190,7 @@ class StompBroker implements Broker {
   }
 
   #gone(session: Session): void {
-    this.#connections.delete(session)
+    if (this.#connections.delete(session)) this.#addresses.remove(session.address)
     if (this.#connections.size === 0) this.#onEmpty?.()
   }
 }

@@ -18,6 +18,7 @@ import type {
   BrokerLimits,
   BrokerObserver,
   Handler,
+  Limit,
   Message,
   Principal,
   Refused,
@@ -104,7 +105,10 @@ export class Connected implements SessionView, Subscriber {
   readonly #refusedIds = new Set<string>()
   readonly #transactions: Transactions
   readonly #unacknowledged = new Unacknowledged()
+  /** Of what is handled, of what goes to open destinations or nowhere, and of SUBSCRIBEs. */
   readonly #rate: TokenBucket
+  readonly #openRate: TokenBucket
+  readonly #subscribeRate: TokenBucket
   #messages = 0
   #listening = true
   #restriction: Restriction | undefined
@@ -121,6 +125,8 @@ export class Connected implements SessionView, Subscriber {
     this.#line = line
     this.#transactions = new Transactions(surroundings.limits)
     this.#rate = new TokenBucket(surroundings.limits.sessionRate, this.connectedAt)
+    this.#openRate = new TokenBucket(surroundings.limits.openRate, this.connectedAt)
+    this.#subscribeRate = new TokenBucket(surroundings.limits.subscribeRate, this.connectedAt)
   }
 
   get subscriptionCount(): number {
@@ -183,7 +189,8 @@ export class Connected implements SessionView, Subscriber {
       case 'NACK':
         return this.#transact(frame)
       case 'SUBSCRIBE':
-        return this.#subscribe(frame)
+        // It makes the server look for what waits for the subscriber: a loop of them must not be free
+        return this.#paced('subscribe', this.#subscribeRate, () => this.#subscribe(frame))
       case 'UNSUBSCRIBE':
         return this.#unsubscribe(frame)
       case 'BEGIN':
@@ -248,16 +255,37 @@ export class Connected implements SessionView, Subscriber {
       case 'handler':
         return this.#handle(route.handler, destination, headers, body)
       case 'open-topic':
-        this.#all.publishOpen(destination, forwarded(headers, body))
-        return DONE
+        return this.#paced('open', this.#openRate, () => {
+          this.#all.publishOpen(destination, forwarded(headers, body))
+          return DONE
+        })
       case 'open-queue':
-        return outcome(
-          destination,
-          this.#all.queues.send(destination, forwarded(headers, Buffer.from(body)), costOf(headers, body)),
+        return this.#paced('open', this.#openRate, () =>
+          outcome(
+            destination,
+            this.#all.queues.send(destination, forwarded(headers, Buffer.from(body)), costOf(headers, body)),
+          ),
         )
       case 'nowhere':
-        return outcome(destination, route.refused)
+        return this.#paced('open', this.#openRate, () => outcome(destination, route.refused))
     }
+  }
+
+  /** Does the work when there is a token. Until then nothing else of this session is read: a flood is slowed down, and loses nothing. */
+  #paced(limit: Limit, bucket: TokenBucket, work: () => Outcome | Promise<Outcome>): Outcome | Promise<Outcome> {
+    const { clock, observer } = this.#all
+    const now = clock.now()
+    const wait = bucket.wait(now)
+    // Who is gone floods nobody any more, and must not stay online for what is left of it
+    if (wait === 0 || !this.#listening) {
+      bucket.take(now)
+      return work()
+    }
+    observer.limited?.(limit)
+    return new Promise<void>((go) => clock.after(wait, go)).then(() => {
+      bucket.take(clock.now())
+      return work()
+    })
   }
 
   #handle(
@@ -289,14 +317,23 @@ export class Connected implements SessionView, Subscriber {
   #tooFast(): Refused | undefined {
     const now = this.#all.clock.now()
     const userRate = this.#all.userRates.of(this.principal.user)
-    const wait = Math.max(this.#rate.wait(now), userRate.wait(now))
-    if (wait > 0) {
-      const seconds = Math.ceil(wait / 1000)
-      return tooMany(`too many messages; wait ${seconds} s`, seconds)
-    }
+    const own = this.#rate.wait(now)
+    const all = userRate.wait(now)
+    if (own > 0 || all > 0) return this.#limited(own >= all ? 'session' : 'user', Math.max(own, all))
     this.#rate.take(now)
     userRate.take(now)
     return undefined
+  }
+
+  #limited(limit: 'session' | 'user', waitMs: number): Refused {
+    const { observer, limits } = this.#all
+    observer.limited?.(limit)
+    const { perSecond } = limit === 'session' ? limits.sessionRate : limits.userRate
+    const seconds = Math.ceil(waitMs / 1000)
+    return tooMany(
+      `more than ${perSecond} messages a second of this ${limit}; wait ${seconds} s, then send slower`,
+      seconds,
+    )
   }
 
   // SUBSCRIBE, UNSUBSCRIBE

@@ -103,6 +103,10 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
 
   // What the broker asks
 
+  get address(): string {
+    return this.#connection.peer.address
+  }
+
   get buffered(): number {
     return this.#connection.buffered
   }
@@ -312,6 +316,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     if ('refused' in admission) return admission
     const { users, limits } = this.#all
     if (users.count(admission.principal.user) < limits.sessionsPerUser) return admission
+    this.#all.observer.limited?.('sessions-per-user')
     return { refused: tooMany(`this user has ${limits.sessionsPerUser} sessions, as many as may be`) }
   }
 

@@ -104,6 +104,8 @@ export interface BrokerLimits {
   readonly sessionsPerUser: number
   /** All connections, logged in or not. */
   readonly connections: number
+  /** The same of one address (IPv6: of one network); 0: as many as in all. */
+  readonly connectionsPerAddress: number
   readonly connectTimeoutMs: number
   /**
    * Octets received and not yet worked on, per session; beyond it reading pauses (or, where it cannot, the session ends).
@@ -137,6 +139,9 @@ export interface BrokerLimits {
   /** SENDs to handlers: a token bucket per session and one per user. */
   readonly sessionRate: Rate
   readonly userRate: Rate
+  /** Of a session: SENDs to open destinations and to such as do not exist; SUBSCRIBEs. Beyond it they are worked on later. */
+  readonly openRate: Rate
+  readonly subscribeRate: Rate
 }
 
 export interface Rate {
@@ -166,6 +171,8 @@ export interface BrokerObserver {
   frameIn?(command: ClientCommand): void
   /** `count` frames of the kind were written. */
   frameOut?(command: ServerCommand, count: number): void
+  /** Somebody has met a bound of rates or numbers: was refused, or is served later. */
+  limited?(limit: Limit): void
   /** A connection was closed against its will: a broken frame, a limit, a slow reader, a missing heart-beat. */
   expelled?(cause: Expulsion, detail: string): void
   /** A message of this open queue was given up: every consumer that got it said NACK, or one `requeue:false`. */
@@ -173,6 +180,15 @@ export interface BrokerObserver {
   /** A handler or observer threw. */
   failed?(error: unknown, where: string): void
 }
+
+export type Limit =
+  | 'session'
+  | 'user'
+  | 'open'
+  | 'subscribe'
+  | 'sessions-per-user'
+  | 'connections'
+  | 'connections-per-address'
 
 export type Expulsion =
   | 'protocol'
@@ -210,6 +226,8 @@ export interface BrokerCounts {
 export interface Broker {
   /** False while it stops, or has as many connections as it may: what a transport should know before it lets a peer in. */
   readonly accepting: boolean
+  /** Whether this address may have one more connection. */
+  roomFor(address: string): boolean
   /** Takes over a fresh connection of any transport. */
   accept(connection: Connection): void
   session(id: string): SessionView | undefined

@@ -365,6 +365,8 @@ function checkLimits(settings: Settings, malformed: ReadonlySet<VariableName>, n
     ['LIMIT_FRAME_BYTES', 'LIMIT_QUEUE_BYTES'],
     ['LIMIT_SESSION_RATE', 'LIMIT_SESSION_BURST'],
     ['LIMIT_USER_RATE', 'LIMIT_USER_BURST'],
+    ['LIMIT_SUBSCRIBE_RATE', 'LIMIT_SUBSCRIBE_BURST'],
+    ['LIMIT_OPEN_RATE', 'LIMIT_OPEN_BURST'],
     ['LIMIT_HTTP_RATE', 'LIMIT_HTTP_BURST'],
     ['TURN_MIN_PORT', 'TURN_MAX_PORT'],
   ] as const
@@ -385,6 +387,7 @@ function limitsOf(settings: Settings): BrokerLimits {
     subscriptionsPerSession: settings.LIMIT_SUBSCRIPTIONS_PER_SESSION,
     sessionsPerUser: settings.LIMIT_SESSIONS_PER_USER,
     connections: settings.LIMIT_CONNECTIONS,
+    connectionsPerAddress: settings.LIMIT_CONNECTIONS_PER_ADDRESS,
     connectTimeoutMs: settings.LIMIT_CONNECT_TIMEOUT_MS,
     queuedBytes: settings.LIMIT_QUEUED_BYTES,
     bufferedBytes: settings.LIMIT_BUFFERED_BYTES,
@@ -399,5 +402,7 @@ function limitsOf(settings: Settings): BrokerLimits {
     redeliveries: settings.LIMIT_REDELIVERIES,
     sessionRate: { perSecond: settings.LIMIT_SESSION_RATE, burst: settings.LIMIT_SESSION_BURST },
     userRate: { perSecond: settings.LIMIT_USER_RATE, burst: settings.LIMIT_USER_BURST },
+    subscribeRate: { perSecond: settings.LIMIT_SUBSCRIBE_RATE, burst: settings.LIMIT_SUBSCRIBE_BURST },
+    openRate: { perSecond: settings.LIMIT_OPEN_RATE, burst: settings.LIMIT_OPEN_BURST },
   }
 }

@@ -3,6 +3,7 @@
  * Listeners run at once and in order; one that throws is a bug and is reported, never passed on to the call.
  */
 
+import type { Limit } from '../broker/index.ts'
 import type { Call } from './calls/types.ts'
 import type { DeviceId, UserId } from './ports.ts'
 
@@ -26,7 +27,7 @@ export interface News {
   limited: { readonly limit: Limited }
 }
 
-export type Limited = 'failed-connect' | 'http'
+export type Limited = Limit | 'failed-connect' | 'http'
 
 export type Listener<K extends keyof News> = (news: News[K]) => void
 

@@ -26,6 +26,7 @@ import { PAGES, SOCKJS_ADDRESS, VERSION } from './pages.ts'
 import type { Clock, Devices, RelayHealth } from './ports.ts'
 import { presenceAudience, presenceHandlers, STATUS_TOPIC } from './presence/destinations.ts'
 import { PresenceService } from './presence/service.ts'
+import { proxyNotice } from './proxy-notice.ts'
 import type { Awaitable } from './steps.ts'
 import { TURN_QUEUE, turnHandlers } from './turn/destinations.ts'
 import { TurnService } from './turn/service.ts'
@@ -36,6 +37,7 @@ const STOMP_PATH = '/imserver/ws'
 /** Sessions are closed in steps, so that not all of them come back to another node in the same moment. */
 const STOP_STEPS = { perStep: 500, stepMs: 100, deadlineMs: 10_000 }
 
+const LAST_REQUESTS_MS = 250
 const FINISH_REQUESTS_MS = 5_000
 
 export interface World {
@@ -171,6 +173,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
         return undefined
       },
       refused: (code) => events.emit('refused', { code, face: 'stomp' }),
+      limited: (limit) => events.emit('limited', { limit }),
       expelled(cause, detail) {
         metrics.observer.expelled(cause, detail)
         log.info({ cause }, `connection closed: ${detail}`)
@@ -213,6 +216,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     },
     { ...config.http, pages: PAGES, version: VERSION },
   )
+  const notice = proxyNotice(config.http.trustedProxies, (message) => log.warn({}, message))
   const waits = { headersTimeout: config.broker.limits.connectTimeoutMs, requestTimeout: 60_000 }
   const server = createServer({ ...waits, connectionsCheckingInterval: 2_000 }, (request, response) => {
     if (!stomp.request(request, response)) app(request, response)
@@ -226,8 +230,11 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     allowOrigin: originAllowed(config.http.allowedOrigins, { loopbackOnly: config.demo }),
     accepting: () => state === 'ready',
     addressOf: peerAddress(config.http.trustedProxies),
+    limited: (limit) => events.emit('limited', { limit }),
     sockJsClientUrl: SOCKJS_ADDRESS,
   })
+
+  for (const kind of ['request', 'upgrade']) server.on(kind, notice)
 
   if (relay) await lifecycle.start({ name: 'relay', start: () => relay.start(), stop: () => relay.stop() })
   await lifecycle.start({ name: 'calls', start: () => calls.start(), stop: () => calls.stop() })
@@ -274,9 +281,11 @@ function listen(server: Server, port: number, host: string): Promise<void> {
   })
 }
 
-/** Requests that are being answered are finished, for a while; idle connections are closed at once. */
-function closed(server: Server, clock: Clock): Promise<void> {
-  return new Promise((resolve) => {
+/** Requests that are being answered are finished, for a while; idle connections are closed. */
+async function closed(server: Server, clock: Clock): Promise<void> {
+  // A connection that looks idle here may carry a request already, and its sender would never hear why it is cut
+  await new Promise<void>((resolve) => clock.after(LAST_REQUESTS_MS, resolve))
+  await new Promise<void>((resolve) => {
     const cancel = clock.after(FINISH_REQUESTS_MS, () => server.closeAllConnections())
     server.close(() => {
       cancel()

@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream'
 import type { PeerAddress } from '../address.ts'
 import type { Clock } from '../clock.ts'
 import type { Peer } from '../connection.ts'
-import type { Broker } from '../types.ts'
+import type { Broker, Limit } from '../types.ts'
 import { queryOf } from './query.ts'
 import { sockJsAcceptor } from './sockjs.ts'
 import { webSocketAcceptor } from './ws.ts'
@@ -28,6 +28,8 @@ export interface StompEndpointOptions {
   readonly accepting: () => boolean
   /** Whose address a request has: behind proxies not its socket's. */
   readonly addressOf: PeerAddress
+  /** Told of each request that is turned away because there are too many connections. */
+  readonly limited?: (limit: Limit) => void
   /** Where SockJS's iframe page loads sockjs-client from: the server's own address of it. */
   readonly sockJsClientUrl: string
 }
@@ -62,8 +64,15 @@ export function serveStomp(options: StompEndpointOptions): StompEndpoint {
   const refusal = (request: IncomingMessage, opens: boolean): Refusal | undefined => {
     const { origin, host } = request.headers
     if (!options.allowOrigin(origin, host)) return { status: 403, why: 'this origin may not connect' }
-    if (opens && !(options.accepting() && broker.accepting))
+    if (!opens) return undefined
+    if (!(options.accepting() && broker.accepting)) {
+      options.limited?.('connections')
       return { status: 503, why: 'no new connections now', retryAfter: RETRY_AFTER_S }
+    }
+    if (!broker.roomFor(addressOf(request.socket.remoteAddress, request.headers['x-forwarded-for']))) {
+      options.limited?.('connections-per-address')
+      return { status: 429, why: 'too many connections from this address', retryAfter: RETRY_AFTER_S }
+    }
     return undefined
   }
 
@@ -96,8 +105,8 @@ export function serveStomp(options: StompEndpointOptions): StompEndpoint {
     request(request, response) {
       const pathname = pathOf(request)
       if (pathname !== path && !pathname.startsWith(`${path}/`)) return false
-      // Requests of sessions that exist go on while nobody new comes in; a new one is turned away by the broker
-      const refused = refusal(request, pathname === `${path}/info`)
+      // Requests of sessions that exist go on while nobody new comes in
+      const refused = refusal(request, sockJs.opens(request))
       if (refused) refuseRequest(response, refused)
       else sockJs.request(request, response, peerOf('sockjs', request))
       return true

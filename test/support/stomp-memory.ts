@@ -18,8 +18,8 @@ export interface MemoryStompPeer {
   connect(user: string, headers?: Readonly<Record<string, string>>): Promise<ServerFrame>
 }
 
-export function memoryStompPeer(broker: Broker): MemoryStompPeer {
-  const { connection, peer: end } = memoryPair()
+export function memoryStompPeer(broker: Broker, about: Parameters<typeof memoryPair>[0] = {}): MemoryStompPeer {
+  const { connection, peer: end } = memoryPair(about)
   const inbox = new Inbox()
   let over: { code: number; reason: string } | undefined
   let pings = 0

@@ -22,6 +22,7 @@ export const LIMITS: BrokerLimits = {
   subscriptionsPerSession: 32,
   sessionsPerUser: 16,
   connections: 1000,
+  connectionsPerAddress: 0,
   connectTimeoutMs: 10_000,
   queuedBytes: 262_144,
   bufferedBytes: 524_288,
@@ -36,6 +37,8 @@ export const LIMITS: BrokerLimits = {
   redeliveries: 3,
   sessionRate: { perSecond: 1000, burst: 1000 },
   userRate: { perSecond: 1000, burst: 1000 },
+  subscribeRate: { perSecond: 100_000, burst: 100_000 },
+  openRate: { perSecond: 100_000, burst: 100_000 },
 }
 
 /** What the broker told its observer, in order: `connected alice`, `expelled limit …`. */
@@ -67,6 +70,7 @@ export function testBroker(options: TestBrokerOptions = {}): { broker: Broker; n
       disconnected: ({ principal }, reason) => void news.push(`disconnected ${principal.user}: ${reason}`),
       expelled: (cause, detail) => void news.push(`expelled ${cause}: ${detail}`),
       dropped: (destination) => void news.push(`dropped ${destination}`),
+      limited: (limit) => void news.push(`limited ${limit}`),
       failed: (error, where) => void news.push(`failed ${where}: ${(error as Error).message}`),
       ...options.observer,
     },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import type { Admission, Handler, Refused } from '../../broker/index.ts'
+import type { Admission, Broker, Handler, Refused } from '../../broker/index.ts'
 import { settled, TestClock } from '../support/clock.ts'
 import { type MemoryStompPeer, memoryStompPeer } from '../support/stomp-memory.ts'
 import { frame } from '../support/stomp-peer.ts'
@@ -304,13 +304,13 @@ describe('CONNECT', () => {
 describe('rates', () => {
   async function flood(limits: Parameters<typeof testBroker>[0] & object) {
     const clock = new TestClock()
-    const { broker } = testBroker({ clock, ...limits })
+    const { broker, news } = testBroker({ clock, ...limits })
     const peer = memoryStompPeer(broker)
     await peer.connect('alice')
     await peer.send(frame('SUBSCRIBE', { destination: '/user/queue/errors', id: 'errors' }))
     await peer.send(frame('SUBSCRIBE', { destination: '/user/queue/echo', id: 'echo' }))
     const echoes = () => peer.frames.filter(({ headers }) => headers.subscription === 'echo').length
-    return { clock, broker, peer, echoes }
+    return { clock, broker, peer, news, echoes }
   }
   const echo = frame('SEND', { destination: '/app/echo' })
 
@@ -321,7 +321,7 @@ describe('rates', () => {
     const { body } = await peer.frame(({ headers }) => headers.subscription === 'errors')
     expect(JSON.parse(body)).toEqual({
       code: 429,
-      message: 'too many messages; wait 2 s',
+      message: 'more than 0.5 messages a second of this session; wait 2 s, then send slower',
       retryAfter: 2,
       destination: '/app/echo',
     })
@@ -332,7 +332,7 @@ describe('rates', () => {
   })
 
   test('all sessions of a user share one bucket, which outlives them', async () => {
-    const { broker, peer, echoes } = await flood({ limits: { userRate: { perSecond: 1, burst: 2 } } })
+    const { broker, peer, news, echoes } = await flood({ limits: { userRate: { perSecond: 1, burst: 2 } } })
     await peer.send(echo, echo)
     peer.end.close()
     await settled()
@@ -340,7 +340,45 @@ describe('rates', () => {
     await again.connect('alice')
     await again.send(frame('SUBSCRIBE', { destination: '/user/queue/errors', id: 'errors' }), echo)
     expect(echoes()).toBe(2)
-    expect(JSON.parse((await again.frame('MESSAGE')).body)).toMatchObject({ code: 429 })
+    expect(JSON.parse((await again.frame('MESSAGE')).body)).toMatchObject({
+      code: 429,
+      message: 'more than 1 messages a second of this user; wait 1 s, then send slower',
+    })
+    expect(news.at(-1)).toBe('limited user')
+  })
+
+  test('SUBSCRIBEs beyond their burst are worked on later, in order, and none is lost', async () => {
+    const { clock, peer, news, echoes } = await flood({ limits: { subscribeRate: { perSecond: 10, burst: 3 } } })
+    const again = (id: number) => frame('SUBSCRIBE', { destination: '/user/queue/echo', id, receipt: `s${id}` })
+    const over = (id: number) => frame('UNSUBSCRIBE', { id, receipt: `u${id}` })
+    await peer.send(again(1), over(1), again(2), over(2), echo)
+    const receipts = () => peer.frames.flatMap(({ headers }) => headers['receipt-id'] ?? [])
+    expect([receipts(), echoes(), news.at(-1)]).toEqual([['s1', 'u1'], 0, 'limited subscribe'])
+    await clock.advance(99)
+    expect(receipts()).toHaveLength(2)
+    await clock.advance(1)
+    expect([receipts(), echoes()]).toEqual([['s1', 'u1', 's2', 'u2'], 1])
+  })
+
+  test.each(['/topic/open.a', '/queue/open.a', '/nowhere'])('SENDs to %s come through later, in order', async (to) => {
+    const { clock, peer, news } = await flood({ limits: { openRate: { perSecond: 100, burst: 2 } } })
+    const sends = [1, 2, 3, 4].map((n) => frame('SEND', { destination: to }, String(n)))
+    await peer.send(frame('SUBSCRIBE', { destination: '/topic/open.a', id: 't' }))
+    await peer.send(frame('SUBSCRIBE', { destination: '/queue/open.a', id: 'q' }), ...sends)
+    const come = () => peer.frames.filter(({ command }) => command === 'MESSAGE').length
+    expect([come(), news.at(-1)]).toEqual([2, 'limited open'])
+    await clock.advance(10)
+    expect(come()).toBe(3)
+    await clock.advance(10)
+    expect(come()).toBe(4)
+  })
+
+  test('a peer that leaves while its frames wait for their turn leaves nothing behind', async () => {
+    const { clock, broker, peer } = await flood({ limits: { openRate: { perSecond: 1, burst: 1 } } })
+    await peer.send(...[1, 2, 3].map(() => frame('SEND', { destination: '/topic/open.a' })))
+    peer.end.close()
+    await clock.advance(3000)
+    expect(broker.counts()).toMatchObject({ connections: 0, sessions: 0, users: 0, subscriptions: 0 })
   })
 
   test('buckets of users are forgotten when they are full', async () => {
@@ -353,11 +391,29 @@ describe('rates', () => {
     expect(clock.waiting).toBe(0)
   })
 
-  test('open destinations have no rate', async () => {
+  test('open destinations have a rate of their own', async () => {
     const { peer } = await flood({ limits: { sessionRate: { perSecond: 1, burst: 1 } } })
     await peer.send(frame('SUBSCRIBE', { destination: '/topic/open.a', id: 'open' }))
     for (let i = 0; i < 10; i++) await peer.send(frame('SEND', { destination: '/topic/open.a' }))
     expect(peer.frames.filter(({ headers }) => headers.subscription === 'open')).toHaveLength(10)
+  })
+})
+
+describe('connections of one address', () => {
+  const from = (broker: Broker, address: string) => memoryStompPeer(broker, { address })
+
+  test('are bounded, IPv6 by the network; each that ends makes room', async () => {
+    const { broker } = testBroker({ clock: new TestClock(), limits: { connectionsPerAddress: 2 } })
+    const first = from(broker, '2001:db8::1')
+    await from(broker, '2001:db8::2').connect('alice')
+    expect([broker.roomFor('2001:db8::3'), broker.roomFor('2001:db8:0:1::1')]).toEqual([false, true])
+    const third = from(broker, '2001:db8::3')
+    await settled()
+    expect(third.over).toEqual({ code: 1013, reason: 'too many connections from this address' })
+    await from(broker, '192.0.2.1').connect('bob')
+    first.end.close()
+    await settled()
+    await from(broker, '2001:db8::3').connect('carol')
   })
 })
 

@@ -83,6 +83,16 @@ describe('metrics', () => {
     ])
   })
 
+  test('count who has met which bound', async () => {
+    const { events, lines } = start()
+    for (const limit of ['failed-connect', 'session', 'session', 'http'] as const) events.emit('limited', { limit })
+    expect(await lines('carillon_limited_total')).toEqual([
+      '{limit="failed-connect"} 1',
+      '{limit="session"} 2',
+      '{limit="http"} 1',
+    ])
+  })
+
   test('follow a call from its request to its end', async () => {
     const { events, lines } = start()
     const now = () => lines('carillon_calls')
