@@ -183,7 +183,8 @@ function dataFrame(head: string, tail: Tail | undefined): Buffer {
     frame[1] = 127
     frame.writeBigUInt64BE(BigInt(length), 2)
   }
-  frame.write(head, at)
+  // Most heads are ASCII, of which octets are made with less ado
+  frame.write(head, at, headLength === head.length ? 'latin1' : 'utf8')
   if (tail !== undefined) frame.set(tail.octets, at + headLength)
   return frame
 }
