@@ -56,8 +56,9 @@ class WebSocketConnection implements Connection {
   handler: ConnectionHandler = NOBODY
   readonly #ws: WebSocket
   readonly #socket: Duplex
-  /** Frames of this turn, and their octets. */
-  #gathered: Buffer[] = []
+  /** Frames of this turn, and their octets: mostly it is one. */
+  #first: Buffer | undefined
+  #others: Buffer[] | undefined
   #octets = 0
   /** The last ping that is not answered yet. */
   #pinged: Buffer | undefined
@@ -66,8 +67,13 @@ class WebSocketConnection implements Connection {
     this.peer = peer
     this.#ws = ws
     this.#socket = socket
-    ws.on('message', (data: Buffer) => this.handler.data(data))
+    ws.on('message', (data: Buffer) => {
+      turning = true
+      this.handler.data(data)
+    })
     ws.on('ping', (data: Buffer) => this.#answerLater(data))
+    // After ws, which has said all messages of these octets by then
+    socket.on('data', endTurn)
     ws.on('pong', () => this.handler.alive())
     // What goes wrong on a socket ends it, and 'close' says so
     ws.on('error', () => undefined)
@@ -84,20 +90,24 @@ class WebSocketConnection implements Connection {
 
   send(head: string, tail?: Tail): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return
-    if (this.#octets === 0) leaveLater(this)
-    const frame = dataFrame(head, tail)
-    this.#gathered.push(frame)
-    this.#octets += frame.length
+    if (this.#first === undefined) leaveLater(this)
+    this.#gather(dataFrame(head, tail))
     if (this.#octets >= GATHERED_OCTETS) this.flush()
+  }
+
+  #gather(frame: Buffer): void {
+    if (this.#first === undefined) this.#first = frame
+    else if (this.#others === undefined) this.#others = [this.#first, frame]
+    else this.#others.push(frame)
+    this.#octets += frame.length
   }
 
   /** Writes what was gathered. */
   flush(): void {
-    this.#answerPing()
-    const [first] = this.#gathered
-    if (first === undefined) return
-    const frames = this.#gathered.length === 1 ? first : Buffer.concat(this.#gathered, this.#octets)
-    this.#gathered = []
+    if (this.#pinged !== undefined) this.#answerPing()
+    if (this.#first === undefined) return
+    const frames = this.#others === undefined ? this.#first : Buffer.concat(this.#others, this.#octets)
+    this.#first = this.#others = undefined
     this.#octets = 0
     // After the end there is nobody to write to; and behind a close frame, ours or the answer to theirs, "an endpoint
     // MUST NOT send any more data frames" (RFC 6455 section 5.5.1)
@@ -118,10 +128,8 @@ class WebSocketConnection implements Connection {
    */
   #answerPing(): void {
     if (this.#pinged === undefined || this.#socket.writableLength > 0) return
-    const pong = Buffer.concat([Buffer.of(PONG, this.#pinged.length), this.#pinged])
+    this.#gather(Buffer.concat([Buffer.of(PONG, this.#pinged.length), this.#pinged]))
     this.#pinged = undefined
-    this.#gathered.push(pong)
-    this.#octets += pong.length
   }
 
   close(code: number, reason: string): void {
@@ -151,13 +159,20 @@ class WebSocketConnection implements Connection {
 
 /** Connections that have gathered something in this turn. */
 let leaving: WebSocketConnection[] = []
+/** A turn is what follows from the octets that one socket has at a time, or from a timer or promise. This is one of the former. */
+let turning = false
 
 function leaveLater(connection: WebSocketConnection): void {
-  if (leaving.length === 0) process.nextTick(flushAll)
-  leaving.push(connection)
+  if (leaving.push(connection) === 1 && !turning) process.nextTick(flushAll)
+}
+
+function endTurn(): void {
+  turning = false
+  flushAll()
 }
 
 function flushAll(): void {
+  if (leaving.length === 0) return
   const connections = leaving
   leaving = []
   for (const connection of connections) connection.flush()
