@@ -127,7 +127,7 @@ class WebSocketConnection implements Connection {
    * taken what came before: so nobody can fill our memory with pongs that he does not read.
    */
   #answerPing(): void {
-    if (this.#pinged === undefined || this.#socket.writableLength > 0) return
+    if (this.#pinged === undefined || this.#socket.writableNeedDrain) return
     this.#gather(Buffer.concat([Buffer.of(PONG, this.#pinged.length), this.#pinged]))
     this.#pinged = undefined
   }
