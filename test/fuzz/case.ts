@@ -15,7 +15,8 @@ export type Step =
       /** What was sent before is worked on first. */
       readonly settles: boolean
     }
-  | { readonly kind: 'close' | 'stall' | 'flow'; readonly who: number }
+  /** Goes, stops reading, reads again, or has its token revoked. */
+  | { readonly kind: 'close' | 'stall' | 'flow' | 'revoke'; readonly who: number }
   | { readonly kind: 'wait'; readonly ms: number }
 
 export interface Case {
@@ -47,11 +48,12 @@ export class Stage {
 
   /** Everything that was wrong; empty when nothing was. */
   async play(one: Case): Promise<string[]> {
-    const { broker, clock, faults } = this.#world
+    const { broker, clock, credentials, faults } = this.#world
     const tag = (++this.#played).toString(36).padStart(6, '0')
     const parties = Array.from({ length: one.parties }, () => new Party(broker, { tag }))
     for (const step of one.steps) {
       if (step.kind === 'wait') await clock.advance(step.ms)
+      else if (step.kind === 'revoke') await credentials.revoke({ sessionId: (parties[step.who] as Party).id })
       else await act(parties[step.who] as Party, step)
     }
     await turn()
@@ -85,7 +87,7 @@ export class Stage {
   }
 }
 
-async function act(party: Party, step: Exclude<Step, { kind: 'wait' }>): Promise<void> {
+async function act(party: Party, step: Exclude<Step, { kind: 'wait' } | { kind: 'revoke' }>): Promise<void> {
   switch (step.kind) {
     case 'send':
       party.send(step.octets, step.cut)

@@ -15,6 +15,12 @@ const NAMES = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '', '\u
 
 const users = [`u0${TAG}`, `u1${TAG}`, `u2${TAG}`]
 const user = fc.oneof({ weight: 8, arbitrary: fc.constantFrom(...users) }, fc.constantFrom(...NAMES, 'broken'))
+/** Of a user, for ever or for some seconds. */
+const token = fc.oneof(
+  fc.constantFrom(...users),
+  fc.constantFrom(...users).map((name) => `${name};3`),
+  fc.constantFrom('', ';', ';;1', `${users[0]};-1`, `${users[0]};x`),
+)
 const callId = fc.oneof(
   { weight: 8, arbitrary: fc.constantFrom(`a${TAG}`, `b${TAG}`) },
   fc.constantFrom(...NAMES.map((name) => name + TAG), ...NAMES),
@@ -76,6 +82,7 @@ const sends = fc.oneof(
   },
   { weight: 1, arbitrary: fc.tuple(fc.constant('/app/user/status'), json(fc.array(user, { maxLength: 4 }))) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('/app/turn/get-turn-credentials'), fc.constantFrom('', '{}')) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant('/app/auth/refresh'), json(fc.record({ token }))) },
 )
 
 const destinations = [
@@ -231,7 +238,7 @@ function octetsOf({ draft, extras, asks, before, eol, length, end }: Written, re
 const connects = fc.record({
   version: fc.constantFrom('1.2', '1.2', '1.2', '1.1', '1.0', '1.0,1.1,1.2', '2.0', ''),
   heartbeat: fc.constantFrom('', '', '', '0,0', '1000,1000', '999999999999999999999,1', '1,-1', '1.5,2', '0x1,1', 'x'),
-  ide: fc.oneof({ weight: 9, arbitrary: fc.constant(undefined) }, user),
+  ide: fc.oneof({ weight: 6, arbitrary: fc.constant(undefined) }, user, token),
   good: fc.nat(9),
 })
 
@@ -243,7 +250,7 @@ function connectOf(
   const lines = [
     `accept-version:${fine ? '1.2' : version}`,
     ...(heartbeat === '' || fine ? [] : [`heart-beat:${heartbeat}`]),
-    `ide:${fine ? users[who] : (ide ?? users[who])}`,
+    `ide:${good === 9 ? `${users[who]};2` : ((fine ? undefined : ide) ?? users[who])}`,
     'host:x',
   ]
   return Buffer.from(`CONNECT\n${lines.join('\n')}\n\n\0`)
@@ -257,10 +264,10 @@ const step = fc.oneof(
     weight: 30,
     arbitrary: fc.record({ kind: fc.constant('frame' as const), who, written, cut, settles: fc.boolean() }),
   },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('close', 'stall', 'flow' as const), who }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('close', 'stall', 'flow', 'revoke' as const), who }) },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(1, 300, 3000, 11_000) }),
+    arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(1, 300, 1500, 3000, 11_000) }),
   },
 )
 

@@ -37,7 +37,7 @@ const octets = fc.uint8Array().map(
 )
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('send' as const), who: fc.nat(), octets, cut: fc.nat(), settles: fc.boolean() }),
-  fc.record({ kind: fc.constantFrom('close', 'stall', 'flow' as const), who: fc.nat() }),
+  fc.record({ kind: fc.constantFrom('close', 'stall', 'flow', 'revoke' as const), who: fc.nat() }),
   fc.record({ kind: fc.constant('wait' as const), ms: fc.nat() }),
 )
 const anyCase: fc.Arbitrary<Case> = fc.record({ parties: fc.nat(), steps: fc.array(step) })
@@ -135,7 +135,7 @@ function showCase({ steps }: Case): string {
 
 function showStep(each: Step): string {
   if (each.kind === 'wait') return `${each.ms} ms go by`
-  if (each.kind !== 'send') return `${each.who} ${each.kind}s`
+  if (each.kind !== 'send') return `${each.who}: ${each.kind}`
   const cut = each.cut > 0 ? ` in pieces of ${each.cut}` : ''
   return `${each.who} sends ${text(each.octets)}${cut}${each.settles ? ', and waits' : ''}`
 }

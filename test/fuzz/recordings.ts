@@ -76,6 +76,7 @@ export const RECORDINGS: readonly Recording[] = [
     [ALICE, login('alice') + listens('/topic/user/status', q('turn/get-turn-credentials'))],
     [ALICE, says('/app/user/status', [`alice${TAG}`, 'bob', '__proto__'], { receipt: 'asked' })],
     [ALICE, says('/app/turn/get-turn-credentials', {})],
+    [ALICE, listens(q('auth')) + says('/app/auth/refresh', { token: `alice${TAG};60` }, { receipt: 'renewed' })],
     [ALICE, frame('UNSUBSCRIBE', { id: '/topic/user/status' })],
   ),
   recording(
@@ -146,7 +147,7 @@ function changeSteps(steps: Step[], random: Random): void {
       if (step.kind === 'send') steps[place] = { ...step, cut: 1 + random.below(20) }
       break
     case 5:
-      steps.splice(place, 0, { kind: random.pick(['close', 'stall', 'flow']), who: whoOf(step) })
+      steps.splice(place, 0, { kind: random.pick(['close', 'stall', 'flow', 'revoke']), who: whoOf(step) })
       break
     case 6:
       steps.splice(place, 0, { kind: 'wait', ms: random.pick([1, 300, 6000, 11_000]) })

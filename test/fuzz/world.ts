@@ -4,10 +4,16 @@
  */
 
 import { type Broker, createBroker, createLoginGuard } from '../../broker/index.ts'
-import type { Admission, BrokerLimits, ConnectAttempt, LoginGuard } from '../../broker/types.ts'
+import type { BrokerLimits, LoginGuard } from '../../broker/types.ts'
 import { MemoryCallStore } from '../../src/adapters/memory/call-store.ts'
-import { CALL_QUEUES, callHandlers } from '../../src/calls/destinations.ts'
+import { admission } from '../../src/admission.ts'
+import type { Principal } from '../../src/auth.ts'
+import { CALL_QUEUES, callHandlers, FINISHES_A_CALL } from '../../src/calls/destinations.ts'
 import { CallService, RINGS_ON, SIGNALS_ON } from '../../src/calls/service.ts'
+import { credentialHandlers } from '../../src/credentials/destinations.ts'
+import { Revocations } from '../../src/credentials/revocations.ts'
+import { AUTH_QUEUE, CredentialService } from '../../src/credentials/service.ts'
+import { type Outcome, refuse } from '../../src/errors.ts'
 import { Events } from '../../src/events.ts'
 import type { Awaitable, Devices } from '../../src/ports.ts'
 import { presenceAudience, presenceHandlers, STATUS_TOPIC } from '../../src/presence/destinations.ts'
@@ -40,7 +46,7 @@ const SMALL: BrokerLimits = {
 /** Longer than any timer of this world. */
 const ALL_TIMERS_MS = 20 * 60_000
 
-export const QUEUES = [...CALL_QUEUES, TURN_QUEUE, '/user/queue/errors'] as const
+export const QUEUES = [...CALL_QUEUES, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'] as const
 export const OPEN_QUEUES = ['/queue/open.a', '/queue/open.b'] as const
 export const OPEN_TOPICS = ['/topic/open.a', '/topic/open.b'] as const
 
@@ -51,6 +57,7 @@ export class World {
   readonly presence: PresenceService
   readonly turn: TurnService
   readonly logins: LoginGuard
+  readonly credentials: CredentialService
   /** Bugs that the broker or a service noticed, and promises that nobody looked after. */
   readonly faults: string[] = []
   /** How many frames were refused, and connections ended, by the broker. */
@@ -88,6 +95,34 @@ export class World {
       offline: 'wait',
       report,
     })
+    const revocations = new Revocations({ clock, memoryMs: 10_000, warn: () => undefined })
+    const authenticate = async (token: string): Promise<Outcome<Principal>> => {
+      const principal = principalOf(token, clock.now())
+      return revocations.cover(principal) ? refuse('unauthorized', 'token: is revoked') : { ok: true, data: principal }
+    }
+    this.credentials = new CredentialService({
+      sessions: {
+        session: (id) => this.broker.session(id),
+        everySession: () => this.broker.everySession(),
+        tell: (session, destination, message) => this.broker.tell(session, destination, message),
+        renew: (session, principal) => this.broker.renew(session, principal),
+        restrict: (session, restriction) => this.broker.restrict(session, restriction),
+        expel: (session, refused) => this.broker.expel(session, refused),
+      },
+      calls: this.calls,
+      callDestinations: FINISHES_A_CALL,
+      authenticate,
+      revocations,
+      clock,
+      events,
+      warningMs: 1000,
+      graceMs: 2000,
+      callGraceMs: 10_000,
+      restored: async (session) => {
+        if (session.listensTo(RINGS_ON)) await this.calls.appeared(session.principal.user, session.id)
+      },
+      report,
+    })
     const audience = presenceAudience({
       tell: (session, destination, message) => this.broker.tell(session, destination, message),
       publish: (topic, message) => this.broker.publish(topic, message),
@@ -101,12 +136,13 @@ export class World {
       server: 'carillon/fuzz',
       heartbeat: { sends: 4000, wants: 4000 },
       limits: SMALL,
-      authenticate: admit,
+      authenticate: admission({ authenticate }),
       destinations: {
         handlers: {
           ...callHandlers(this.calls, devices),
           ...presenceHandlers(this.presence, { tell: devices.tell }),
           ...turnHandlers(this.turn, { tell: devices.tell }),
+          ...credentialHandlers(this.credentials),
         },
         user: QUEUES,
         topics: [STATUS_TOPIC],
@@ -114,12 +150,20 @@ export class World {
         open: ['/topic/open.*', ...OPEN_QUEUES],
       },
       observer: {
-        connected: ({ principal, id }) => this.presence.arrived(principal.user, id),
-        disconnected: ({ principal, id }) => {
-          this.presence.left(principal.user, id)
-          inBackground(() => this.calls.lost(principal.user, id, principal.token))
+        connected: (session) => {
+          this.presence.arrived(session.principal.user, session.id)
+          this.credentials.connected(session)
         },
-        subscribed: ({ id, principal }, destination) => {
+        disconnected: (session) => {
+          const { principal, id } = session
+          const former = this.credentials.former(session)
+          this.credentials.disconnected(session)
+          this.presence.left(principal.user, id)
+          inBackground(() => this.calls.lost(principal.user, id, principal.token, former))
+        },
+        subscribed: (session, destination) => {
+          const { id, principal } = session
+          this.credentials.subscribed(session, destination)
           if (destination === RINGS_ON) return this.calls.appeared(principal.user, id)
           if (destination === SIGNALS_ON) return this.calls.listens(principal.user, id)
           return undefined
@@ -142,12 +186,12 @@ export class World {
   }
 }
 
-/** A user is whoever `ide` names. */
-async function admit({ headers }: ConnectAttempt): Promise<Admission> {
-  const user = headers.ide
-  if (!user) return { refused: { code: 401, message: 'ide: no valid token' } }
+/** Tokens are `user`, or `user;seconds` when they end. */
+function principalOf(token: string, now: number): Principal {
+  const [user = '', seconds] = token.split(';')
   if (user === 'broken') throw new Deliberate()
-  return { principal: { user, token: `fingerprint of ${user}` } }
+  const expiresAt = seconds === undefined ? undefined : now + Number(seconds) * 1000
+  return { user, token: `fingerprint of ${token}`, issuedAt: now, expiresAt }
 }
 
 /** Thrown on purpose, to see that an authentication that breaks is survived. */
