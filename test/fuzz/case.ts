@@ -15,8 +15,10 @@ export type Step =
       /** What was sent before is worked on first. */
       readonly settles: boolean
     }
-  /** Goes, stops reading, reads again, or has its token revoked. */
-  | { readonly kind: 'close' | 'stall' | 'flow' | 'revoke'; readonly who: number }
+  /** Goes, stops reading, reads again. */
+  | { readonly kind: 'close' | 'stall' | 'flow'; readonly who: number }
+  /** Its token is revoked. */
+  | { readonly kind: 'revoke'; readonly who: number }
   | { readonly kind: 'wait'; readonly ms: number }
 
 export interface Case {

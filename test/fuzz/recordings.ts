@@ -15,8 +15,11 @@ interface Recording {
 
 const [ALICE, BOB, LAPTOP] = [0, 1, 2]
 
-const login = (user: string): string =>
-  frame('CONNECT', { 'accept-version': '1.0,1.1,1.2', host: 'x', 'heart-beat': '10000,10000', ide: `${user}${TAG}` })
+/** `until`: `;` and the seconds after which the token ends. */
+const login = (user: string, until = ''): string => {
+  const ide = `${user}${TAG}${until}`
+  return frame('CONNECT', { 'accept-version': '1.0,1.1,1.2', host: 'x', 'heart-beat': '10000,10000', ide })
+}
 
 const listens = (...destinations: string[]): string =>
   destinations
@@ -73,7 +76,7 @@ export const RECORDINGS: readonly Recording[] = [
     [ALICE, says('/app/call/hangup', '')],
   ),
   recording(
-    [ALICE, login('alice') + listens('/topic/user/status', q('turn/get-turn-credentials'))],
+    [ALICE, login('alice', ';30') + listens('/topic/user/status', q('turn/get-turn-credentials'))],
     [ALICE, says('/app/user/status', [`alice${TAG}`, 'bob', '__proto__'], { receipt: 'asked' })],
     [ALICE, says('/app/turn/get-turn-credentials', {})],
     [ALICE, listens(q('auth')) + says('/app/auth/refresh', { token: `alice${TAG};60` }, { receipt: 'renewed' })],
