@@ -176,7 +176,8 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       limited: (limit) => events.emit('limited', { limit }),
       expelled(cause, detail) {
         metrics.observer.expelled(cause, detail)
-        log.info({ cause }, `connection closed: ${detail}`)
+        // A stop closes every session; that it stops has been said once
+        log[cause === 'shutdown' ? 'debug' : 'info']({ cause }, `connection closed: ${detail}`)
       },
       dropped(destination) {
         metrics.observer.dropped(destination)
