@@ -113,7 +113,7 @@ export class Connected implements SessionView, Subscriber {
   #listening = true
   #restriction: Restriction | undefined
   /** Subscriptions that the restriction keeps messages from: no message finds them. */
-  readonly #silenced = new Set<Subscription>()
+  #silenced: Set<Subscription> | undefined
 
   constructor(who: Pick<SessionView, 'id' | 'principal' | 'version' | 'peer'>, surroundings: Surroundings, line: Line) {
     this.id = who.id
@@ -159,7 +159,7 @@ export class Connected implements SessionView, Subscriber {
     this.#restriction = restriction
     for (const subscription of this.#subscriptions.values()) {
       const silent = restriction !== undefined && !restriction.hears(subscription.destination)
-      if (silent !== this.#silenced.has(subscription)) this.#silence(subscription, silent)
+      if (silent !== (this.#silenced?.has(subscription) ?? false)) this.#silence(subscription, silent)
     }
     this.#wakeQueues()
   }
@@ -220,7 +220,7 @@ export class Connected implements SessionView, Subscriber {
     for (const subscription of this.#subscriptions.values()) this.#leave(subscription)
     this.#subscriptions.clear()
     this.#byDestination.clear()
-    this.#silenced.clear()
+    this.#silenced?.clear()
   }
 
   /** SEND, ACK, NACK: at once, or held by the transaction that they name. */
@@ -419,7 +419,7 @@ export class Connected implements SessionView, Subscriber {
 
   #drop(key: string, subscription: Subscription): void {
     this.#subscriptions.delete(key)
-    this.#silenced.delete(subscription)
+    this.#silenced?.delete(subscription)
     this.#unindex(subscription)
     this.#leave(subscription)
   }
@@ -427,11 +427,12 @@ export class Connected implements SessionView, Subscriber {
   #silence(subscription: Subscription, silent: boolean): void {
     const { destination } = subscription
     if (silent) {
+      this.#silenced ??= new Set()
       this.#silenced.add(subscription)
       this.#unindex(subscription)
       this.#all.listeners.remove(subscription)
     } else {
-      this.#silenced.delete(subscription)
+      this.#silenced?.delete(subscription)
       this.#index(subscription)
       if (this.#all.router.subscribe(destination).from === 'topic') this.#all.listeners.add(subscription)
     }
@@ -466,7 +467,7 @@ export class Connected implements SessionView, Subscriber {
       subscription,
       hasRoom: () =>
         this.#consumers.has(subscription) &&
-        !this.#silenced.has(subscription) &&
+        !this.#silenced?.has(subscription) &&
         this.#line.buffered <= bufferedBytes / 2 &&
         (subscription.ack === 'auto' || this.#unacknowledged.size < unacknowledged),
       nextMessage: () => this.nextMessage(),

@@ -64,6 +64,8 @@ const MOST_FORMER = 8
 const EXPIRED: Refused = refusedAs('token: has expired')
 const REVOKED: Refused = refusedAs('session: was revoked')
 
+const NONE: readonly Principal[] = []
+
 interface Watched {
   readonly session: SessionView
   /** What it had before, as long as that is good. */
@@ -99,7 +101,7 @@ export class CredentialService {
       this.#options.sessions.expel(session.id, REVOKED)
       return
     }
-    this.#watched.set(session.id, { session, former: [], expired: false, inCall: false, asked: 0 })
+    this.#watched.set(session.id, { session, former: NONE, expired: false, inCall: false, asked: 0 })
     const { expiresAt } = session.principal
     if (expiresAt === undefined) return
     // With less left than the warning time it is told when it subscribes
@@ -110,7 +112,7 @@ export class CredentialService {
   /** Fingerprints of the tokens that the session had before its present one, as far as they are still good. */
   former({ id }: SessionView): readonly string[] {
     const now = this.#options.clock.now()
-    const former = this.#watched.get(id)?.former ?? []
+    const former = this.#watched.get(id)?.former ?? NONE
     return former.filter((one) => lasts(one, now)).map(({ token }) => token)
   }
 
@@ -258,7 +260,7 @@ export class CredentialService {
 
   /** What the session lives on, and what it had before. */
   #credentialsOf({ id, principal }: SessionView): readonly Principal[] {
-    return [principal, ...(this.#watched.get(id)?.former ?? [])]
+    return [principal, ...(this.#watched.get(id)?.former ?? NONE)]
   }
 
   #tell(id: DeviceId, notice: CredentialNotice): void {
