@@ -58,7 +58,7 @@ const LAST_WORDS_MS = 1_000
 /** Refreshes of one session. */
 const REFRESH_RATE = { perSecond: 0.2, burst: 10 }
 
-/** Earlier tokens of a session that are remembered while they are good. */
+/** Earlier tokens of a session that are remembered. */
 const MOST_FORMER = 8
 
 const EXPIRED: Refused = refusedAs('token: has expired')
@@ -68,7 +68,7 @@ const NONE: readonly Principal[] = []
 
 interface Watched {
   readonly session: SessionView
-  /** What it had before, as long as that is good. */
+  /** What it had before, the latest last. */
   former: readonly Principal[]
   refreshes?: TokenBucket
   expired: boolean
@@ -146,7 +146,7 @@ export class CredentialService {
       return refuse('unauthorized', 'token: ends sooner than the one that it is to replace')
     if (revocations.cover(fresh)) return refuse('unauthorized', 'token: was revoked')
     if (!sessions.renew(session.id, fresh)) return accepted
-    watched.former = stillGood([...watched.former, old], fresh, clock.now())
+    watched.former = before(fresh, [...watched.former, old])
     await this.#renewed(watched, fresh)
     return accepted
   }
@@ -244,7 +244,6 @@ export class CredentialService {
     const { session, expired } = watched
     watched.asked++
     watched.expired = false
-    watched.inCall = false
     if (expired) sessions.restrict(session.id, undefined)
     if (expiresAt === undefined) this.#deadlines.delete(session.id)
     else {
@@ -287,9 +286,9 @@ function tooManyRefreshes(watched: Watched, now: number): Outcome | undefined {
   return undefined
 }
 
-/** The last few that are good and are not the present one. */
-function stillGood(former: readonly Principal[], present: Principal, now: number): readonly Principal[] {
-  return former.filter((one) => one.token !== present.token && lasts(one, now)).slice(-MOST_FORMER)
+/** The last few that are not the present one; none of them ends later than those after it. */
+function before(present: Principal, former: readonly Principal[]): readonly Principal[] {
+  return former.filter(({ token }) => token !== present.token).slice(-MOST_FORMER)
 }
 
 const lasts = ({ expiresAt }: Principal, now: number) => expiresAt === undefined || expiresAt > now

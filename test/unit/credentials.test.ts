@@ -120,7 +120,7 @@ describe('one timer', () => {
     for (let n = 0; n < 100; n++) arrives(`s${n}`, principal('alice', `t${n}`, 100 + n))
     expect(clock.waiting).toBe(1)
     for (let n = 0; n < 100; n++) leaves(`s${n}`)
-    await clock.advance(1_000_000)
+    await clock.advance(40_000)
     expect([cut, bugs, clock.waiting]).toEqual([[], [], 0])
   })
 
@@ -172,13 +172,15 @@ describe('an expired session', () => {
       new Promise((resolve) => {
         answer = resolve
       })
-    arrives('s', principal('alice', 't', 100))
+    const session = arrives('s', principal('alice', 't', 100))
     await clock.advance(100_000)
     const late = answer
     events.emit('call.ended', { call: callOver('s') })
     late(true)
     await clock.advance(0)
     answer(false)
+    await settled()
+    expect(words(session)).toEqual(['EXPIRING', 'EXPIRED'])
     await clock.advance(10_000)
     answer(false)
     await settled()
@@ -208,6 +210,7 @@ describe('an expired session', () => {
     expect(cut).toEqual([])
     await clock.advance(1)
     expect(cut).toEqual(['s token: has expired'])
+    expect(words(session)).toEqual(['EXPIRING', 'EXPIRED'])
     expect(bugs).toHaveLength(2)
   })
 
@@ -222,6 +225,41 @@ describe('an expired session', () => {
     expect(cut).toEqual([])
     await clock.advance(1)
     expect(cut).toEqual(['s token: has expired'])
+  })
+
+  test('has a second for the last RECEIPT when its call ends later', async () => {
+    occupies = () => Promise.resolve(true)
+    arrives('s', principal('alice', 't', 100))
+    await clock.advance(300_000)
+    occupies = () => Promise.resolve(false)
+    events.emit('call.ended', { call: callOver('s') })
+    await clock.advance(999)
+    expect(cut).toEqual([])
+    await clock.advance(1)
+    expect(cut).toEqual(['s token: has expired'])
+  })
+
+  test('that leaves while its call is asked about leaves nothing behind', async () => {
+    const news: string[] = []
+    events.on('session.expired', ({ session }) => news.push(session))
+    let answer: (occupied: boolean) => void = () => undefined
+    occupies = () =>
+      new Promise((resolve) => {
+        answer = resolve
+      })
+    arrives('s', principal('alice', 't', 100))
+    await clock.advance(100_000)
+    leaves('s')
+    answer(true)
+    await settled()
+    expect([news, cut, clock.waiting]).toEqual([[], [], 0])
+  })
+
+  test('hears of nothing on SUBSCRIBE', async () => {
+    const session = arrives('s', principal('alice', 't', 5))
+    await clock.advance(5_000)
+    credentials.subscribed(session, AUTH_QUEUE)
+    expect(words(session)).toEqual(['EXPIRED'])
   })
 
   test('the end of somebody’s call is nothing to a session whose token is good', async () => {
@@ -269,6 +307,7 @@ describe('a refresh', () => {
     const session = arrives('s', principal('alice', 't', 100))
     tokens.t = { ok: true, data: session.principal }
     expect(await credentials.refresh(session, { token: 't' })).toMatchObject({ ok: true })
+    expect(credentials.former(session)).toEqual([])
   })
 
   test('is refused with 429 when it is tried too often, and possible again later', async () => {
@@ -281,12 +320,15 @@ describe('a refresh', () => {
   })
 
   test('that is checked while the session ends, or its user is revoked, changes nothing', async () => {
+    const news: string[] = []
+    events.on('session.refreshed', ({ session }) => news.push(session))
     const session = arrives('s', principal('alice', 't', 100))
     tokens.new = { ok: true, data: principal('alice', 'new', 1000) }
     const refreshing = credentials.refresh(session, { token: 'new' })
     leaves('s')
     expect(await refreshing).toMatchObject({ ok: true })
     expect(session.principal.token).toBe('t')
+    expect([news, words(session), clock.waiting]).toEqual([[], [], 1])
     const other = arrives('s2', principal('alice', 't2', 100))
     const late = credentials.refresh(other, { token: 'new' })
     revocations.revokeUser('alice')
@@ -302,6 +344,15 @@ describe('a refresh', () => {
     expect(credentials.former(session)).toEqual(['first'])
     await clock.advance(100_000)
     expect(credentials.former(session)).toEqual([])
+  })
+
+  test('remembers the last eight tokens before it', async () => {
+    const session = arrives('s', principal('alice', 't0', 100_000))
+    for (let n = 1; n <= 10; n++) {
+      tokens[`t${n}`] = { ok: true, data: principal('alice', `t${n}`, 200_000) }
+      await credentials.refresh(session, { token: `t${n}` })
+    }
+    expect(credentials.former(session)).toEqual(['t2', 't3', 't4', 't5', 't6', 't7', 't8', 't9'])
   })
 
   test('of a session that is over asks nobody', async () => {
