@@ -23,9 +23,14 @@ async function record(): Promise<string> {
   const recorder = new Recorder()
   const devices: RecordedDevice[] = []
 
-  const connects = async (user: string, device: string, queues: readonly string[]) => {
-    const token = await tokenFor(user)
-    recorder.name(token, `<token of ${user}>`)
+  const issues = async (user: string, name = `<token of ${user}>`, claims: Record<string, unknown> = {}) => {
+    const token = await tokenFor(user, claims)
+    recorder.name(token, name)
+    return token
+  }
+
+  const connects = async (user: string, device: string, queues: readonly string[], given?: string) => {
+    const token = given ?? (await issues(user))
     const who = `${user}'s ${device}`
     const address = `${world.url.replace('http', 'ws')}/imserver/ws?userId=${user}`
     const peer = await RecordedDevice.opens(who, address, recorder)
@@ -166,6 +171,22 @@ async function record(): Promise<string> {
     laptop.sends('SEND', { receipt: 'r1' }, '{}')
     await laptop.hears()
     await laptop.closed()
+    shows()
+
+    says(
+      '## A token that ends\n',
+      'A session hears of the end of its token a minute before (one that comes later than that, when it subscribes), and puts',
+      'another one in its place. The connection stays. Without a new one the session is cut 10 seconds after the end; in a',
+      'call it may signal and hang up until the call is over, for 10 minutes at most.\n',
+    )
+    const now = Math.floor(world.clock.now() / 1000)
+    const ending = await issues('carol', '<token of carol>', { exp: now + 45 })
+    const another = await issues('carol', '<another token of carol>', { exp: now + 3600 })
+    const carol = await connects('carol', 'phone', ['/user/queue/auth'], ending)
+    await carol.hears()
+    carol.sends('SEND', { destination: '/app/auth/refresh', receipt: 'r1' }, `{"token":"${another}"}`)
+    await carol.hears()
+    await carol.hears()
     shows()
 
     says('## Leaving\n', 'The RECEIPT of DISCONNECT means that everything before it is done.\n')
