@@ -84,6 +84,7 @@ export interface Config {
     readonly heartbeat: { readonly sends: number; readonly wants: number }
     /** Patterns of OPEN_DESTINATIONS. */
     readonly open: readonly string[]
+    readonly sockJs: { readonly webSocket: boolean; readonly cookie: boolean; readonly responseBytes: number }
   }
   readonly log: { readonly level: Settings['LOG_LEVEL']; readonly production: boolean }
   /** For the operator: not wrong, but worth a look. Logged at the start. */
@@ -189,6 +190,11 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
       limits: limitsOf(settings),
       heartbeat: { sends: settings.HEARTBEAT_SEND_MS, wants: settings.HEARTBEAT_WANT_MS },
       open: settings.OPEN_DESTINATIONS,
+      sockJs: {
+        webSocket: settings.SOCKJS_WEBSOCKET,
+        cookie: settings.SOCKJS_COOKIE,
+        responseBytes: settings.SOCKJS_RESPONSE_BYTES,
+      },
     },
     log: { level: settings.LOG_LEVEL, production: settings.NODE_ENV === 'production' },
     warnings,

@@ -232,7 +232,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     accepting: () => state === 'ready',
     addressOf: peerAddress(config.http.trustedProxies),
     limited: (limit) => events.emit('limited', { limit }),
-    sockJsClientUrl: SOCKJS_ADDRESS,
+    sockJs: { ...config.broker.sockJs, clientUrl: SOCKJS_ADDRESS },
   })
 
   for (const kind of ['request', 'upgrade']) server.on(kind, notice)

@@ -257,6 +257,21 @@ export const VARIABLES = {
     '1000',
     'How often the server would like to get STOMP heart-beats; a client that offers fewer sends those. 0: never.',
   ),
+  SOCKJS_WEBSOCKET: fixed(
+    flag,
+    'true',
+    'Whether SockJS offers WebSocket; false where a proxy only pretends to carry it.',
+  ),
+  SOCKJS_COOKIE: fixed(
+    flag,
+    'false',
+    'Whether SockJS sets a JSESSIONID cookie, for load balancers that keep a client on one server by it.',
+  ),
+  SOCKJS_RESPONSE_BYTES: fixed(
+    whole(4096, 64 * MIB),
+    '131072',
+    'Octets after which a streaming response of SockJS ends and the client asks anew; browsers keep all of one.',
+  ),
 
   LIMIT_FRAME_BYTES: fixed(bytes(), '65536', 'Largest STOMP frame.'),
   LIMIT_FRAME_BYTES_BEFORE_LOGIN: fixed(bytes(), '16384', 'Largest STOMP frame before CONNECTED.'),

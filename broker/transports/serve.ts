@@ -10,7 +10,7 @@ import type { Clock } from '../clock.ts'
 import type { Peer } from '../connection.ts'
 import type { Broker, Limit } from '../types.ts'
 import { queryOf } from './query.ts'
-import { sockJsAcceptor } from './sockjs.ts'
+import { type SockJsOptions, sockJsAcceptor } from './sockjs.ts'
 import { webSocketAcceptor } from './ws.ts'
 
 export interface StompEndpointOptions {
@@ -30,8 +30,7 @@ export interface StompEndpointOptions {
   readonly addressOf: PeerAddress
   /** Told of each request that is turned away because there are too many connections. */
   readonly limited?: (limit: Limit) => void
-  /** Where SockJS's iframe page loads sockjs-client from: the server's own address of it. */
-  readonly sockJsClientUrl: string
+  readonly sockJs: Pick<SockJsOptions, 'clientUrl' | 'webSocket' | 'cookie' | 'responseBytes'>
 }
 
 export interface StompEndpoint {
@@ -49,13 +48,13 @@ const RETRY_AFTER_S = 5
  * Requests for SockJS must be given to {@link StompEndpoint.request}.
  */
 export function serveStomp(options: StompEndpointOptions): StompEndpoint {
-  const { server, path, broker, clock, limits, addressOf, sockJsClientUrl } = options
+  const { server, path, broker, clock, limits, addressOf } = options
   // Far above a frame: a frame that is too large is to be told so in an ERROR, not cut off by the transport
   const longestMessage = 2 * limits.frameBytes + 320 * 1024
   const webSocket = webSocketAcceptor(Math.max(4 * 1024 * 1024, longestMessage), (connection) =>
     broker.accept(connection),
   )
-  const sockJs = sockJsAcceptor({ path, clock, clientUrl: sockJsClientUrl, longestMessage }, (connection) =>
+  const sockJs = sockJsAcceptor({ ...options.sockJs, path, clock, longestMessage }, (connection) =>
     broker.accept(connection),
   )
   const rawPaths = new Set([path, `${path}/`, `${path}/websocket`])

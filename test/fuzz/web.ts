@@ -117,7 +117,7 @@ export class WebStage {
       allowOrigin: () => true,
       accepting: () => true,
       addressOf: () => '127.0.0.1',
-      sockJsClientUrl: '/sockjs.js',
+      sockJs: { clientUrl: '/sockjs.js' },
     })
   }
 

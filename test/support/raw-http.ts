@@ -59,6 +59,12 @@ export class RawHttp {
     return this.#received.toString()
   }
 
+  /** Reads on, and keeps nothing of it. */
+  discard(): void {
+    this.socket.removeAllListeners('data')
+    this.socket.resume()
+  }
+
   /** Goes away without a word. */
   async vanish(): Promise<void> {
     this.socket.destroy()

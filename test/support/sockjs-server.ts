@@ -19,6 +19,8 @@ export interface SockJsServer {
   readonly port: number
   /** Every session so far, in the order in which they were opened. */
   readonly connections: readonly Connection[]
+  /** How often a session was told that something has left. */
+  readonly drained: number
   /** `1006 not fetched from any more`, in the order in which sessions ended. */
   readonly ends: readonly string[]
   /** Fulfilled when so many sessions have ended. */
@@ -36,6 +38,7 @@ export async function sockJsServer(
   const connections: Connection[] = []
   const ends: string[] = []
   let wake: (() => void)[] = []
+  let drained = 0
   const defaults: SockJsOptions = { path: PATH, clientUrl: '/sockjs.js', clock, longestMessage: 400_000 }
   const sockJs = sockJsAcceptor({ ...defaults, ...options }, (connection) => {
     connections.push(connection)
@@ -43,7 +46,7 @@ export async function sockJsServer(
       data: (octets) => connection.send(octets.toString()),
       alive: () => undefined,
       stalled: () => undefined,
-      drained: () => undefined,
+      drained: () => void drained++,
       closed(code, reason) {
         ends.push(`${code} ${reason}`)
         for (const each of wake) each()
@@ -71,6 +74,9 @@ export async function sockJsServer(
     url: `http://127.0.0.1:${port}${PATH}`,
     port,
     connections,
+    get drained() {
+      return drained
+    },
     ends,
     async ended(count) {
       while (ends.length < count) await new Promise<void>((resolve) => wake.push(resolve))

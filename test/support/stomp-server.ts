@@ -126,7 +126,7 @@ export async function testServer(
     allowOrigin: options.allowOrigin ?? (() => true),
     accepting: () => true,
     addressOf: peerAddress(options.trustedProxies ?? []),
-    sockJsClientUrl: '/sockjs.js',
+    sockJs: { clientUrl: '/sockjs.js' },
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

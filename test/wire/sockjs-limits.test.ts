@@ -17,7 +17,7 @@ import { frame } from '../support/stomp-peer.ts'
 import { type TestServer, testServer } from '../support/stomp-server.ts'
 
 // Some of them move many megabytes, and wait for nothing but that
-jest.setTimeout(60_000)
+jest.setTimeout(20_000)
 
 const CONNECT = { 'accept-version': '1.2', ide: 'alice' }
 const SUBSCRIBE = frame('SUBSCRIBE', { destination: '/topic/news', id: 'n', receipt: 'subscribed' })
@@ -128,6 +128,75 @@ describe('a reader that stops', () => {
     await clock.advance(5_000)
     await until(() => server.broker.counts().connections === 0)
     peer.leaves()
+    await server.stop()
+  })
+})
+
+describe('what waits', () => {
+  const HUGE = 'x'.repeat(16 * 1024 * 1024)
+
+  /** Until the machine's own buffers have taken what they can. */
+  async function moment(): Promise<void> {
+    for (let i = 0; i < 50; i++) await turn()
+  }
+
+  test.each(['POST */xhr', 'POST */xhr_streaming', 'GET */eventsource', 'GET */htmlfile?c=x', 'GET */jsonp?c=x'])(
+    'is counted between two requests, and in a response until the peer has taken it: %s',
+    async (how) => {
+      const server = await sockJsServer('echo')
+      await post(`${server.url}/000/s/xhr`)
+      const [connection] = server.connections
+      connection?.send(HUGE)
+      expect(connection?.buffered).toBe(HUGE.length)
+      const raw = new RawHttp(server.port)
+      await once(raw.socket, 'connect')
+      raw.socket.pause()
+      raw.ask(`${how.replace('*', `${new URL(server.url).pathname}/000/s`)} HTTP/1.1`)
+      await moment()
+      expect([connection?.buffered, server.drained]).toEqual([HUGE.length, 0])
+      raw.discard()
+      await until(() => connection?.buffered === 0)
+      expect(server.drained).toBe(1)
+      await raw.vanish()
+      await server.stop()
+    },
+  )
+
+  test('is counted on a WebSocket', async () => {
+    const server = await sockJsServer('echo')
+    const ws = new WebSocket(`${server.url.replace('http', 'ws')}/000/s/websocket`)
+    await once(ws, 'message')
+    ws.pause()
+    const [connection] = server.connections
+    connection?.send(HUGE)
+    await moment()
+    expect([connection?.buffered, server.drained]).toEqual([HUGE.length, 0])
+    ws.resume()
+    await until(() => connection?.buffered === 0)
+    expect(server.drained).toBe(1)
+    ws.terminate()
+    await server.stop()
+  })
+
+  test('is gone with the session', async () => {
+    const server = await sockJsServer('echo')
+    const raw = new RawHttp(server.port)
+    await once(raw.socket, 'connect')
+    raw.socket.pause()
+    raw.ask(`POST ${new URL(server.url).pathname}/000/s/xhr_streaming HTTP/1.1`)
+    await until(() => server.connections.length === 1)
+    const [connection] = server.connections
+    connection?.send(HUGE)
+    await moment()
+    connection?.close(1008, 'reads too slowly')
+    await moment()
+    expect(server.ends).toEqual([])
+    connection?.terminate()
+    await server.ended(1)
+    expect(server.ends).toEqual(['1008 reads too slowly'])
+    await until(() => connection?.buffered === 0)
+    expect(await text(post(`${server.url}/000/s/xhr`))).toBe('c[1008,"reads too slowly"]\n')
+    await raw.vanish()
     await server.stop()
   })
 })
