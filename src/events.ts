@@ -27,7 +27,7 @@ export interface News {
   limited: { readonly limit: Limited }
 }
 
-export type Limited = Limit | 'failed-connect' | 'http'
+export type Limited = Limit | 'failed-connect' | 'refresh' | 'http'
 
 export type Listener<K extends keyof News> = (news: News[K]) => void
 

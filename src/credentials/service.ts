@@ -136,7 +136,10 @@ export class CredentialService {
     const watched = this.#watched.get(session.id)
     if (watched === undefined) return accepted
     const tooOften = tooManyRefreshes(watched, clock.now())
-    if (tooOften) return tooOften
+    if (tooOften) {
+      this.#options.events.emit('limited', { limit: 'refresh' })
+      return tooOften
+    }
     const outcome = await this.#options.authenticate(token)
     if (!outcome.ok) return outcome
     const { principal: old } = session

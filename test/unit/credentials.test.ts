@@ -311,10 +311,13 @@ describe('a refresh', () => {
   })
 
   test('is refused with 429 when it is tried too often, and possible again later', async () => {
+    const limits: string[] = []
+    events.on('limited', ({ limit }) => limits.push(limit))
     const session = arrives('s', principal('alice', 't', 100))
     for (let n = 0; n < 10; n++) expect(await credentials.refresh(session, { token: 'x' })).toMatchObject({ code: 401 })
     tokens.new = { ok: true, data: principal('alice', 'new', 1000) }
     expect(await credentials.refresh(session, { token: 'new' })).toMatchObject({ code: 429, retryAfter: 5 })
+    expect(limits).toEqual(['refresh'])
     await clock.advance(5_000)
     expect(await credentials.refresh(session, { token: 'new' })).toMatchObject({ ok: true })
   })
