@@ -6,7 +6,7 @@
  * --pairs N        pairs that work at the same time (500 in relay, 100 in calls)
  * --seconds N      length of a round (1)
  * --chart FILE     where the picture goes (bench.svg)
- * --with rabbitmq  measures RabbitMQ's Web STOMP too, where it is installed (`apt-get install rabbitmq-server`)
+ * --with NAME      measures another STOMP broker too, where it is installed: rabbitmq, stomp-broker-js
  * --profile DIR    a CPU profile of Carillon in DIR, and its summary; numbers taken while it is on do not count
  */
 
@@ -20,10 +20,10 @@ import { fanOut } from './scenarios/fan-out.ts'
 import { presence } from './scenarios/presence.ts'
 import { relay } from './scenarios/relay.ts'
 import { slow } from './scenarios/slow.ts'
+import { type Installed, installed, OTHER_BROKERS } from './support/brokers.ts'
 import { chartOf, type Drawn } from './support/chart.ts'
 import { cores, pinThisProcess } from './support/cpu.ts'
 import { summaries } from './support/profile.ts'
-import { rabbitmqScript } from './support/rabbitmq.ts'
 import type { Options, Scenario } from './support/scenario.ts'
 import { tableOf, verdict } from './support/target.ts'
 
@@ -50,15 +50,15 @@ const {
 const chosen = SCENARIOS.filter(({ name }) => only === undefined || only.includes(name))
 const unknown = only?.find((name) => !SCENARIOS.some((scenario) => scenario.name === name))
 if (unknown !== undefined) fail(`--only ${unknown}: there are ${SCENARIOS.map(({ name }) => name).join(', ')}`)
-const stranger = others.find((name) => name !== 'rabbitmq')
-if (stranger !== undefined) fail(`--with ${stranger}: there is rabbitmq`)
-const rabbitmq = others.includes('rabbitmq') ? (rabbitmqScript() ?? fail('RabbitMQ is not installed')) : undefined
+const asked = others.map(installedOrFail)
 
 if (cores) pinThisProcess(cores.load)
 const pinned = cores ? `server on core ${cores.server}, load on core ${cores.load}` : 'processes not pinned'
 const machine = `${cpus()[0]?.model.trim()}, ${cpus().length} cores, Node ${process.versions.node}, ${pinned}`
 say(`${machine}. Medians of the rounds [smallest–largest].\n`)
-if (!rabbitmq) say('RabbitMQ is not measured: `--with rabbitmq` does that where it is installed.\n')
+for (const name of OTHER_BROKERS.filter((each) => !others.includes(each))) {
+  say(`${name} is not measured: \`--with ${name}\` does that where it is installed.\n`)
+}
 
 // Ends by `exit`, so that what is to be cleared away is
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
@@ -69,7 +69,7 @@ for (const scenario of chosen) {
     pairs: pairs === undefined ? undefined : positive('pairs', pairs),
     seconds: positive('seconds', seconds),
     profile: profile === undefined ? undefined : resolve(profile),
-    rabbitmq,
+    others: asked,
     progress: (text) => process.stderr.write(`${scenario.name}: ${text}\n`),
   }
   options.progress('starting')
@@ -85,6 +85,14 @@ writeFileSync(
 )
 say(`Chart: ${resolve(chart)}`)
 if (profile !== undefined) say(summaries(profile, 30))
+
+function installedOrFail(name: string): Installed {
+  try {
+    return installed(name)
+  } catch (error) {
+    return fail((error as Error).message)
+  }
+}
 
 function positive(name: string, text: string): number {
   const value = Number(text)

@@ -1,10 +1,10 @@
 /** Signalling between the bound devices of established calls: what a call broker does all day. */
 
-import { exchange } from '../support/exchange.ts'
-import { closeAll, connectedCalls, rabbitmqPairs, rawPairs, socketIoPairs } from '../support/pairs.ts'
-import { startRabbitmq } from '../support/rabbitmq.ts'
+import type { OtherBroker } from '../support/brokers.ts'
+import { exchange, type Pair } from '../support/exchange.ts'
+import { closeAll, connectedCalls, otherPairs, rawPairs, socketIoPairs } from '../support/pairs.ts'
 import { inTurn, rowOf, type Scenario } from '../support/scenario.ts'
-import { startCarillon, startRawRelay, startSocketIo } from '../support/server.ts'
+import { type Measured, startCarillon, startRawRelay, startSocketIo } from '../support/server.ts'
 import { atMostTimes, timesBetter } from '../support/target.ts'
 
 const CALLS = 500
@@ -18,22 +18,28 @@ export const relay: Scenario = {
     const carillon = await startCarillon({}, profile)
     const raw = await startRawRelay()
     const sio = await startSocketIo()
-    const rabbitmq = options.rabbitmq === undefined ? undefined : await startRabbitmq(options.rabbitmq)
+    const others: { name: OtherBroker; server: Measured; pairs: Pair[] }[] = []
+    for (const { name, start } of options.others) {
+      options.progress(`starting ${name}`)
+      const server = await start()
+      others.push({ name, server, pairs: await otherPairs(server.url, count) })
+    }
     options.progress(`${count} calls`)
     const pairs = {
       carillon: await connectedCalls(carillon.url, count),
       raw: await rawPairs(raw.url, count),
       sio: await socketIoPairs(sio.url, count),
-      rabbitmq: rabbitmq ? await rabbitmqPairs(rabbitmq.url, count) : [],
     }
     const found = await inTurn(ROUNDS, options, {
       carillon: (seconds) => exchange(carillon, pairs.carillon, seconds),
       raw: (seconds) => exchange(raw, pairs.raw, seconds),
       sio: (seconds) => exchange(sio, pairs.sio, seconds),
-      ...(rabbitmq && { rabbitmq: (seconds) => exchange(rabbitmq, pairs.rabbitmq, seconds) }),
+      ...Object.fromEntries(
+        others.map(({ name, server, pairs: theirs }) => [name, (seconds: number) => exchange(server, theirs, seconds)]),
+      ),
     })
-    await Promise.all(Object.values(pairs).map(closeAll))
-    await Promise.all([carillon, raw, sio, rabbitmq].map((server) => server?.stop()))
+    await Promise.all([...Object.values(pairs), ...others.map(({ pairs: theirs }) => theirs)].map(closeAll))
+    await Promise.all([carillon, raw, sio, ...others.map(({ server }) => server)].map((server) => server.stop()))
     const cpu = rowOf('server CPU per message', 'µs', found, ({ microsPerMessage }) => microsPerMessage)
     return {
       rows: [

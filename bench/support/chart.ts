@@ -29,6 +29,7 @@ const COLOURS: Readonly<Record<Contender, string>> = {
   carillon: '#2563a8',
   raw: '#9aa5b1',
   sio: '#e0a030',
+  stompBrokerJs: '#4fa3a5',
   rabbitmq: '#8c5a96',
 }
 /** Longer bars are cut off; their number says how long they are. */
@@ -134,7 +135,7 @@ function bar(y: number, share: number, colour: string): string[] {
 
 function legend(contenders: readonly Contender[], y: number): string[] {
   return contenders.flatMap((name, i) => {
-    const x = MARGIN + i * 88
+    const x = MARGIN + i * 116
     return [
       `<rect x="${x}" y="${y - 10}" width="11" height="11" rx="2" fill="${COLOURS[name]}"/>`,
       text(x + 16, y, NAMES[name], 'font-size="12"'),

@@ -2,9 +2,8 @@
 
 import type { Pair, Side } from './exchange.ts'
 import { Peer, textMessage } from './peer.ts'
-import { openRabbitmq } from './rabbitmq.ts'
 import { eventOf, openSocketIo, type SocketIoClient } from './socket-io.ts'
-import { CALL_QUEUES, destinationOf, logIn, loginOf, sendOf } from './stomp.ts'
+import { CALL_QUEUES, destinationOf, logIn, logInElsewhere, loginOf, sendOf } from './stomp.ts'
 
 const BODY_OCTETS = 700
 const AT_ONCE = 50
@@ -47,11 +46,11 @@ export function socketIoPairs(url: string, count: number): Promise<Pair[]> {
   })
 }
 
-/** Pairs at RabbitMQ: what one sends to a topic, the other hears alone. */
-export function rabbitmqPairs(url: string, count: number): Promise<Pair[]> {
+/** Pairs at another broker: what one sends to a topic, the other hears alone. */
+export function otherPairs(url: string, count: number): Promise<Pair[]> {
   return inBatches(count, async (n) => {
     const names = [`one-${n}`, `other-${n}`] as const
-    const [one, other] = await Promise.all([openRabbitmq(url, names[0]), openRabbitmq(url, names[1])])
+    const [one, other] = await Promise.all([logInElsewhere(url, names[0]), logInElsewhere(url, names[1])])
     return pairOf(one, other, callIdOf(n), [`/topic/${names[1]}`, `/topic/${names[0]}`])
   })
 }

@@ -12,9 +12,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { cores, meterOfPid } from './cpu.ts'
-import { Peer, textMessage } from './peer.ts'
+import { Peer } from './peer.ts'
 import type { Measured } from './server.ts'
-import { startsWith } from './stomp.ts'
 
 const PACKAGES = '/usr/lib/rabbitmq/lib'
 const STARTS_WITHIN_MS = 60_000
@@ -59,18 +58,6 @@ export async function startRabbitmq(script: string): Promise<Measured> {
       rmSync(folder, { recursive: true, force: true })
     },
   }
-}
-
-/** Connects a client that hears what is sent to `/topic/NAME`, and waits until that is in effect. */
-export async function openRabbitmq(url: string, name: string): Promise<Peer> {
-  const peer = await Peer.open(`${url.replace('http', 'ws')}/ws`)
-  const connected = peer.hears((frame) => startsWith(frame, 'CONNECTED'))
-  peer.send(textMessage('CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\nheart-beat:0,0\n\n\0'))
-  await connected
-  const subscribed = peer.hears((frame) => startsWith(frame, 'RECEIPT'))
-  peer.send(textMessage(`SUBSCRIBE\nid:0\ndestination:/topic/${name}\nreceipt:subscribed\n\n\0`))
-  await subscribed
-  return peer
 }
 
 interface Ports {

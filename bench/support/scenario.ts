@@ -1,7 +1,9 @@
 /** What a scenario is given, and what it finds. */
 
+import type { Installed } from './brokers.ts'
+
 /** Who is measured, in the order of the table's columns. */
-export const CONTENDERS = ['carillon', 'raw', 'sio', 'rabbitmq'] as const
+export const CONTENDERS = ['carillon', 'raw', 'sio', 'stompBrokerJs', 'rabbitmq'] as const
 
 export type Contender = (typeof CONTENDERS)[number]
 
@@ -12,8 +14,8 @@ export interface Options {
   readonly seconds: number
   /** A folder for a CPU profile of Carillon. */
   readonly profile: string | undefined
-  /** The script that starts RabbitMQ, when it is to be measured too. */
-  readonly rabbitmq: string | undefined
+  /** Brokers that are to be measured too. */
+  readonly others: readonly Installed[]
   /** Tells the person who waits. */
   readonly progress: (text: string) => void
 }

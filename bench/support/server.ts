@@ -15,6 +15,7 @@ import { SECRET } from './stomp.ts'
 const METER = import.meta.resolve('./meter.mjs')
 const CARILLON = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
 const RAW_RELAY = fileURLToPath(new URL('../peers/raw-relay.mjs', import.meta.url))
+const STOMP_BROKER_JS = fileURLToPath(new URL('../peers/stomp-broker-js.mjs', import.meta.url))
 const SOCKET_IO = fileURLToPath(new URL('../peers/socket-io.mjs', import.meta.url))
 
 /** Limits are there to stop exactly what a benchmark does. */
@@ -55,6 +56,11 @@ export function startRawRelay(): Promise<Measured> {
 /** See peers/socket-io.mjs. */
 export function startSocketIo(): Promise<Measured> {
   return start([SOCKET_IO], { NODE_ENV: 'production' })
+}
+
+/** See peers/stomp-broker-js.mjs. */
+export function startStompBrokerJs(): Promise<Measured> {
+  return start([STOMP_BROKER_JS], { NODE_ENV: 'production' })
 }
 
 /** Fulfilled when the process has said where it listens: a line of JSON with a `url`. */

@@ -1,10 +1,14 @@
 /** Sessions of Carillon as a load generator needs them: logged in, subscribed, and frames made by hand. */
 
 import { createHmac } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Peer, textMessage } from './peer.ts'
 
 /** What the measured server checks tokens with. It lives as long as a run and guards nothing. */
 export const SECRET = 'a secret for the benchmark and nothing else'
+
+/** Whoever has not sent a receipt by then will not send one. */
+const NO_RECEIPT_MS = 500
 
 /** Where a device hears of calls: all that the client of the field subscribes to. */
 export const CALL_QUEUES = [
@@ -74,7 +78,20 @@ export async function logIn(url: string, { path, connect, subscribe }: Login): P
   return peer
 }
 
-export function startsWith(frame: Buffer, command: string): boolean {
+/** Connects to another broker, hears what is sent to `/topic/NAME` there, and waits until that is in effect. */
+export async function logInElsewhere(url: string, name: string): Promise<Peer> {
+  const peer = await Peer.open(`${url.replace('http', 'ws')}/ws`)
+  const connected = peer.hears((frame) => startsWith(frame, 'CONNECTED'))
+  peer.send(textMessage('CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\nheart-beat:0,0\n\n\0'))
+  await connected
+  // Not all of them know receipts for SUBSCRIBE, nor do all tell a sender what it has sent itself
+  const subscribed = peer.hears((frame) => startsWith(frame, 'RECEIPT'))
+  peer.send(textMessage(`SUBSCRIBE\nid:0\ndestination:/topic/${name}\nreceipt:subscribed\n\n\0`))
+  await Promise.race([subscribed, delay(NO_RECEIPT_MS)])
+  return peer
+}
+
+function startsWith(frame: Buffer, command: string): boolean {
   return frame.toString('latin1', 0, command.length) === command
 }
 

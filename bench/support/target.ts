@@ -8,6 +8,7 @@ export const NAMES: Readonly<Record<Contender, string>> = {
   carillon: 'Carillon',
   raw: 'raw',
   sio: 'socket.io',
+  stompBrokerJs: 'stomp-broker-js',
   rabbitmq: 'RabbitMQ',
 }
 
