@@ -8,6 +8,7 @@ import { Backlogs } from './backlog.ts'
 import type { Connected } from './connected.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
 import { CLOSE_CODES } from './errors.ts'
+import { FamiliarHeads } from './familiar-heads.ts'
 import { Heartbeats } from './heartbeat.ts'
 import { OpenQueues } from './open-destinations.ts'
 import { TokenBuckets } from './rate.ts'
@@ -64,6 +65,7 @@ class StompBroker implements Broker {
       userRates: new TokenBuckets(limits.userRate, clock),
       heartbeats: new Heartbeats(clock, heartbeat),
       backlogs: new Backlogs(clock, limits.bufferedMs),
+      familiar: new FamiliarHeads(),
       publishOpen: (topic, message) => this.#wrote(this.#listeners.publishOpen(topic, message)),
       gone: (session) => this.#gone(session),
     }

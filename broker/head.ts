@@ -6,6 +6,7 @@
 import { isAscii, isUtf8 } from 'node:buffer'
 import { broken, exceeded, type Violation } from './errors.ts'
 import { unescapeHeader } from './escaping.ts'
+import type { FamiliarHeads } from './familiar-heads.ts'
 import type { ClientCommand, Version } from './frame.ts'
 
 export interface HeadLimits {
@@ -16,6 +17,7 @@ export interface HeadLimits {
 
 export interface Head {
   readonly command: ClientCommand
+  /** Without `content-length`. */
   readonly headers: Readonly<Record<string, string>>
   /** Octets of the body, when the frame says so. */
   readonly contentLength: number | undefined
@@ -58,10 +60,29 @@ export function bodyNotAllowed({ command, headers }: Head): Violation {
  * Reads a head: command line and header lines, without the blank line behind them.
  * `version` is undefined until CONNECT has settled it: then CR LF is read like in 1.2.
  */
-export function readHead(octets: Buffer, version: Version | undefined, limits: HeadLimits): Head | Violation {
+export function readHead(
+  octets: Buffer,
+  version: Version | undefined,
+  limits: HeadLimits,
+  familiar?: FamiliarHeads,
+): Head | Violation {
   const ascii = isAscii(octets)
   const asUtf8 = ascii || isUtf8(octets)
   const text = octets.toString(asUtf8 && !ascii ? 'utf8' : 'latin1')
+  if (!ascii || familiar === undefined) return readText(text, { ascii, asUtf8 }, version, limits)
+  const known = familiar.recognise(text)
+  if (known !== undefined) return known
+  const head = readText(text, { ascii, asUtf8 }, version, limits)
+  if (!('explanation' in head)) familiar.learn(text, head)
+  return head
+}
+
+function readText(
+  text: string,
+  { ascii, asUtf8 }: { ascii: boolean; asUtf8: boolean },
+  version: Version | undefined,
+  limits: HeadLimits,
+): Head | Violation {
   // CR LF is an EOL in STOMP 1.2 only; before, a CR is a character like others
   const crLf = version === '1.2' || version === undefined
   const headers: Record<string, string> = Object.create(null)
@@ -95,6 +116,8 @@ export function readHead(octets: Buffer, version: Version | undefined, limits: H
 
   const announced = headers['content-length']
   if (announced === undefined) return { command, headers, contentLength: undefined }
+  // It is about the octets of this frame alone: nobody behind the parser has a use for it
+  delete headers['content-length']
   if (!/^\d+$/.test(announced)) return fail(noLength(command, announced))
   const head = { command, headers, contentLength: Number(announced) }
   return head.contentLength > 0 && !mayHaveBody(command) ? bodyNotAllowed(head) : head

@@ -7,6 +7,7 @@
  */
 
 import { broken, exceeded, type Violation } from './errors.ts'
+import type { FamiliarHeads } from './familiar-heads.ts'
 import type { ClientFrame, Version } from './frame.ts'
 import { bodyNotAllowed, type Head, type HeadLimits, mayHaveBody, readHead, receiptOf } from './head.ts'
 
@@ -29,6 +30,7 @@ const NOTHING = Buffer.alloc(0)
 
 export class Parser {
   readonly #limits: ParserLimits
+  readonly #familiar: FamiliarHeads | undefined
   #frameBytes: number
   /** Undefined until CONNECT has settled it. */
   #version: Version | undefined
@@ -46,8 +48,10 @@ export class Parser {
   #bodyStart = 0
   #dead = false
 
-  constructor(limits: ParserLimits) {
+  /** `familiar` is shared by parsers that have the same limits. */
+  constructor(limits: ParserLimits, familiar?: FamiliarHeads) {
     this.#limits = limits
+    this.#familiar = familiar
     this.#frameBytes = limits.frameBytes
   }
 
@@ -136,7 +140,7 @@ export class Parser {
         if (this.#isBlank(at)) {
           const head = octets.subarray(this.#start, this.#lineStart - 1)
           this.#at = this.#bodyStart = at + 1
-          return this.#fits(readHead(head, this.#version, this.#limits))
+          return this.#fits(readHead(head, this.#version, this.#limits, this.#familiar))
         }
         this.#lineStart = at + 1
       } else if (octet === NUL) return this.#unfinished(octets.subarray(this.#start, at))

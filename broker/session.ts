@@ -11,6 +11,7 @@ import { Connected, type Line, type Outcome, type Surroundings } from './connect
 import type { Connection, ConnectionHandler } from './connection.ts'
 import { broken, CLOSE_CODES, exceeded, internal, tooMany, type Violation } from './errors.ts'
 import { oneLine } from './escaping.ts'
+import type { FamiliarHeads } from './familiar-heads.ts'
 import {
   type ClientFrame,
   encodeFrame,
@@ -36,6 +37,7 @@ export interface SessionSurroundings extends Surroundings {
   readonly users: Users<Connected>
   readonly heartbeats: Heartbeats
   readonly backlogs: Backlogs
+  readonly familiar: FamiliarHeads
   readonly options: BrokerOptions
   /** The connection is over; nothing comes from it any more. */
   gone(session: Session): void
@@ -67,7 +69,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     const { clock, limits } = surroundings
     this.#connection = connection
     this.#all = surroundings
-    this.#parser = new Parser({ ...limits, frameBytes: limits.frameBytesBeforeLogin })
+    this.#parser = new Parser({ ...limits, frameBytes: limits.frameBytesBeforeLogin }, surroundings.familiar)
     this.#connectTimer = clock.after(limits.connectTimeoutMs, () => this.#loginTimeout())
   }
 

@@ -7,7 +7,7 @@ export function tally<L extends string>(
   registry: Registry,
   { name, help, label }: { name: string; help: string; label: string },
 ): (value: L, by: number) => void {
-  const counts = new Map<L, number>()
+  const counts = new Map<L, { n: number }>()
   new Counter({
     name,
     help,
@@ -15,10 +15,12 @@ export function tally<L extends string>(
     registers: [registry],
     collect() {
       this.reset()
-      for (const [value, count] of counts) this.inc({ [label]: value }, count)
+      for (const [value, { n }] of counts) this.inc({ [label]: value }, n)
     },
   })
   return (value, by) => {
-    counts.set(value, (counts.get(value) ?? 0) + by)
+    const count = counts.get(value)
+    if (count === undefined) counts.set(value, { n: by })
+    else count.n += by
   }
 }
