@@ -75,7 +75,7 @@ function byItself<C>(make: (random: Random) => C, arbitrary?: fc.Arbitrary<C>): 
 
 const frames: Kind<Case> = {
   name: 'frames',
-  share: 0.08,
+  share: 0.06,
   cases: (seed, numRuns) => fc.sample(conversation, { seed, numRuns }),
   opens: () => Stage.opens(),
   async smallest(seed, numRuns, fails) {
@@ -88,7 +88,7 @@ const frames: Kind<Case> = {
 
 const recordings: Kind<Case> = {
   name: 'recordings',
-  share: 0.08,
+  share: 0.06,
   ...byItself(mutated, anyCase),
   opens: () => Stage.opens(),
   shown: showCase,
@@ -96,7 +96,7 @@ const recordings: Kind<Case> = {
 
 const noises: Kind<Case> = {
   name: 'octets',
-  share: 0.28,
+  share: 0.3,
   ...byItself(noise, anyCase),
   opens: () => Stage.opens(),
   shown: showCase,
@@ -104,7 +104,7 @@ const noises: Kind<Case> = {
 
 const parsing: Kind<Input> = {
   name: 'parsing',
-  share: 0.34,
+  share: 0.36,
   ...byItself(input, anyInput),
   opens: async () => ({ play: inspect, sweep: async () => [] }),
   shown: (one) => `${one.version} in pieces of ${one.cuts.join(', ')}: ${text(one.octets)}`,

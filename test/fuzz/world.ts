@@ -41,6 +41,8 @@ const SMALL: BrokerLimits = {
   queues: 2,
   sessionRate: { perSecond: 20, burst: 40 },
   userRate: { perSecond: 20, burst: 60 },
+  openRate: { perSecond: 5, burst: 5 },
+  subscribeRate: { perSecond: 10, burst: 16 },
 }
 
 /** Longer than any timer of this world. */
