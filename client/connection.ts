@@ -226,7 +226,7 @@ export class Connection {
           return this.#refused(refusal, this.#renewal.newest ?? token)
         }
         const why = refusal ? refusal.message : event?.reason || `closed with ${event?.code ?? 'no code'}`
-        this.#retry(new CallError('connection-lost', `the connection to the server broke: ${why}`))
+        this.#retry(new CallError('connection-lost', `the connection to the server broke: ${why}`), refusal?.retryAfter)
       },
       onUnhandledReceipt: (frame) => {
         this.#received(frame)
@@ -359,10 +359,12 @@ export class Connection {
     this.#events.emit('error', error)
   }
 
-  #retry(cause: CallError): void {
+  /** `retryAfter`: seconds that the server asks for; it is not obeyed beyond the longest pause of our own. */
+  #retry(cause: CallError, retryAfter = 0): void {
     this.#drop(cause)
     const longest = Math.min(FIRST_PAUSE_MS * 2 ** this.#failures++, LONGEST_PAUSE_MS)
-    const retryInMs = Math.round(longest * (0.5 + this.#options.random() / 2))
+    const asked = Math.min(retryAfter * 1000, LONGEST_PAUSE_MS)
+    const retryInMs = asked + Math.round(longest * (0.5 + this.#options.random() / 2))
     this.#cancelRetry = this.#clock.after(retryInMs, () => void this.#try())
     this.#change({ state: this.#wasOnline ? 'reconnecting' : 'connecting', cause, retryInMs })
   }

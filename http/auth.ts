@@ -20,8 +20,6 @@ export function createAuthentication(services: HttpServices, options: HttpOption
 
   return async (request) => {
     const address = addressOf(request.socket.remoteAddress, request.headers['x-forwarded-for'])
-    const turnedAway = logins.turnedAway(address)
-    if (turnedAway) return { ok: false, ...turnedAway }
     const token = tokenOf(request)
     const principal =
       token === undefined

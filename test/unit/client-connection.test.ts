@@ -72,6 +72,24 @@ describe('connecting', () => {
     expect(connection.state).toBe('online')
   })
 
+  test.each([
+    [3, 3_500],
+    [3_600, 15_500],
+  ])('waits when the server asks for it (%d s), but not for ever', async (retryAfter, retryInMs) => {
+    const { server, clock, connection, states } = setUp()
+    const { greeting } = server
+    const full = { code: 429, message: 'too many failed logins from this address', retryAfter }
+    server.greeting = () => frame('ERROR', { message: `429 ${full.message}` }, JSON.stringify(full))
+    void connection.open()
+    await settled()
+    server.socket.breaks(1008)
+    await settled()
+    expect(states.at(-1)).toMatchObject({ state: 'connecting', retryInMs })
+    server.greeting = greeting
+    await clock.advance(retryInMs)
+    expect(connection.state).toBe('online')
+  })
+
   test('tries again when the token provider fails', async () => {
     let failures = 1
     const { clock, connection, states } = setUp(async () => {
