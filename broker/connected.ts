@@ -66,6 +66,9 @@ export interface Line {
   expel(refused: Refused): void
 }
 
+/** Who has this part of what may wait waiting is behind, and gets only what must not be left out. */
+const BEHIND = 4
+
 const DONE: Outcome = { kind: 'done' }
 const GOODBYE: Outcome = { kind: 'goodbye' }
 
@@ -111,6 +114,8 @@ export class Connected implements SessionView, Subscriber {
   readonly #subscribeRate: TokenBucket
   #messages = 0
   #listening = true
+  /** Messages were left out since it was last told how things are. */
+  #missed = false
   #restriction: Restriction | undefined
   /** Subscriptions that the restriction keeps messages from: no message finds them. */
   #silenced: Set<Subscription> | undefined
@@ -164,11 +169,18 @@ export class Connected implements SessionView, Subscriber {
     this.#wakeQueues()
   }
 
-  /** A message on the first subscription to the destination. False when there is none. */
+  get behind(): boolean {
+    return this.#line.buffered > this.#all.limits.bufferedBytes / BEHIND
+  }
+
+  misses(): void {
+    this.#missed = true
+  }
+
+  /** A message on the first subscription to the destination. False when there is none, or when it was left out. */
   tell(destination: string, message: Message): boolean {
     const subscription = this.#byDestination.get(destination)?.[0]
-    if (subscription === undefined) return false
-    subscription.deliver(message)
+    if (subscription === undefined || !subscription.deliver(message)) return false
     this.#all.observer.frameOut?.('MESSAGE', 1)
     return true
   }
@@ -212,6 +224,9 @@ export class Connected implements SessionView, Subscriber {
   /** Room was made on the line. */
   drained(): void {
     this.#wakeQueues()
+    if (!this.#missed || this.behind) return
+    this.#missed = false
+    this.#all.observer.caughtUp?.(this)
   }
 
   /** Nothing reaches this session any more: it leaves all destinations, and what it had not acknowledged goes to others. */

@@ -249,7 +249,7 @@ class OpenQueue {
         refused: (again) => this.#refused(consumer, kept, again),
       })
     this.#observer.delivered()
-    subscription.deliver(kept.message, n, kept.redelivered)
+    subscription.deliverNumbered(kept.message, n, kept.redelivered)
   }
 
   #refused(consumer: Consumer, kept: Kept, again: boolean): void {

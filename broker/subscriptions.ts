@@ -20,6 +20,10 @@ export interface Subscriber {
   readonly version: Version
   /** Counts the messages of this session: `message-id` is `<session>-<n>`. */
   nextMessage(): number
+  /** Much waits for its peer already. */
+  readonly behind: boolean
+  /** A message was left out. */
+  misses(): void
   /** Writes a MESSAGE. A session that reads too slowly is closed by this; never throws. */
   write(head: string, tail: Tail): void
 }
@@ -49,8 +53,19 @@ export class Subscription {
     return new Subscription(this.#subscriber, this.id, destination, this.ack)
   }
 
-  /** Writes one MESSAGE. `n` is its number in the session, for whoever must know it beforehand. */
-  deliver(message: Message, n: number = this.#subscriber.nextMessage(), redelivered = false): void {
+  /** Writes one MESSAGE. False when it was left out, as it may be (see {@link Message.missed}). */
+  deliver(message: Message): boolean {
+    if (message.missed !== undefined && this.#subscriber.behind) {
+      this.#subscriber.misses()
+      message.missed(this.#subscriber.id)
+      return false
+    }
+    this.deliverNumbered(message, this.#subscriber.nextMessage(), false)
+    return true
+  }
+
+  /** The same for whoever must know the number of the message in the session beforehand, and must not lose it. */
+  deliverNumbered(message: Message, n: number, redelivered: boolean): void {
     const { id, version } = this.#subscriber
     // In modes other than auto "the MESSAGE frame MUST contain an ack header" (STOMP 1.2, MESSAGE)
     const ack = this.ack === 'auto' ? '' : `ack:${id}-${n}\n`
@@ -84,8 +99,8 @@ export class Listeners {
   publish(destination: string, message: Message): number {
     const listeners = this.#byDestination.get(destination)
     if (listeners === undefined) return 0
-    const count = listeners.size
-    for (const subscription of listeners) subscription.deliver(message)
+    let count = 0
+    for (const subscription of listeners) if (subscription.deliver(message)) count++
     return count
   }
 

@@ -75,6 +75,11 @@ export interface Message {
   readonly contentType?: string | undefined
   /** Further headers of the MESSAGE; escaped as the session's version asks. Never destination, subscription, message-id, ack, content-length. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /**
+   * Makes it a message that a reader who is behind may do without: told in its stead, with the id of the session. When
+   * that session has caught up, {@link BrokerObserver.caughtUp} says so. Without it a message is never left out.
+   */
+  readonly missed?: ((sessionId: string) => void) | undefined
 }
 
 /** A SEND as a handler sees it. */
@@ -167,6 +172,8 @@ export interface BrokerObserver {
   disconnected?(session: SessionView, reason: string): void
   /** After the subscription is in effect and before its RECEIPT, which waits for the promise. */
   subscribed?(session: SessionView, destination: string): Promise<void> | void
+  /** A session that has missed messages reads on: it may be told how things are now. */
+  caughtUp?(session: SessionView): void
   refused?(code: number): void
   frameIn?(command: ClientCommand): void
   /** `count` frames of the kind were written. */
@@ -239,7 +246,7 @@ export interface Broker {
   online(user: string): boolean
   /** Ids of the user's sessions that subscribe to the destination, the oldest session first. */
   listening(user: string, destination: string): readonly string[]
-  /** One session, on its (first) subscription to the destination. False when there is none: nothing was sent. */
+  /** One session, on its (first) subscription to the destination. False when there is none, or it was left out: nothing was sent. */
   tell(sessionId: string, destination: string, message: Message): boolean
   /** Every subscriber of a topic; how many. */
   publish(topic: string, message: Message): number

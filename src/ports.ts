@@ -22,6 +22,8 @@ export interface Message {
   readonly contentType?: string
   /** Further STOMP headers of the MESSAGE. */
   readonly headers?: Readonly<Record<string, string>>
+  /** Makes it a message that a device which reads too slowly may do without; told in its stead. */
+  readonly missed?: (device: DeviceId) => void
 }
 
 /** The devices that are connected now, and the way to them. */

@@ -116,6 +116,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   const audience = presenceAudience({
     tell: (session, destination, message) => broker.tell(session, destination, message),
     publish: (topic, message) => broker.publish(topic, message),
+    disconnect: (session, code, reason) => broker.disconnect(session, code, reason),
   })
   const presence = new PresenceService({ ...config.presence, clock, events, audience })
   const metrics = createMetrics({
@@ -165,6 +166,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
         inBackground(() => calls.lost(user, session.id, token, former))
         log.debug({ session: session.id, user: session.principal.user, reason }, 'session ended')
       },
+      caughtUp: ({ id }) => presence.caughtUp(id),
       subscribed(session, destination) {
         const { id, principal } = session
         credentials.subscribed(session, destination)

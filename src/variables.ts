@@ -326,10 +326,10 @@ export const VARIABLES = {
   LIMIT_SUBSCRIBE_BURST: fixed(count(), '2000', 'How many of them at once.'),
   LIMIT_OPEN_RATE: fixed(
     count(),
-    '5000',
+    '50000',
     'SENDs of a session to open destinations, per second; what comes faster is read later.',
   ),
-  LIMIT_OPEN_BURST: fixed(count(), '10000', 'How many of them at once.'),
+  LIMIT_OPEN_BURST: fixed(count(), '100000', 'How many of them at once.'),
   LIMIT_HTTP_BODY_BYTES: fixed(bytes(), '65536', 'Largest body of an HTTP request.'),
   LIMIT_HTTP_RATE: fixed(count(), '200', 'HTTP requests of a user, per second.'),
   LIMIT_HTTP_BURST: fixed(count(), '1000', 'How many of them at once.'),

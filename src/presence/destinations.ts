@@ -22,11 +22,16 @@ export function presenceHandlers(
   }
 }
 
-export function presenceAudience(broker: Pick<Broker, 'tell' | 'publish'>): Audience {
+/** Changes are what a device that reads too slowly misses first: it hears how things are when it has caught up. */
+export function presenceAudience(broker: Pick<Broker, 'tell' | 'publish' | 'disconnect'>): Audience {
   return {
-    tellAll: (changes) => void broker.publish(STATUS_TOPIC, report(changes)),
-    tell: (device, changes) => void broker.tell(device, STATUS_TOPIC, report(changes)),
+    tellAll: (changes, missed) => void broker.publish(STATUS_TOPIC, { ...report(changes), missed }),
+    tell: (device, changes, missed) => void broker.tell(device, STATUS_TOPIC, { ...report(changes), missed }),
+    giveUp: (device) => broker.disconnect(device, POLICY_VIOLATION, 'reads too slowly to be told who is online'),
   }
 }
+
+/** RFC 6455 section 7.4.1. */
+const POLICY_VIOLATION = 1008
 
 const report = (statuses: readonly UserStatus[]) => ({ body: JSON.stringify(statuses) })

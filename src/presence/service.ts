@@ -12,10 +12,12 @@ import type { UserStatus } from './messages.ts'
 
 /** To whom changes are told. */
 export interface Audience {
-  /** Every subscriber of `/topic/user/status`. */
-  tellAll(changes: readonly UserStatus[]): void
+  /** Every subscriber of `/topic/user/status`. `missed`: told of each that is too far behind to be told this. */
+  tellAll(changes: readonly UserStatus[], missed: (device: DeviceId) => void): void
   /** One device, when it subscribes. */
-  tell(device: DeviceId, changes: readonly UserStatus[]): void
+  tell(device: DeviceId, changes: readonly UserStatus[], missed: (device: DeviceId) => void): void
+  /** Ends the session of a device that has missed more than can be made up for. */
+  giveUp(device: DeviceId): void
 }
 
 export interface PresenceOptions {
@@ -31,6 +33,9 @@ export interface PresenceOptions {
 /** Users one device may watch at a time (scope `watched`); the ones asked for first are forgotten first. */
 const MOST_WATCHED = 1000
 
+/** Users whose changes one device may miss while it reads too slowly. */
+const MOST_MISSED = 10_000
+
 interface Presence {
   readonly devices: Set<DeviceId>
   /** Runs while the user has no device and still counts as online. */
@@ -44,6 +49,8 @@ export class PresenceService {
   readonly #changed = new Map<UserId, UserStatus['status']>()
   readonly #watchers = new Map<UserId, Set<DeviceId>>()
   readonly #watchedBy = new Map<DeviceId, Set<UserId>>()
+  /** Whose changes a device was not told, because it reads too slowly. */
+  readonly #missed = new Map<DeviceId, Set<UserId>>()
   #batch: Cancel | undefined
 
   constructor(options: PresenceOptions) {
@@ -90,6 +97,7 @@ export class PresenceService {
   left(user: UserId, device: DeviceId): void {
     for (const watched of this.#watchedBy.get(device) ?? []) this.#unwatch(watched, device)
     this.#watchedBy.delete(device)
+    this.#missed.delete(device)
     const presence = this.#online.get(user)
     if (!presence?.devices.delete(device) || presence.devices.size > 0) return
     const { clock, offlineMs, events } = this.#options
@@ -98,6 +106,14 @@ export class PresenceService {
       this.#online.delete(user)
       events.emit('user.offline', { user, at: clock.now() })
     })
+  }
+
+  /** The device reads on: it is told how those are now whose changes it has missed. */
+  caughtUp(device: DeviceId): void {
+    const users = this.#missed.get(device)
+    if (users === undefined) return
+    this.#missed.delete(device)
+    this.#tell(device, this.status([...users]))
   }
 
   /** Nothing is pushed any more. */
@@ -124,7 +140,8 @@ export class PresenceService {
       .map(({ now }) => now)
     this.#changed.clear()
     if (changes.length === 0) return
-    if (this.#options.scope === 'all') this.#options.audience.tellAll(changes)
+    if (this.#options.scope === 'all')
+      this.#options.audience.tellAll(changes, (device) => this.#misses(device, changes))
     else this.#tellWatchers(changes)
   }
 
@@ -137,7 +154,18 @@ export class PresenceService {
         else news.set(device, [change])
       }
     }
-    for (const [device, batch] of news) this.#options.audience.tell(device, batch)
+    for (const [device, batch] of news) this.#tell(device, batch)
+  }
+
+  #tell(device: DeviceId, changes: readonly UserStatus[]): void {
+    this.#options.audience.tell(device, changes, () => this.#misses(device, changes))
+  }
+
+  #misses(device: DeviceId, changes: readonly UserStatus[]): void {
+    const missed = this.#missed.get(device) ?? new Set()
+    this.#missed.set(device, missed)
+    for (const { userId } of changes) missed.add(userId)
+    if (missed.size > MOST_MISSED) this.#options.audience.giveUp(device)
   }
 
   #unwatch(user: UserId, device: DeviceId): void {

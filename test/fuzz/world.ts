@@ -128,6 +128,7 @@ export class World {
     const audience = presenceAudience({
       tell: (session, destination, message) => this.broker.tell(session, destination, message),
       publish: (topic, message) => this.broker.publish(topic, message),
+      disconnect: (session, code, reason) => this.broker.disconnect(session, code, reason),
     })
     this.presence = new PresenceService({ clock, events, audience, scope: 'all', batchMs: 250, offlineMs: 5000 })
     this.turn = new TurnService({ secret: 'secret', ttlSeconds: 60, clock, stun: ['stun:s'], turn: ['turn:t'] })

@@ -58,12 +58,7 @@ describe('frames (STOMP 1.2, "STOMP Frames")', () => {
     ['values are never trimmed', '1.2', 'SEND\na: b \n\n\0', [sent({ a: ' b ' })]],
     ['colons in values are read', '1.2', 'SEND\na:b:c\n\n\0', [sent({ a: 'b:c' })]],
     ['an empty value is a value', '1.2', 'SEND\na:\n\n\0', [sent({ a: '' })]],
-    [
-      'content-length counts octets, NULs too',
-      '1.2',
-      'SEND\ncontent-length:3\n\na\0b\0',
-      [sent({}, 'a\0b')],
-    ],
+    ['content-length counts octets, NULs too', '1.2', 'SEND\ncontent-length:3\n\na\0b\0', [sent({}, 'a\0b')]],
     [
       'content-length 0 is allowed where no body is',
       '1.2',

@@ -14,7 +14,14 @@ function queues() {
   const consumes = (queue: string, ack: AckMode): { consumer: Consumer; unacknowledged: Delivery[] } => {
     let n = 0
     const unacknowledged: Delivery[] = []
-    const subscriber = { id: 's', version: '1.2' as const, nextMessage: () => ++n, write: () => undefined }
+    const subscriber = {
+      id: 's',
+      version: '1.2' as const,
+      behind: false,
+      misses: () => undefined,
+      nextMessage: () => ++n,
+      write: () => undefined,
+    }
     const consumer: Consumer = {
       subscription: new Subscription(subscriber, 'q', queue, ack),
       hasRoom: () => true,

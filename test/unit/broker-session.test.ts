@@ -494,6 +494,34 @@ describe('a slow reader', () => {
     expect(broker.online('alice')).toBe(false)
   })
 
+  test('misses what may be missed while it is behind, nothing else, and is said to have caught up afterwards', async () => {
+    const caughtUp: string[] = []
+    const { broker } = testBroker({
+      clock: new TestClock(),
+      limits: { bufferedBytes: 40_000 },
+      observer: { caughtUp: ({ principal }) => void caughtUp.push(principal.user) },
+    })
+    const peer = memoryStompPeer(broker)
+    await peer.connect('alice')
+    await peer.send(frame('SUBSCRIBE', { destination: '/topic/news', id: 'n' }))
+    const missed: string[] = []
+    const publish = (body: string) => broker.publish('/topic/news', { body, missed: () => void missed.push(body) })
+    peer.end.stall()
+    expect(publish('1')).toBe(1)
+    broker.publish('/topic/news', { body: 'x'.repeat(12_000) })
+    expect(publish('2')).toBe(0)
+    expect(broker.publish('/topic/news', { body: 'must' })).toBe(1)
+    expect(missed).toEqual(['2'])
+    expect(caughtUp).toEqual([])
+    peer.end.flow()
+    await settled()
+    expect(caughtUp).toEqual(['alice'])
+    publish('3')
+    await settled()
+    const bodies = peer.frames.filter(({ command }) => command === 'MESSAGE').map(({ body }) => body)
+    expect(bodies.filter((body) => body.length < 10)).toEqual(['1', 'must', '3'])
+  })
+
   test('is watched no longer when it is gone, and nobody is while nothing waits', async () => {
     const { clock, peer } = await stalled()
     const watched = clock.waiting

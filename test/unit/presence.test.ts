@@ -6,6 +6,8 @@ import { TestClock } from '../support/clock.ts'
 let clock: TestClock
 let told: [to: string, changes: string[]][]
 let news: string[]
+/** Devices that read too slowly. */
+let behind: Set<string>
 
 const words = (changes: readonly { userId: string; status: string }[]) =>
   changes.map((one) => `${one.userId} ${one.status}`)
@@ -23,8 +25,15 @@ function presence(scope: 'all' | 'watched' = 'all') {
     batchMs: 250,
     offlineMs: 5000,
     audience: {
-      tellAll: (changes) => void told.push(['all', words(changes)]),
-      tell: (device, changes) => void told.push([device, words(changes)]),
+      tellAll(changes, missed) {
+        told.push(['all', words(changes)])
+        for (const device of behind) missed(device)
+      },
+      tell(device, changes, missed) {
+        if (behind.has(device)) missed(device)
+        else told.push([device, words(changes)])
+      },
+      giveUp: (device) => void told.push([device, ['given up']]),
     },
   })
 }
@@ -32,6 +41,7 @@ function presence(scope: 'all' | 'watched' = 'all') {
 beforeEach(() => {
   clock = new TestClock()
   told = []
+  behind = new Set()
   news = []
 })
 
@@ -141,5 +151,39 @@ describe('presence, scope watched', () => {
     await clock.advance(250)
     expect(told[0]?.[1]).toHaveLength(1000)
     expect(told[0]?.[1]?.[0]).toBe('u200 ONLINE')
+  })
+})
+
+describe('a device that reads too slowly', () => {
+  test.each(['all', 'watched'] as const)('hears how those are now whose changes it has missed (%s)', async (scope) => {
+    const service = presence(scope)
+    service.arrived('eve', 'slow')
+    service.watch('slow', ['ann', 'bob', 'dan'])
+    await clock.advance(250)
+    behind.add('slow')
+    service.arrived('ann', 'a1')
+    await clock.advance(250)
+    service.arrived('bob', 'b1')
+    service.left('ann', 'a1')
+    await clock.advance(5250)
+    told = []
+    behind.clear()
+    service.caughtUp('slow')
+    expect(told).toEqual([['slow', ['ann OFFLINE', 'bob ONLINE']]])
+    service.caughtUp('slow')
+    expect(told).toHaveLength(1)
+  })
+
+  test('is given up when it has missed too much, and forgotten when it is gone', async () => {
+    const service = presence()
+    behind.add('slow')
+    for (let n = 0; n <= 10_000; n++) service.arrived(`u${n}`, `d${n}`)
+    await clock.advance(250)
+    expect(told).toContainEqual(['slow', ['given up']])
+    service.left('eve', 'slow')
+    behind.clear()
+    told = []
+    service.caughtUp('slow')
+    expect(told).toEqual([])
   })
 })
