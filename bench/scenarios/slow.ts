@@ -91,11 +91,7 @@ export const slow: Scenario = {
       merits: [],
       targets: [
         atMost(MOST_ADDED_MIB, added, 'resident memory that the stopped reader adds'),
-        atMost(
-          noise,
-          p99,
-          'p99 of the others, reader stopped (wanted: within the noise of the rounds in which it reads)',
-        ),
+        atMost(noise, p99, 'p99 of the others (limit: reader reads)'),
       ],
     }
   },

@@ -43,6 +43,7 @@ export function chartOf(scenarios: readonly Drawn[], note: string): string {
   const height = targets.bottom + 24
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="13" fill="${TEXT}">`,
+    '<title>Carillon beside its references: server CPU and targets</title>',
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     text(MARGIN, 38, 'Carillon beside its references', 'font-size="20" font-weight="600"'),
     text(MARGIN, 60, note, `fill="${QUIET}"`),
