@@ -75,6 +75,8 @@ async function start(args: readonly string[], environment: Readonly<Record<strin
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
   const exited = once(child, 'exit')
+  const clearAway = () => rmSync(folder, { recursive: true, force: true })
+  process.once('exit', clearAway)
   const url = await listening(child, exited)
   return {
     ...meterOf(child),
@@ -82,7 +84,8 @@ async function start(args: readonly string[], environment: Readonly<Record<strin
     async stop() {
       child.kill('SIGTERM')
       await exited
-      rmSync(folder, { recursive: true, force: true })
+      process.off('exit', clearAway)
+      clearAway()
     },
   }
 }
