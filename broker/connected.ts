@@ -59,7 +59,7 @@ export interface Line {
   /** Octets that wait for the peer. */
   readonly buffered: number
   /** Writes a frame; closes the session when the peer reads too slowly. */
-  write(head: string, tail?: Tail): void
+  write(head: string | Buffer, tail?: Tail): void
   /** Ends the session at once. */
   disconnect(code: number, reason: string): void
   /** Says in an ERROR why the session is let in no longer, and ends it. */
@@ -146,7 +146,7 @@ export class Connected implements SessionView, Subscriber {
     return ++this.#messages
   }
 
-  write(head: string, tail: Tail): void {
+  write(head: Buffer, tail: Tail): void {
     this.#line.write(head, tail)
   }
 

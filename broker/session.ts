@@ -388,7 +388,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
 
   // Writing
 
-  write(head: string, tail?: Tail): void {
+  write(head: string | Buffer, tail?: Tail): void {
     if (this.#gone !== undefined) return
     this.#connection.send(head, tail)
     if (this.#state.phase === 'connected') this.#state.pulse.sent()

@@ -25,7 +25,7 @@ export interface Subscriber {
   /** A message was left out. */
   misses(): void
   /** Writes a MESSAGE. A session that reads too slowly is closed by this; never throws. */
-  write(head: string, tail: Tail): void
+  write(head: Buffer, tail: Tail): void
 }
 
 /** One SUBSCRIBE that is in effect. */
@@ -37,6 +37,8 @@ export class Subscription {
   readonly #subscriber: Subscriber
   /** The part of the head that never changes. */
   readonly #prefix: string
+  /** Made with the first message: most subscriptions wait long for one. */
+  #prefixOctets: Buffer | undefined
 
   constructor(subscriber: Subscriber, id: string | undefined, destination: string, ack: AckMode) {
     this.#subscriber = subscriber
@@ -69,7 +71,13 @@ export class Subscription {
     const { id, version } = this.#subscriber
     // In modes other than auto "the MESSAGE frame MUST contain an ack header" (STOMP 1.2, MESSAGE)
     const ack = this.ack === 'auto' ? '' : `ack:${id}-${n}\n`
-    const head = `${this.#prefix}${n}\n${ack}${redelivered ? 'redelivered:true\n' : ''}`
+    const more = `${n}\n${ack}${redelivered ? 'redelivered:true\n' : ''}`
+    // Octets are copied; a text would first have to be put together, and then turned into octets
+    this.#prefixOctets ??= Buffer.from(this.#prefix)
+    const at = this.#prefixOctets.length
+    const head = Buffer.allocUnsafe(at + (ack === '' ? more.length : Buffer.byteLength(more)))
+    head.set(this.#prefixOctets)
+    head.write(more, at)
     this.#subscriber.write(head, tailOf(message, version))
   }
 }

@@ -71,9 +71,10 @@ class MemoryConnection implements Connection {
     return this.#out.reduce((octets, data) => octets + data.length, 0)
   }
 
-  send(head: string, tail?: Tail): void {
+  send(head: string | Buffer, tail?: Tail): void {
     if (!this.#open) return
-    this.#out.push(tail === undefined ? Buffer.from(head) : Buffer.concat([Buffer.from(head), tail.octets]))
+    const octets = typeof head === 'string' ? Buffer.from(head) : head
+    this.#out.push(tail === undefined ? octets : Buffer.concat([octets, tail.octets]))
     if (this.#stalled) this.handler.stalled()
     else queueMicrotask(() => this.#flush())
   }

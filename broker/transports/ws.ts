@@ -88,7 +88,7 @@ class WebSocketConnection implements Connection {
     return this.#octets + this.#socket.writableLength
   }
 
-  send(head: string, tail?: Tail): void {
+  send(head: string | Buffer, tail?: Tail): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return
     if (this.#first === undefined) leaveLater(this)
     this.#gather(dataFrame(head, tail))
@@ -183,8 +183,8 @@ const FIN_BINARY = 0x82
 const PONG = 0x8a
 
 /** One unmasked data frame (RFC 6455 section 5.2): text where it can be, which every client reads, else binary. */
-function dataFrame(head: string, tail: Tail | undefined): Buffer {
-  const headLength = Buffer.byteLength(head)
+function dataFrame(head: string | Buffer, tail: Tail | undefined): Buffer {
+  const headLength = typeof head === 'string' ? Buffer.byteLength(head) : head.length
   const length = headLength + (tail === undefined ? 0 : tail.octets.length)
   const at = length < 126 ? 2 : length < 65_536 ? 4 : 10
   const frame = Buffer.allocUnsafe(at + length)
@@ -198,8 +198,8 @@ function dataFrame(head: string, tail: Tail | undefined): Buffer {
     frame[1] = 127
     frame.writeBigUInt64BE(BigInt(length), 2)
   }
-  // Most heads are ASCII, of which octets are made with less ado
-  frame.write(head, at, headLength === head.length ? 'latin1' : 'utf8')
+  if (typeof head === 'string') frame.write(head, at)
+  else frame.set(head, at)
   if (tail !== undefined) frame.set(tail.octets, at + headLength)
   return frame
 }

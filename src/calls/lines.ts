@@ -11,7 +11,7 @@ export class Lines {
 
   /** Whether work for this key is being done, so that more would have to wait. */
   busy(key: string): boolean {
-    return this.#waiting.has(key)
+    return this.#waiting.size > 0 && this.#waiting.has(key)
   }
 
   /** Fulfilled, or rejected, as the work is. */

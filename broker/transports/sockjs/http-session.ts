@@ -99,10 +99,10 @@ export class HttpSession implements Connection, Swept {
     return this.#waitingOctets + this.#leavingOctets
   }
 
-  send(head: string, tail?: Tail): void {
+  send(head: string | Buffer, tail?: Tail): void {
     if (this.#closing !== undefined || this.#over) return
     const octets = head.length + (tail === undefined ? 0 : tail.octets.length)
-    this.#waiting.push(tail === undefined ? head : head + tail.text)
+    this.#waiting.push(tail === undefined ? head.toString() : head.toString() + tail.text)
     this.#waitingOctets += octets
     // All that one turn has for this peer goes into one frame: of a polling response that is all it can carry
     if (this.#flushing) return

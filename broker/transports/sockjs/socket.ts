@@ -74,10 +74,10 @@ export class SocketSession implements Connection, Swept, TextSocketListener {
     return this.#octets
   }
 
-  send(head: string, tail?: Tail): void {
+  send(head: string | Buffer, tail?: Tail): void {
     if (this.#closing) return
     const octets = head.length + (tail === undefined ? 0 : tail.octets.length)
-    this.#waiting.push(tail === undefined ? head : head + tail.text)
+    this.#waiting.push(tail === undefined ? head.toString() : head.toString() + tail.text)
     this.#waitingOctets += octets
     this.#octets += octets
     if (this.#flushing) return
