@@ -3,10 +3,16 @@
 import { frame } from './stomp-peer.ts'
 import { type Device, opens, tokenFor, type World } from './story.ts'
 
+/** Longer than the broker waits for the end of a connection that it has closed. */
+const FAREWELL_MS = 6_000
+
+const PATIENCE = 60
+
 export class Siege {
   readonly world: World
   readonly #alice: Device
   readonly #bob: Device
+  #over = false
 
   private constructor(world: World, alice: Device, bob: Device) {
     this.world = world
@@ -50,11 +56,20 @@ export class Siege {
 
   /** Fulfilled when nobody but the bystanders is connected, and nothing waits for anybody. */
   async calm(): Promise<void> {
-    while ((await this.number('connections')) !== 2 || (await this.number('buffered_bytes')) !== 0);
+    for (let looks = 0; !(await this.#isCalm()); looks++) {
+      if (this.#over) throw new Error('the siege is over, and the server was not calm yet')
+      // Who does not take the good-bye is cut off after a while: some time must pass for that, and no more
+      if (looks < PATIENCE) await this.world.clock.advance(FAREWELL_MS / PATIENCE)
+    }
     await this.callGoesThrough()
   }
 
+  async #isCalm(): Promise<boolean> {
+    return (await this.number('connections')) === 2 && (await this.number('buffered_bytes')) === 0
+  }
+
   async ends(): Promise<void> {
+    this.#over = true
     await this.world.closes()
   }
 }
