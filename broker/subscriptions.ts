@@ -73,7 +73,7 @@ export class Subscription {
     const ack = this.ack === 'auto' ? '' : `ack:${id}-${n}\n`
     const more = `${n}\n${ack}${redelivered ? 'redelivered:true\n' : ''}`
     // Octets are copied; a text would first have to be put together, and then turned into octets
-    this.#prefixOctets ??= Buffer.from(this.#prefix)
+    this.#prefixOctets ??= ownOctets(this.#prefix)
     const at = this.#prefixOctets.length
     const head = Buffer.allocUnsafe(at + (ack === '' ? more.length : Buffer.byteLength(more)))
     head.set(this.#prefixOctets)
@@ -118,6 +118,13 @@ export class Listeners {
     for (const subscription of wild) subscription.at(destination).deliver(message)
     return wild.length + this.publish(destination, message)
   }
+}
+
+/** Not from Node's pool: what lives long would keep a whole slab of it alive. */
+function ownOctets(text: string): Buffer {
+  const octets = Buffer.allocUnsafeSlow(Buffer.byteLength(text))
+  octets.write(text)
+  return octets
 }
 
 /** Headers of a MESSAGE that the broker alone writes. */

@@ -11,16 +11,25 @@ import type { Outcome, Refusal } from './errors.ts'
 import type { Awaitable } from './steps.ts'
 import { parseBody } from './validation.ts'
 
-/** Reads the body against the schema, then handles the message; what is refused goes to `/user/queue/errors`. */
-export function payload<S extends z.ZodType>(
+/**
+ * Reads the body against the schema, then handles the message; what is refused goes to `/user/queue/errors`.
+ * `glance`: a shorter way to what the handler needs of a message that the schema certainly accepts; undefined of others.
+ */
+export function payload<S extends z.ZodType, M = z.output<S>>(
   schema: S,
-  handle: (session: SessionView, message: z.output<S>, sent: Sent) => Awaitable<Outcome<unknown>>,
+  handle: (session: SessionView, message: z.output<S> | M, sent: Sent) => Awaitable<Outcome<unknown>>,
+  glance?: (body: Buffer) => M | undefined,
 ): Handler {
+  const handled = (session: SessionView, message: z.output<S> | M, sent: Sent) => {
+    const outcome = handle(session, message, sent)
+    return outcome instanceof Promise ? outcome.then(refusalOf) : refusalOf(outcome)
+  }
   return (session, sent) => {
+    const glanced = glance?.(sent.body)
+    if (glanced !== undefined) return handled(session, glanced, sent)
     const message = parseBody(schema, sent.body)
     if (!message.ok) return told({ ...callNamedBy(sent.body), ...message })
-    const outcome = handle(session, message.data, sent)
-    return outcome instanceof Promise ? outcome.then(refusalOf) : refusalOf(outcome)
+    return handled(session, message.data, sent)
   }
 }
 

@@ -13,6 +13,8 @@ import { cores, type Meter, meterOf } from './cpu.ts'
 import { SECRET } from './stomp.ts'
 
 const METER = import.meta.resolve('./meter.mjs')
+/** As `npm start` has it. */
+const AS_DEPLOYED = ['--max-semi-space-size=32']
 const CARILLON = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
 const RAW_RELAY = fileURLToPath(new URL('../peers/raw-relay.mjs', import.meta.url))
 const STOMP_BROKER_JS = fileURLToPath(new URL('../peers/stomp-broker-js.mjs', import.meta.url))
@@ -45,7 +47,7 @@ export interface Measured extends Meter {
 export function startCarillon(environment: Readonly<Record<string, string>>, profile?: string): Promise<Measured> {
   if (!existsSync(CARILLON)) throw new Error('dist/src/main.js is not there: run `npm run build` first')
   const flags = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]
-  return start([...flags, CARILLON], { ...ENVIRONMENT, ...environment })
+  return start([...flags, ...AS_DEPLOYED, CARILLON], { ...ENVIRONMENT, ...environment })
 }
 
 /** The smallest relay on ws: see peers/raw-relay.mjs. */

@@ -5,6 +5,7 @@ import type { Outcome } from '../errors.ts'
 import { CODES } from '../errors.ts'
 import { actorOf, payload } from '../handlers.ts'
 import type { Devices } from '../ports.ts'
+import { glance } from './glance.ts'
 import * as messages from './messages.ts'
 import { type CallService, RINGS_ON } from './service.ts'
 
@@ -53,8 +54,11 @@ export function callHandlers(calls: CallService, devices: Devices): Readonly<Rec
     ),
     '/app/call/hangup': payload(messages.CallHangup, (session, message) => calls.hangup(actorOf(session), message)),
     '/app/call/ringing': payload(messages.CallRinging, (session, message) => calls.ringing(actorOf(session), message)),
-    '/app/rtc/signaling': payload(messages.Signal, (session, message, { body, headers }) =>
-      calls.signal(actorOf(session), message, { body, contentType: headers['content-type'] ?? 'application/json' }),
+    '/app/rtc/signaling': payload(
+      messages.Signal,
+      (session, message, { body, headers }) =>
+        calls.signal(actorOf(session), message, { body, contentType: headers['content-type'] ?? 'application/json' }),
+      glance,
     ),
   }
 }
