@@ -26,7 +26,10 @@ export function presenceHandlers(
 export function presenceAudience(broker: Pick<Broker, 'tell' | 'publish' | 'disconnect'>): Audience {
   return {
     tellAll: (changes, missed) => void broker.publish(STATUS_TOPIC, { ...report(changes), missed }),
-    tell: (device, changes, missed) => void broker.tell(device, STATUS_TOPIC, { ...report(changes), missed }),
+    tell(devices, changes, missed) {
+      const message = { ...report(changes), missed }
+      for (const device of devices) broker.tell(device, STATUS_TOPIC, message)
+    },
     giveUp: (device) => broker.disconnect(device, POLICY_VIOLATION, 'reads too slowly to be told who is online'),
   }
 }

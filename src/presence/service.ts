@@ -14,8 +14,8 @@ import type { UserStatus } from './messages.ts'
 export interface Audience {
   /** Every subscriber of `/topic/user/status`. `missed`: told of each that is too far behind to be told this. */
   tellAll(changes: readonly UserStatus[], missed: (device: DeviceId) => void): void
-  /** One device, when it subscribes. */
-  tell(device: DeviceId, changes: readonly UserStatus[], missed: (device: DeviceId) => void): void
+  /** Those of these devices that subscribe; the same message for all of them. */
+  tell(devices: Iterable<DeviceId>, changes: readonly UserStatus[], missed: (device: DeviceId) => void): void
   /** Ends the session of a device that has missed more than can be made up for. */
   giveUp(device: DeviceId): void
 }
@@ -113,7 +113,7 @@ export class PresenceService {
     const users = this.#missed.get(device)
     if (users === undefined) return
     this.#missed.delete(device)
-    this.#tell(device, this.status([...users]))
+    this.#tell([device], this.status([...users]))
   }
 
   /** Nothing is pushed any more. */
@@ -154,11 +154,23 @@ export class PresenceService {
         else news.set(device, [change])
       }
     }
-    for (const [device, batch] of news) this.#tell(device, batch)
+    // Most hear of one user only, together with everybody else who watches that one: they share a message
+    const alike = new Map<UserStatus, DeviceId[]>()
+    for (const [device, batch] of news) {
+      const [change] = batch
+      if (change === undefined || batch.length > 1) {
+        this.#tell([device], batch)
+        continue
+      }
+      const devices = alike.get(change)
+      if (devices) devices.push(device)
+      else alike.set(change, [device])
+    }
+    for (const [change, devices] of alike) this.#tell(devices, [change])
   }
 
-  #tell(device: DeviceId, changes: readonly UserStatus[]): void {
-    this.#options.audience.tell(device, changes, () => this.#misses(device, changes))
+  #tell(devices: readonly DeviceId[], changes: readonly UserStatus[]): void {
+    this.#options.audience.tell(devices, changes, (device) => this.#misses(device, changes))
   }
 
   #misses(device: DeviceId, changes: readonly UserStatus[]): void {

@@ -29,9 +29,11 @@ function presence(scope: 'all' | 'watched' = 'all') {
         told.push(['all', words(changes)])
         for (const device of behind) missed(device)
       },
-      tell(device, changes, missed) {
-        if (behind.has(device)) missed(device)
-        else told.push([device, words(changes)])
+      tell(devices, changes, missed) {
+        for (const device of devices) {
+          if (behind.has(device)) missed(device)
+          else told.push([device, words(changes)])
+        }
       },
       giveUp: (device) => void told.push([device, ['given up']]),
     },
