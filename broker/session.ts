@@ -46,6 +46,9 @@ export interface SessionSurroundings extends Surroundings {
 /** How long a closed connection may take to deliver what was written and to say good-bye. */
 const LINGER_MS = 5_000
 
+/** Frames and heart-beats of one session that are worked on before others have their turn: a message may be full of them. */
+const ITEMS_PER_TURN = 128
+
 /** Refused CONNECTs and violations, before a version is settled. */
 const UNSETTLED: Version = '1.0'
 
@@ -169,9 +172,13 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
 
   // Reading
 
-  /** Works on what has come, a frame at a time, until something must be waited for. */
+  /** Works on what has come, a frame at a time, until something must be waited for, or others have a right to their turn. */
   #work(): void {
-    while (!this.#busy && this.#state.phase !== 'closed') {
+    for (let items = 0; !this.#busy && this.#state.phase !== 'closed'; items++) {
+      if (items === ITEMS_PER_TURN) {
+        this.#goOnLater()
+        break
+      }
       const item = this.#parser.next()
       if (item === undefined) break
       if (item.kind === 'violation') this.#fail(item.violation)
@@ -179,6 +186,15 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     }
     if (this.#gone !== undefined && !this.#busy) this.#finish()
     this.#regulate()
+  }
+
+  /** What waits is work under way: it counts as such, and reading pauses when it is too much. */
+  #goOnLater(): void {
+    this.#busy = true
+    setImmediate(() => {
+      this.#busy = false
+      this.#work()
+    })
   }
 
   #step(frame: ClientFrame): void {

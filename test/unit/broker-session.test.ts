@@ -417,6 +417,38 @@ describe('connections of one address', () => {
   })
 })
 
+describe('a flood of frames in one message', () => {
+  async function flooded() {
+    const { broker } = testBroker({ clock: new TestClock() })
+    const [flooder, other] = [memoryStompPeer(broker), memoryStompPeer(broker)]
+    for (const peer of [flooder, other]) await peer.connect('alice')
+    const frames = Array.from({ length: 2000 }, (_, n) =>
+      frame(n % 2 === 0 ? 'BEGIN' : 'ABORT', { transaction: 't', receipt: n }),
+    )
+    flooder.end.send(frames.join(''))
+    other.end.send(frame('BEGIN', { transaction: 't', receipt: 'mine' }))
+    return { broker, flooder, other }
+  }
+  const receipts = (peer: { frames: readonly { headers: Readonly<Record<string, string>> }[] }) =>
+    peer.frames.flatMap(({ headers }) => headers['receipt-id'] ?? [])
+
+  test('does not keep others waiting until it is over, and is answered in order', async () => {
+    const { flooder, other } = await flooded()
+    await other.frame('RECEIPT')
+    expect(receipts(flooder).length).toBeLessThan(1000)
+    await flooder.frame(({ headers }) => headers['receipt-id'] === '1999')
+    expect(receipts(flooder)).toEqual(Array.from({ length: 2000 }, (_, n) => String(n)))
+  })
+
+  test('counts to its end when the peer is gone meanwhile', async () => {
+    const { broker, flooder, other } = await flooded()
+    await other.frame('RECEIPT')
+    flooder.end.close()
+    while (broker.counts().sessions > 1) await new Promise(setImmediate)
+    expect(broker.counts()).toMatchObject({ sessions: 1, connections: 1 })
+  })
+})
+
 describe('a slow reader', () => {
   test('is not who gets one frame that is larger than what may wait', async () => {
     const { broker, news } = testBroker({ clock: new TestClock(), limits: { bufferedBytes: 10_000 } })
