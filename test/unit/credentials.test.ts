@@ -137,17 +137,23 @@ describe('one timer', () => {
   })
 })
 
+/** From now on whether a session is in a call is answered when the test says so; each time it is asked, `answer` is a new one. */
+function askedLater(): { answer: (occupied: boolean) => void } {
+  const call = { answer: (_: boolean): void => undefined }
+  occupies = () =>
+    new Promise((resolve) => {
+      call.answer = resolve
+    })
+  return call
+}
+
 describe('an expired session', () => {
   test('is asked about only after its call is known: nobody in a call is refused a frame by mistake', async () => {
-    let answer: (occupied: boolean) => void = () => undefined
-    occupies = () =>
-      new Promise((resolve) => {
-        answer = resolve
-      })
+    const call = askedLater()
     const session = arrives('s', principal('alice', 't', 100))
     await clock.advance(100_000)
     expect([session.restriction, words(session)]).toEqual([undefined, ['EXPIRING']])
-    answer(true)
+    call.answer(true)
     await settled()
     expect(words(session)).toEqual(['EXPIRING', 'EXPIRED'])
     expect(session.restriction?.refusal('SEND', '/app/rtc/signaling')).toBeUndefined()
@@ -167,37 +173,29 @@ describe('an expired session', () => {
   })
 
   test('whose call ends while that is being asked is not taken for one in a call', async () => {
-    let answer: (occupied: boolean) => void = () => undefined
-    occupies = () =>
-      new Promise((resolve) => {
-        answer = resolve
-      })
+    const call = askedLater()
     const session = arrives('s', principal('alice', 't', 100))
     await clock.advance(100_000)
-    const late = answer
+    const late = call.answer
     events.emit('call.ended', { call: callOver('s') })
     late(true)
     await clock.advance(0)
-    answer(false)
+    call.answer(false)
     await settled()
     expect(words(session)).toEqual(['EXPIRING', 'EXPIRED'])
     await clock.advance(10_000)
-    answer(false)
+    call.answer(false)
     await settled()
     expect(cut).toEqual(['s token: has expired'])
   })
 
   test('that refreshes while that is being asked is not expired', async () => {
-    let answer: (occupied: boolean) => void = () => undefined
-    occupies = () =>
-      new Promise((resolve) => {
-        answer = resolve
-      })
+    const call = askedLater()
     const session = arrives('s', principal('alice', 't', 100))
     await clock.advance(100_000)
     tokens.new = { ok: true, data: principal('alice', 'new', 1000) }
     await credentials.refresh(session, { token: 'new' })
-    answer(false)
+    call.answer(false)
     await settled()
     expect([session.restriction, words(session), restored]).toEqual([undefined, ['EXPIRING', 'REFRESHED'], []])
   })
@@ -242,15 +240,11 @@ describe('an expired session', () => {
   test('that leaves while its call is asked about leaves nothing behind', async () => {
     const news: string[] = []
     events.on('session.expired', ({ session }) => news.push(session))
-    let answer: (occupied: boolean) => void = () => undefined
-    occupies = () =>
-      new Promise((resolve) => {
-        answer = resolve
-      })
+    const call = askedLater()
     arrives('s', principal('alice', 't', 100))
     await clock.advance(100_000)
     leaves('s')
-    answer(true)
+    call.answer(true)
     await settled()
     expect([news, cut, clock.waiting]).toEqual([[], [], 0])
   })
