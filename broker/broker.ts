@@ -6,7 +6,7 @@
 import { Addresses } from './address.ts'
 import { Backlogs } from './backlog.ts'
 import type { Connected } from './connected.ts'
-import type { Connection, ConnectionHandler } from './connection.ts'
+import { type Connection, NOBODY } from './connection.ts'
 import { CLOSE_CODES } from './errors.ts'
 import { FamiliarHeads } from './familiar-heads.ts'
 import { Heartbeats } from './heartbeat.ts'
@@ -82,7 +82,7 @@ class StompBroker implements Broker {
   accept(connection: Connection): void {
     const room = this.roomFor(connection.peer.address)
     if (!this.accepting || !room) {
-      connection.handler = DEAF
+      connection.handler = NOBODY
       const why = room ? 'no new connections now' : 'too many connections from this address'
       connection.close(this.#stopped ? CLOSE_CODES.shutdown : TRY_AGAIN_LATER, why)
       return
@@ -196,6 +196,3 @@ class StompBroker implements Broker {
     if (this.#connections.size === 0) this.#onEmpty?.()
   }
 }
-
-/** Hears nothing: the handler of a connection that was turned away. */
-const DEAF: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained() {}, closed() {} }

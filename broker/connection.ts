@@ -48,3 +48,6 @@ export interface ConnectionHandler {
   /** Called once, whoever ended it. */
   closed(code: number, reason: string): void
 }
+
+/** Hears nothing: the handler of a connection that nobody has accepted yet, or that was turned away. */
+export const NOBODY: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained() {}, closed() {} }

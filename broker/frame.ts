@@ -123,3 +123,13 @@ export class Tail {
     return `${head.replace(/\d+\n\n$/, `${Buffer.byteLength(body) - 1}\n\n`)}${body}`
   }
 }
+
+/** How much a frame counts in the bounds of what waits: the characters of its own part, and the octets of the shared one. */
+export function weightOf(head: string | Buffer, tail: Tail | undefined): number {
+  return tail === undefined ? head.length : head.length + tail.octets.length
+}
+
+/** A whole frame for a transport that carries text alone. */
+export function textOf(head: string | Buffer, tail: Tail | undefined): string {
+  return tail === undefined ? head.toString() : head.toString() + tail.text
+}

@@ -20,6 +20,7 @@ import {
   type Tail,
   VERSIONS,
   type Version,
+  weightOf,
 } from './frame.ts'
 import { type Beating, type HeartbeatOffer, type Heartbeats, negotiate, Pulse, readOffer } from './heartbeat.ts'
 import { Parser } from './parser.ts'
@@ -408,7 +409,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     if (this.#gone !== undefined) return
     this.#connection.send(head, tail)
     if (this.#state.phase === 'connected') this.#state.pulse.sent()
-    const octets = head.length + (tail === undefined ? 0 : tail.octets.length)
+    const octets = weightOf(head, tail)
     this.#written += octets
     // One frame may be larger than what may wait: only what was there before it tells of a slow reader
     const before = this.#connection.buffered - octets

@@ -3,7 +3,7 @@
  * beside the broker. Octets arrive in later microtasks, in order, as over any network.
  */
 
-import type { Connection, ConnectionHandler, Peer } from '../connection.ts'
+import { type Connection, type ConnectionHandler, NOBODY, type Peer } from '../connection.ts'
 import type { Tail } from '../frame.ts'
 
 /** The client's end. */
@@ -22,8 +22,6 @@ export interface MemoryPeer {
   onPing: () => void
 }
 
-const SILENT: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained() {}, closed() {} }
-
 /** Both ends. Give `connection` to {@link Broker.accept}. */
 export function memoryPair(about: Partial<Pick<Peer, 'address' | 'query'>> = {}): {
   connection: Connection
@@ -35,7 +33,7 @@ export function memoryPair(about: Partial<Pick<Peer, 'address' | 'query'>> = {})
 
 class MemoryConnection implements Connection {
   readonly peer: Peer & MemoryPeer
-  handler: ConnectionHandler = SILENT
+  handler: ConnectionHandler = NOBODY
   /** Written, not taken. */
   #out: Buffer[] = []
   /** Sent by the peer, while reading is paused. */

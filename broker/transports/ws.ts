@@ -9,7 +9,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
-import type { Connection, ConnectionHandler, Peer } from '../connection.ts'
+import { type Connection, type ConnectionHandler, NOBODY, type Peer } from '../connection.ts'
 import type { Tail } from '../frame.ts'
 
 /** Best first. */
@@ -203,8 +203,6 @@ function dataFrame(head: string | Buffer, tail: Tail | undefined): Buffer {
   if (tail !== undefined) frame.set(tail.octets, at + headLength)
   return frame
 }
-
-const NOBODY: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained() {}, closed() {} }
 
 /** A write that fails ends the socket, which tells of it by itself. */
 function ignore(): void {}

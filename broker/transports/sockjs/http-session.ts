@@ -6,8 +6,8 @@
 
 import type { ServerResponse } from 'node:http'
 import type { Clock } from '../../clock.ts'
-import type { Connection, ConnectionHandler, Peer } from '../../connection.ts'
-import type { Tail } from '../../frame.ts'
+import { type Connection, type ConnectionHandler, NOBODY, type Peer } from '../../connection.ts'
+import { type Tail, textOf, weightOf } from '../../frame.ts'
 import type { Room } from './body.ts'
 import { closeFrame, HEARTBEAT, messagesFrame, OPEN } from './framing.ts'
 import type { Swept } from './sweep.ts'
@@ -54,8 +54,6 @@ export class Receiver {
   }
 }
 
-const NOBODY: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained() {}, closed() {} }
-
 export class HttpSession implements Connection, Swept {
   readonly peer: Peer
   handler: ConnectionHandler = NOBODY
@@ -101,8 +99,8 @@ export class HttpSession implements Connection, Swept {
 
   send(head: string | Buffer, tail?: Tail): void {
     if (this.#closing !== undefined || this.#over) return
-    const octets = head.length + (tail === undefined ? 0 : tail.octets.length)
-    this.#waiting.push(tail === undefined ? head.toString() : head.toString() + tail.text)
+    const octets = weightOf(head, tail)
+    this.#waiting.push(textOf(head, tail))
     this.#waitingOctets += octets
     // All that one turn has for this peer goes into one frame: of a polling response that is all it can carry
     if (this.#flushing) return

@@ -4,8 +4,8 @@
  */
 
 import type { Clock } from '../../clock.ts'
-import type { Connection, ConnectionHandler, Peer } from '../../connection.ts'
-import type { Tail } from '../../frame.ts'
+import { type Connection, type ConnectionHandler, NOBODY, type Peer } from '../../connection.ts'
+import { type Tail, textOf, weightOf } from '../../frame.ts'
 import { closeFrame, HEARTBEAT, messagesFrame, OPEN, readMessages } from './framing.ts'
 import type { Swept } from './sweep.ts'
 
@@ -30,8 +30,6 @@ export interface TextSocketListener {
   /** Once, whoever ended it. */
   closed(code: number, reason: string): void
 }
-
-const NOBODY: ConnectionHandler = { data() {}, alive() {}, stalled() {}, drained() {}, closed() {} }
 
 export class SocketSession implements Connection, Swept, TextSocketListener {
   readonly peer: Peer
@@ -76,8 +74,8 @@ export class SocketSession implements Connection, Swept, TextSocketListener {
 
   send(head: string | Buffer, tail?: Tail): void {
     if (this.#closing) return
-    const octets = head.length + (tail === undefined ? 0 : tail.octets.length)
-    this.#waiting.push(tail === undefined ? head.toString() : head.toString() + tail.text)
+    const octets = weightOf(head, tail)
+    this.#waiting.push(textOf(head, tail))
     this.#waitingOctets += octets
     this.#octets += octets
     if (this.#flushing) return
