@@ -8,7 +8,7 @@ import { Unacknowledged } from './acknowledgements.ts'
 import type { Clock } from './clock.ts'
 import type { Peer } from './connection.ts'
 import { broken, exceeded, internal, tooMany, type Violation } from './errors.ts'
-import { type ClientFrame, costOf, type Tail, type Version } from './frame.ts'
+import { type ClientFrame, costOf, type Outgoing, type Version } from './frame.ts'
 import type { Consumer, OpenQueues } from './open-destinations.ts'
 import { TokenBucket, type TokenBuckets } from './rate.ts'
 import { ERRORS_QUEUE, type Router } from './router.ts'
@@ -59,7 +59,7 @@ export interface Line {
   /** Octets that wait for the peer. */
   readonly buffered: number
   /** Writes a frame; closes the session when the peer reads too slowly. */
-  write(head: string | Buffer, tail?: Tail): void
+  write(frame: string | Outgoing): void
   /** Ends the session at once. */
   disconnect(code: number, reason: string): void
   /** Says in an ERROR why the session is let in no longer, and ends it. */
@@ -110,6 +110,7 @@ export class Connected implements SessionView, Subscriber {
   readonly #unacknowledged = new Unacknowledged()
   /** Of what is handled, of what goes to open destinations or nowhere, and of SUBSCRIBEs. */
   readonly #rate: TokenBucket
+  readonly #userRate: TokenBucket
   readonly #openRate: TokenBucket
   readonly #subscribeRate: TokenBucket
   #messages = 0
@@ -119,6 +120,8 @@ export class Connected implements SessionView, Subscriber {
   #restriction: Restriction | undefined
   /** Subscriptions that the restriction keeps messages from: no message finds them. */
   #silenced: Set<Subscription> | undefined
+  /** The one that was told last, which is likely to be told next. */
+  #lastTold: Subscription | undefined
 
   constructor(who: Pick<SessionView, 'id' | 'principal' | 'version' | 'peer'>, surroundings: Surroundings, line: Line) {
     this.id = who.id
@@ -130,6 +133,7 @@ export class Connected implements SessionView, Subscriber {
     this.#line = line
     this.#transactions = new Transactions(surroundings.limits)
     this.#rate = new TokenBucket(surroundings.limits.sessionRate, this.connectedAt)
+    this.#userRate = surroundings.userRates.hold(who.principal.user)
     this.#openRate = new TokenBucket(surroundings.limits.openRate, this.connectedAt)
     this.#subscribeRate = new TokenBucket(surroundings.limits.subscribeRate, this.connectedAt)
   }
@@ -146,8 +150,8 @@ export class Connected implements SessionView, Subscriber {
     return ++this.#messages
   }
 
-  write(head: Buffer, tail: Tail): void {
-    this.#line.write(head, tail)
+  write(frame: Outgoing): void {
+    this.#line.write(frame)
   }
 
   disconnect(code: number, reason: string): void {
@@ -179,8 +183,11 @@ export class Connected implements SessionView, Subscriber {
 
   /** A message on the first subscription to the destination. False when there is none, or when it was left out. */
   tell(destination: string, message: Message): boolean {
-    const subscription = this.#byDestination.get(destination)?.[0]
-    if (subscription === undefined || !subscription.deliver(message)) return false
+    const last = this.#lastTold
+    const subscription = last?.destination === destination ? last : this.#byDestination.get(destination)?.[0]
+    if (subscription === undefined) return false
+    this.#lastTold = subscription
+    if (!subscription.deliver(message)) return false
     this.#all.observer.frameOut?.('MESSAGE', 1)
     return true
   }
@@ -236,6 +243,12 @@ export class Connected implements SessionView, Subscriber {
     this.#subscriptions.clear()
     this.#byDestination.clear()
     this.#silenced?.clear()
+    this.#lastTold = undefined
+  }
+
+  /** The session is over, and nothing that it has sent is left to be done. */
+  end(): void {
+    this.#all.userRates.letGo(this.principal.user)
   }
 
   /** SEND, ACK, NACK: at once, or held by the transaction that they name. */
@@ -331,12 +344,11 @@ export class Connected implements SessionView, Subscriber {
   /** One token of the session and one of its user, or none of either. */
   #tooFast(): Refused | undefined {
     const now = this.#all.clock.now()
-    const userRate = this.#all.userRates.of(this.principal.user)
     const own = this.#rate.wait(now)
-    const all = userRate.wait(now)
+    const all = this.#userRate.wait(now)
     if (own > 0 || all > 0) return this.#limited(own >= all ? 'session' : 'user', Math.max(own, all))
     this.#rate.take(now)
-    userRate.take(now)
+    this.#userRate.take(now)
     return undefined
   }
 
@@ -459,6 +471,7 @@ export class Connected implements SessionView, Subscriber {
   }
 
   #unindex(subscription: Subscription): void {
+    if (this.#lastTold === subscription) this.#lastTold = undefined
     const { destination } = subscription
     const rest = (this.#byDestination.get(destination) ?? []).filter((other) => other !== subscription)
     if (rest.length > 0) this.#byDestination.set(destination, rest)

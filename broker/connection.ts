@@ -3,7 +3,7 @@
  * The broker sees nothing else of ws or SockJS.
  */
 
-import type { Tail } from './frame.ts'
+import type { Outgoing } from './frame.ts'
 
 /** What is known of a peer before it has sent a frame. */
 export interface Peer {
@@ -19,10 +19,10 @@ export interface Connection {
   /** Octets written here and not yet taken by the network (for polling transports: not yet fetched by the peer). */
   readonly buffered: number
   /**
-   * Writes one whole frame, or a heart-beat: its own part (UTF-8), and behind it what it shares with others. It may leave a little
-   * later, together with others of the same turn of the event loop. Never throws; after the end it does nothing.
+   * Writes one whole frame, or a heart-beat. It may leave a little later, together with others of the same turn of the
+   * event loop. Never throws; after the end it does nothing.
    */
-  send(head: string | Buffer, tail?: Tail): void
+  send(frame: string | Outgoing): void
   /** Sends what is waiting, then closes (and reads again, if it was paused) with a WebSocket close code (RFC 6455 section 7.4) and a reason for people. */
   close(code: number, reason: string): void
   /** Ends at once, without waiting for anything. */

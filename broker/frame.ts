@@ -79,57 +79,105 @@ export function headerLine(name: string, value: string, version: Version): strin
   return escapedName === undefined || escapedValue === undefined ? '' : `${escapedName}:${escapedValue}\n`
 }
 
-/**
- * The end of a frame, which all who get it share: header lines that are the same for everybody, `content-length`, the
- * body and the NUL. Made once, written behind as many heads as there are receivers.
- */
-export class Tail {
-  readonly octets: Buffer
-  readonly #bodyAt: number
-  #isText: boolean | undefined
-  #text: string | undefined
-
-  /** `lines` as {@link headerLines} makes them. */
-  constructor(lines: string, body: Uint8Array | string) {
-    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length
-    const head = `${lines}content-length:${length}\n\n`
-    this.#bodyAt = Buffer.byteLength(head)
-    this.octets = Buffer.allocUnsafe(this.#bodyAt + length + 1)
-    this.octets.write(head)
-    if (typeof body === 'string') this.octets.write(body, this.#bodyAt)
-    else this.octets.set(body, this.#bodyAt)
-    this.octets[this.#bodyAt + length] = 0
-  }
-
+/** A frame on its way out: it is put together where it leaves. */
+export interface Outgoing {
+  /** Octets. */
+  readonly length: number
   /** Whether it is UTF-8, as a text message must be (RFC 6455 section 5.6). */
-  get isText(): boolean {
-    this.#isText ??= isUtf8(this.octets)
-    return this.#isText
-  }
-
+  readonly isText: boolean
+  /** Writes all of it, from `at` on. */
+  writeTo(octets: Buffer, at: number): void
   /**
    * For transports that carry text alone: octets that are not UTF-8 become U+FFFD, and content-length counts what is
    * left in their place.
    */
+  readonly text: string
+}
+
+/**
+ * The end of a frame, which all who get it share: header lines that are the same for everybody, `content-length`, the
+ * body and the NUL. Encoded once for all who follow the first.
+ */
+export class Tail implements Outgoing {
+  readonly length: number
+  readonly #lines: Buffer
+  readonly #body: Uint8Array | string
+  readonly #bodyLength: number
+  readonly #digits: number
+  #written = false
+  #octets: Buffer | undefined
+  #isText: boolean | undefined
+  #text: string | undefined
+
+  /** `lines` as {@link headerLines} makes them, and behind them `content-length:`. */
+  constructor(lines: Buffer, body: Uint8Array | string) {
+    this.#lines = lines
+    this.#body = body
+    this.#bodyLength = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+    this.#digits = digitsOf(this.#bodyLength)
+    this.length = lines.length + this.#digits + 2 + this.#bodyLength + 1
+  }
+
+  get isText(): boolean {
+    this.#isText ??= typeof this.#body === 'string' || isUtf8(this.#body)
+    return this.#isText
+  }
+
+  writeTo(octets: Buffer, at: number): void {
+    if (this.#octets === undefined && !this.#written) {
+      this.#written = true
+      this.#encode(octets, at)
+    } else octets.set(this.#encoded(), at)
+  }
+
   get text(): string {
-    this.#text ??= this.isText ? this.octets.toString() : this.#mended()
+    this.#text ??= this.isText ? this.#encoded().toString() : this.#mended()
     return this.#text
   }
 
+  #encoded(): Buffer {
+    if (this.#octets === undefined) {
+      this.#octets = Buffer.allocUnsafe(this.length)
+      this.#encode(this.#octets, 0)
+    }
+    return this.#octets
+  }
+
+  #encode(octets: Buffer, from: number): void {
+    octets.set(this.#lines, from)
+    let at = writeNumber(octets, from + this.#lines.length, this.#bodyLength, this.#digits)
+    octets[at++] = LF
+    octets[at++] = LF
+    if (typeof this.#body === 'string') octets.write(this.#body, at)
+    else octets.set(this.#body, at)
+    octets[at + this.#bodyLength] = 0
+  }
+
   #mended(): string {
-    const head = this.octets.toString('utf8', 0, this.#bodyAt)
-    const body = this.octets.toString('utf8', this.#bodyAt)
-    // The NUL does not count
-    return `${head.replace(/\d+\n\n$/, `${Buffer.byteLength(body) - 1}\n\n`)}${body}`
+    const body = Buffer.from(this.#body).toString()
+    return `${this.#lines.toString()}${Buffer.byteLength(body)}\n\n${body}\0`
   }
 }
 
-/** How much a frame counts in the bounds of what waits: the characters of its own part, and the octets of the shared one. */
-export function weightOf(head: string | Buffer, tail: Tail | undefined): number {
-  return tail === undefined ? head.length : head.length + tail.octets.length
+const LF = 0x0a
+const DIGIT_0 = 0x30
+
+export function digitsOf(number: number): number {
+  let digits = 1
+  for (let rest = number; rest >= 10; rest /= 10) digits++
+  return digits
+}
+
+/** Writes a whole number that has so many digits; says where it ends. */
+export function writeNumber(octets: Buffer, from: number, number: number, digits: number): number {
+  for (let at = from + digits - 1, rest = number; at >= from; at--) {
+    octets[at] = DIGIT_0 + (rest % 10)
+    rest = Math.floor(rest / 10)
+  }
+  return from + digits
 }
 
 /** A whole frame for a transport that carries text alone. */
-export function textOf(head: string | Buffer, tail: Tail | undefined): string {
-  return tail === undefined ? head.toString() : head.toString() + tail.text
+export function textOf(frame: string | Outgoing): string {
+  return typeof frame === 'string' ? frame : frame.text
 }

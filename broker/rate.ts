@@ -48,11 +48,19 @@ export class TokenBucket {
 
 const SWEEP_MS = 30_000
 
-/** A bucket per key. A full bucket is as good as none, so buckets go when they are full: not when their user leaves and comes back. */
+interface Shared {
+  readonly bucket: TokenBucket
+  holders: number
+}
+
+/**
+ * A bucket per key, for all who hold it. When the last one lets go it stays until it is full, which is as good as none:
+ * nobody gets fresh tokens by leaving and coming back.
+ */
 export class TokenBuckets {
   readonly #rate: Rate
   readonly #clock: Clock
-  readonly #buckets = new Map<string, TokenBucket>()
+  readonly #buckets = new Map<string, Shared>()
   #sweep: Cancel | undefined
 
   constructor(rate: Rate, clock: Clock) {
@@ -64,19 +72,33 @@ export class TokenBuckets {
     return this.#buckets.size
   }
 
-  of(key: string): TokenBucket {
-    let bucket = this.#buckets.get(key)
-    if (bucket === undefined) {
-      bucket = new TokenBucket(this.#rate, this.#clock.now())
-      this.#buckets.set(key, bucket)
-      this.#sweep ??= this.#clock.after(SWEEP_MS, () => this.#dropFull())
+  /** The key's bucket, to be used until it is let go. */
+  hold(key: string): TokenBucket {
+    let shared = this.#buckets.get(key)
+    if (shared === undefined) {
+      shared = { bucket: new TokenBucket(this.#rate, this.#clock.now()), holders: 0 }
+      this.#buckets.set(key, shared)
     }
-    return bucket
+    shared.holders++
+    return shared.bucket
+  }
+
+  /** One who held it needs it no more. */
+  letGo(key: string): void {
+    const shared = this.#buckets.get(key)
+    if (shared === undefined || --shared.holders > 0) return
+    if (shared.bucket.full(this.#clock.now())) this.#buckets.delete(key)
+    else this.#sweep ??= this.#clock.after(SWEEP_MS, () => this.#dropFull())
   }
 
   #dropFull(): void {
     const now = this.#clock.now()
-    for (const [key, bucket] of this.#buckets) if (bucket.full(now)) this.#buckets.delete(key)
-    this.#sweep = this.#buckets.size > 0 ? this.#clock.after(SWEEP_MS, () => this.#dropFull()) : undefined
+    let left = false
+    for (const [key, { bucket, holders }] of this.#buckets) {
+      if (holders > 0) continue
+      if (bucket.full(now)) this.#buckets.delete(key)
+      else left = true
+    }
+    this.#sweep = left ? this.#clock.after(SWEEP_MS, () => this.#dropFull()) : undefined
   }
 }

@@ -17,10 +17,9 @@ import {
   encodeFrame,
   HEARTBEAT,
   type HeaderLine,
-  type Tail,
+  type Outgoing,
   VERSIONS,
   type Version,
-  weightOf,
 } from './frame.ts'
 import { type Beating, type HeartbeatOffer, type Heartbeats, negotiate, Pulse, readOffer } from './heartbeat.ts'
 import { Parser } from './parser.ts'
@@ -405,11 +404,11 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
 
   // Writing
 
-  write(head: string | Buffer, tail?: Tail): void {
+  write(frame: string | Outgoing): void {
     if (this.#gone !== undefined) return
-    this.#connection.send(head, tail)
+    this.#connection.send(frame)
     if (this.#state.phase === 'connected') this.#state.pulse.sent()
-    const octets = weightOf(head, tail)
+    const octets = frame.length
     this.#written += octets
     // One frame may be larger than what may wait: only what was there before it tells of a slow reader
     const before = this.#connection.buffered - octets
@@ -485,6 +484,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     this.#state = { phase: 'closed' }
     if (state.phase !== 'connected') return
     this.#all.users.leave(state.session)
+    state.session.end()
     this.#all.observer.disconnected?.(state.session, this.#gone ?? '')
   }
 

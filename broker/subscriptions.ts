@@ -3,7 +3,16 @@
  * to each subscriber only its own head is made. Knows nothing of which destinations exist, or who may use them.
  */
 
-import { type HeaderLine, headerLine, headerLines, Tail, type Version } from './frame.ts'
+import {
+  digitsOf,
+  type HeaderLine,
+  headerLine,
+  headerLines,
+  type Outgoing,
+  Tail,
+  type Version,
+  writeNumber,
+} from './frame.ts'
 import type { Message } from './types.ts'
 import { hasWildcard, Wildcards } from './wildcards.ts'
 
@@ -25,7 +34,7 @@ export interface Subscriber {
   /** A message was left out. */
   misses(): void
   /** Writes a MESSAGE. A session that reads too slowly is closed by this; never throws. */
-  write(head: Buffer, tail: Tail): void
+  write(frame: Outgoing): void
 }
 
 /** One SUBSCRIBE that is in effect. */
@@ -39,6 +48,8 @@ export class Subscription {
   readonly #prefix: string
   /** Made with the first message: most subscriptions wait long for one. */
   #prefixOctets: Buffer | undefined
+  /** Header lines of the last message that was encoded here: those of the next are likely to be the same. */
+  #usual = NO_LINES
 
   constructor(subscriber: Subscriber, id: string | undefined, destination: string, ack: AckMode) {
     this.#subscriber = subscriber
@@ -71,16 +82,61 @@ export class Subscription {
     const { id, version } = this.#subscriber
     // In modes other than auto "the MESSAGE frame MUST contain an ack header" (STOMP 1.2, MESSAGE)
     const ack = this.ack === 'auto' ? '' : `ack:${id}-${n}\n`
-    const more = `${n}\n${ack}${redelivered ? 'redelivered:true\n' : ''}`
+    const more = redelivered ? `${ack}redelivered:true\n` : ack
     // Octets are copied; a text would first have to be put together, and then turned into octets
     this.#prefixOctets ??= ownOctets(this.#prefix)
-    const at = this.#prefixOctets.length
-    const head = Buffer.allocUnsafe(at + (ack === '' ? more.length : Buffer.byteLength(more)))
-    head.set(this.#prefixOctets)
-    head.write(more, at)
-    this.#subscriber.write(head, tailOf(message, version))
+    this.#subscriber.write(new Delivery(this.#prefixOctets, n, more, this.#tailOf(message, version)))
+  }
+
+  /** One publication is one {@link Tail} per version, however many get it: they do so one after the other. */
+  #tailOf(message: Message, version: Version): Tail {
+    const last = lastEncoded[version]
+    if (last.message !== message) {
+      if (!this.#usual.fits(message)) this.#usual = new TailLines(message, version)
+      last.message = message
+      last.tail = new Tail(this.#usual.octets, message.body)
+    }
+    return last.tail
   }
 }
+
+/** One MESSAGE for one subscriber. */
+class Delivery implements Outgoing {
+  readonly length: number
+  readonly #prefix: Buffer
+  readonly #number: number
+  readonly #digits: number
+  readonly #more: string
+  readonly #tail: Tail
+
+  /** `prefix` ends within message-id, before the number; `more`: lines behind it. */
+  constructor(prefix: Buffer, number: number, more: string, tail: Tail) {
+    this.#prefix = prefix
+    this.#number = number
+    this.#digits = digitsOf(number)
+    this.#more = more
+    this.#tail = tail
+    this.length = prefix.length + this.#digits + 1 + Buffer.byteLength(more) + tail.length
+  }
+
+  get isText(): boolean {
+    return this.#tail.isText
+  }
+
+  writeTo(octets: Buffer, from: number): void {
+    octets.set(this.#prefix, from)
+    let at = writeNumber(octets, from + this.#prefix.length, this.#number, this.#digits)
+    octets[at++] = LF
+    if (this.#more !== '') at += octets.write(this.#more, at)
+    this.#tail.writeTo(octets, at)
+  }
+
+  get text(): string {
+    return `${this.#prefix.toString()}${this.#number}\n${this.#more}${this.#tail.text}`
+  }
+}
+
+const LF = 0x0a
 
 /** Destination → subscriptions of any session. */
 export class Listeners {
@@ -138,22 +194,46 @@ const RESERVED = new Set([
   'content-type',
 ])
 
-/** A message carries what was encoded of it: one publication, one {@link Tail} per version, however many get it. */
-const TAILS = Symbol('tails')
+/** The header lines of a message that its subscribers of one version share, to `content-length:`. */
+class TailLines {
+  readonly octets: Buffer
+  readonly #contentType: string | undefined
+  readonly #headers: Message['headers']
 
-type Encoded = Message & { [TAILS]?: { readonly [V in Version]?: Tail } }
+  constructor({ contentType, headers }: Pick<Message, 'contentType' | 'headers'>, version: Version) {
+    this.#contentType = contentType
+    this.#headers = headers
+    const type = contentType ?? 'application/json'
+    let lines = type === '' ? '' : headerLine('content-type', type, version)
+    for (const name in headers) if (!RESERVED.has(name)) lines += headerLine(name, headers[name] as string, version)
+    this.octets = ownOctets(`${lines}content-length:`)
+  }
 
-/** All of a MESSAGE that its subscribers of one version share. */
-function tailOf(message: Encoded, version: Version): Tail {
-  const known = message[TAILS]?.[version]
-  if (known !== undefined) return known
-  const tail = encodeTail(message, version)
-  if (Object.isExtensible(message)) message[TAILS] = { ...message[TAILS], [version]: tail }
-  return tail
+  /** Whether this message has the same. */
+  fits({ contentType, headers }: Message): boolean {
+    return contentType === this.#contentType && isSame(headers, this.#headers)
+  }
 }
 
-function encodeTail({ body, contentType = 'application/json', headers }: Message, version: Version): Tail {
-  let lines = contentType === '' ? '' : headerLine('content-type', contentType, version)
-  for (const name in headers) if (!RESERVED.has(name)) lines += headerLine(name, headers[name] as string, version)
-  return new Tail(lines, body)
+const NO_LINES = new TailLines({ contentType: '' }, '1.2')
+
+type Texts = Readonly<Record<string, string>>
+
+function isSame(one: Texts | undefined, other: Texts | undefined): boolean {
+  if (one === other) return true
+  if (one === undefined || other === undefined) return false
+  for (const name in one) if (one[name] !== other[name]) return false
+  for (const name in other) if (one[name] === undefined) return false
+  return true
+}
+
+/** The last message that was encoded, in each version. */
+const lastEncoded: { [V in Version]: { message: Message | undefined; tail: Tail } } = {
+  '1.0': nothingEncoded(),
+  '1.1': nothingEncoded(),
+  '1.2': nothingEncoded(),
+}
+
+function nothingEncoded() {
+  return { message: undefined, tail: new Tail(NO_LINES.octets, '') }
 }

@@ -4,7 +4,7 @@
  */
 
 import { type Connection, type ConnectionHandler, NOBODY, type Peer } from '../connection.ts'
-import type { Tail } from '../frame.ts'
+import type { Outgoing } from '../frame.ts'
 
 /** The client's end. */
 export interface MemoryPeer {
@@ -69,10 +69,9 @@ class MemoryConnection implements Connection {
     return this.#out.reduce((octets, data) => octets + data.length, 0)
   }
 
-  send(head: string | Buffer, tail?: Tail): void {
+  send(frame: string | Outgoing): void {
     if (!this.#open) return
-    const octets = typeof head === 'string' ? Buffer.from(head) : head
-    this.#out.push(tail === undefined ? octets : Buffer.concat([octets, tail.octets]))
+    this.#out.push(octetsOf(frame))
     if (this.#stalled) this.handler.stalled()
     else queueMicrotask(() => this.#flush())
   }
@@ -129,4 +128,11 @@ class MemoryConnection implements Connection {
       this.peer.onClose(code, reason)
     })
   }
+}
+
+function octetsOf(frame: string | Outgoing): Buffer {
+  if (typeof frame === 'string') return Buffer.from(frame)
+  const octets = Buffer.allocUnsafe(frame.length)
+  frame.writeTo(octets, 0)
+  return octets
 }

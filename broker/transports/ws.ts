@@ -10,7 +10,12 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { type Connection, type ConnectionHandler, NOBODY, type Peer } from '../connection.ts'
-import type { Tail } from '../frame.ts'
+import type { Outgoing } from '../frame.ts'
+import { type MessageListener, PlainMessages } from './plain-messages.ts'
+import { readShared } from './socket-reads.ts'
+import { writeOnce } from './socket-writes.ts'
+
+const NOTHING = Buffer.alloc(0)
 
 /** Best first. */
 const SUBPROTOCOLS = ['v12.stomp', 'v11.stomp', 'v10.stomp']
@@ -43,7 +48,13 @@ export function webSocketAcceptor(
   })
   return {
     accept(request, socket, head, peer) {
-      server.handleUpgrade(request, socket, head, (ws) => onConnection(new WebSocketConnection(ws, socket, peer)))
+      let connection: WebSocketConnection | undefined
+      const own = readShared(socket, (octets, end) => connection?.received(octets, end))
+      server.handleUpgrade(request, own, NOTHING, (ws) => {
+        connection = new WebSocketConnection(ws, own, peer)
+        onConnection(connection)
+        if (head.length > 0) connection.received(head, head.length)
+      })
     },
   }
 }
@@ -51,14 +62,19 @@ export function webSocketAcceptor(
 /** What one turn has for a peer is gathered up to this many octets; more leaves at once. */
 const GATHERED_OCTETS = 32 * 1024
 
-class WebSocketConnection implements Connection {
+type Reads = (this: Duplex, octets: Buffer) => void
+
+class WebSocketConnection implements Connection, MessageListener {
   readonly peer: Peer
   handler: ConnectionHandler = NOBODY
   readonly #ws: WebSocket
   readonly #socket: Duplex
-  /** Frames of this turn, and their octets: mostly it is one. */
-  #first: Buffer | undefined
-  #others: Buffer[] | undefined
+  readonly #plain = new PlainMessages(this)
+  /** What ws reads with. */
+  readonly #wsReads: Reads
+  /** What this turn has for the peer, and its octets as they will be: mostly it is one frame. */
+  #first: string | Outgoing | undefined
+  #others: (string | Outgoing)[] | undefined
   #octets = 0
   /** The last ping that is not answered yet. */
   #pinged: Buffer | undefined
@@ -67,16 +83,13 @@ class WebSocketConnection implements Connection {
     this.peer = peer
     this.#ws = ws
     this.#socket = socket
-    ws.on('message', (data: Buffer) => {
-      turning = true
-      this.handler.data(data)
-    })
+    this.#wsReads = socket.listeners('data').at(-1) as Reads
+    socket.off('data', this.#wsReads)
+    ws.on('message', (data: Buffer) => this.handler.data(data))
     ws.on('ping', (data: Buffer) => this.#answerLater(data))
-    // After ws, which has said all messages of these octets by then
-    socket.on('data', endTurn)
     ws.on('pong', () => this.handler.alive())
     // What goes wrong on a socket ends it, and 'close' says so
-    ws.on('error', () => undefined)
+    ws.on('error', () => this.#plain.stop())
     ws.on('close', (code, reason) => this.handler.closed(code, reason.toString('utf8')))
     socket.on('drain', () => {
       this.flush()
@@ -84,35 +97,53 @@ class WebSocketConnection implements Connection {
     })
   }
 
+  /** Octets 0 to `end` were read. */
+  received(octets: Buffer, end: number): void {
+    turning = true
+    this.#plain.receive(octets, end)
+    endTurn()
+  }
+
+  message(octets: Buffer): void {
+    this.handler.data(octets)
+  }
+
+  other(octets: Buffer): void {
+    this.#wsReads.call(this.#socket, octets)
+  }
+
   get buffered(): number {
     return this.#octets + this.#socket.writableLength
   }
 
-  send(head: string | Buffer, tail?: Tail): void {
+  send(frame: string | Outgoing): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return
-    if (this.#first === undefined) leaveLater(this)
-    this.#gather(dataFrame(head, tail))
-    if (this.#octets >= GATHERED_OCTETS) this.flush()
-  }
-
-  #gather(frame: Buffer): void {
-    if (this.#first === undefined) this.#first = frame
-    else if (this.#others === undefined) this.#others = [this.#first, frame]
+    if (this.#first === undefined) {
+      this.#first = frame
+      leaveLater(this)
+    } else if (this.#others === undefined) this.#others = [frame]
     else this.#others.push(frame)
-    this.#octets += frame.length
+    const length = lengthOf(frame)
+    this.#octets += headLengthOf(length) + length
+    if (this.#octets >= GATHERED_OCTETS) this.flush()
   }
 
   /** Writes what was gathered. */
   flush(): void {
     if (this.#pinged !== undefined) this.#answerPing()
-    if (this.#first === undefined) return
-    const frames = this.#others === undefined ? this.#first : Buffer.concat(this.#others, this.#octets)
+    const first = this.#first
+    if (first === undefined) return
+    const others = this.#others
+    const octets = this.#octets
     this.#first = this.#others = undefined
     this.#octets = 0
     // After the end there is nobody to write to; and behind a close frame, ours or the answer to theirs, "an endpoint
     // MUST NOT send any more data frames" (RFC 6455 section 5.5.1)
     if (!this.#socket.writable || this.#ws.readyState !== this.#ws.OPEN) return
-    this.#socket.write(frames)
+    writeOnce(this.#socket, octets, (into) => {
+      let at = writeDataFrame(into, 0, first)
+      if (others !== undefined) for (const frame of others) at = writeDataFrame(into, at, frame)
+    })
     if (this.#socket.writableLength > 0) this.handler.stalled()
   }
 
@@ -128,7 +159,7 @@ class WebSocketConnection implements Connection {
    */
   #answerPing(): void {
     if (this.#pinged === undefined || this.#socket.writableNeedDrain) return
-    this.#gather(Buffer.concat([Buffer.of(PONG, this.#pinged.length), this.#pinged]))
+    if (this.#ws.readyState === this.#ws.OPEN) this.#ws.pong(this.#pinged, false, ignore)
     this.#pinged = undefined
   }
 
@@ -180,28 +211,33 @@ function flushAll(): void {
 
 const FIN_TEXT = 0x81
 const FIN_BINARY = 0x82
-const PONG = 0x8a
 
-/** One unmasked data frame (RFC 6455 section 5.2): text where it can be, which every client reads, else binary. */
-function dataFrame(head: string | Buffer, tail: Tail | undefined): Buffer {
-  const headLength = typeof head === 'string' ? Buffer.byteLength(head) : head.length
-  const length = headLength + (tail === undefined ? 0 : tail.octets.length)
-  const at = length < 126 ? 2 : length < 65_536 ? 4 : 10
-  const frame = Buffer.allocUnsafe(at + length)
-  frame[0] = tail === undefined || tail.isText ? FIN_TEXT : FIN_BINARY
-  if (at === 2) frame[1] = length
-  else if (at === 4) {
-    frame[1] = 126
-    frame[2] = length >> 8
-    frame[3] = length & 0xff
+function lengthOf(frame: string | Outgoing): number {
+  return typeof frame === 'string' ? Buffer.byteLength(frame) : frame.length
+}
+
+/** Octets of an unmasked frame's head (RFC 6455 section 5.2). */
+function headLengthOf(length: number): number {
+  return length < 126 ? 2 : length < 65_536 ? 4 : 10
+}
+
+/** One unmasked data frame: text where it can be, which every client reads, else binary. Says where it ends. */
+function writeDataFrame(octets: Buffer, from: number, frame: string | Outgoing): number {
+  const length = lengthOf(frame)
+  const at = from + headLengthOf(length)
+  octets[from] = typeof frame === 'string' || frame.isText ? FIN_TEXT : FIN_BINARY
+  if (length < 126) octets[from + 1] = length
+  else if (length < 65_536) {
+    octets[from + 1] = 126
+    octets[from + 2] = length >> 8
+    octets[from + 3] = length & 0xff
   } else {
-    frame[1] = 127
-    frame.writeBigUInt64BE(BigInt(length), 2)
+    octets[from + 1] = 127
+    octets.writeBigUInt64BE(BigInt(length), from + 2)
   }
-  if (typeof head === 'string') frame.write(head, at)
-  else frame.set(head, at)
-  if (tail !== undefined) frame.set(tail.octets, at + headLength)
-  return frame
+  if (typeof frame === 'string') octets.write(frame, at)
+  else frame.writeTo(octets, at)
+  return at + length
 }
 
 /** A write that fails ends the socket, which tells of it by itself. */

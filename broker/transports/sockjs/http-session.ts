@@ -7,7 +7,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Clock } from '../../clock.ts'
 import { type Connection, type ConnectionHandler, NOBODY, type Peer } from '../../connection.ts'
-import { type Tail, textOf, weightOf } from '../../frame.ts'
+import { type Outgoing, textOf } from '../../frame.ts'
 import type { Room } from './body.ts'
 import { closeFrame, HEARTBEAT, messagesFrame, OPEN } from './framing.ts'
 import type { Swept } from './sweep.ts'
@@ -97,10 +97,10 @@ export class HttpSession implements Connection, Swept {
     return this.#waitingOctets + this.#leavingOctets
   }
 
-  send(head: string | Buffer, tail?: Tail): void {
+  send(frame: string | Outgoing): void {
     if (this.#closing !== undefined || this.#over) return
-    const octets = weightOf(head, tail)
-    this.#waiting.push(textOf(head, tail))
+    const octets = frame.length
+    this.#waiting.push(textOf(frame))
     this.#waitingOctets += octets
     // All that one turn has for this peer goes into one frame: of a polling response that is all it can carry
     if (this.#flushing) return

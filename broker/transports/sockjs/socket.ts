@@ -5,7 +5,7 @@
 
 import type { Clock } from '../../clock.ts'
 import { type Connection, type ConnectionHandler, NOBODY, type Peer } from '../../connection.ts'
-import { type Tail, textOf, weightOf } from '../../frame.ts'
+import { type Outgoing, textOf } from '../../frame.ts'
 import { closeFrame, HEARTBEAT, messagesFrame, OPEN, readMessages } from './framing.ts'
 import type { Swept } from './sweep.ts'
 
@@ -72,10 +72,10 @@ export class SocketSession implements Connection, Swept, TextSocketListener {
     return this.#octets
   }
 
-  send(head: string | Buffer, tail?: Tail): void {
+  send(frame: string | Outgoing): void {
     if (this.#closing) return
-    const octets = weightOf(head, tail)
-    this.#waiting.push(textOf(head, tail))
+    const octets = frame.length
+    this.#waiting.push(textOf(frame))
     this.#waitingOctets += octets
     this.#octets += octets
     if (this.#flushing) return

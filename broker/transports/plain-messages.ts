@@ -1,0 +1,194 @@
+/**
+ * A short way for what nearly all octets of a WebSocket are: whole, masked, unfragmented data frames (RFC 6455 section
+ * 5.2). They are read here. Everything else (control frames, fragments, frames that come in pieces, violations) goes,
+ * with all that has come behind it, to somebody who knows the whole protocol.
+ */
+
+import { isUtf8 } from 'node:buffer'
+
+export interface MessageListener {
+  /** A message. The buffer is the listener's to keep. */
+  message(octets: Buffer): void
+  /** Octets of other frames, in order with the messages. They are the listener's, too. */
+  other(octets: Buffer): void
+}
+
+const FIN = 0x80
+const FIN_TEXT = 0x81
+const FIN_BINARY = 0x82
+const OPCODE = 0x0f
+const CONTROL = 0x08
+const MASKED = 0x80
+const HEAD_OCTETS = 2
+const MASK_OCTETS = 4
+
+export class PlainMessages {
+  readonly #listener: MessageListener
+  /** Where the frame is that the last octets have ended in, if it is one of the others. */
+  #place: FramePlace | undefined
+  #over = false
+
+  constructor(listener: MessageListener) {
+    this.#listener = listener
+  }
+
+  /** Nothing is read any more: whoever reads the other frames has found a violation. */
+  stop(): void {
+    this.#over = true
+  }
+
+  /** Octets 0 to `end` have come. The buffer is not kept. */
+  receive(octets: Buffer, end: number): void {
+    if (this.#over) return
+    let at = 0
+    if (this.#place === undefined) {
+      for (let next = 0; at < end; at = next) {
+        next = this.#message(octets, at, end)
+        if (next === at) break
+      }
+    }
+    if (at < end) this.#pass(octets, at, end)
+  }
+
+  /** Reads the whole message that begins at `at`, and says where it ends; `at` when there is no such thing. */
+  #message(octets: Buffer, at: number, end: number): number {
+    const kind = octets[at]
+    if ((kind !== FIN_TEXT && kind !== FIN_BINARY) || end - at < HEAD_OCTETS + MASK_OCTETS) return at
+    let length = (octets[at + 1] as number) - MASKED
+    let begin = at + HEAD_OCTETS + MASK_OCTETS
+    // Not masked, or too long to be here as a whole
+    if (length < 0 || length === 127) return at
+    if (length === 126) {
+      length = ((octets[at + 2] as number) << 8) | (octets[at + 3] as number)
+      begin += 2
+    }
+    if (begin + length > end) return at
+    const message = unmasked(octets, begin, length)
+    if (kind === FIN_TEXT && !isUtf8(message)) return at
+    this.#listener.message(message)
+    return begin + length
+  }
+
+  /** Hands the rest on, and follows its frames: behind the last one, messages are read here again. */
+  #pass(octets: Buffer, at: number, end: number): void {
+    this.#place ??= new FramePlace()
+    this.#place.follow(octets, at, end)
+    this.#over = this.#place.closed
+    if (this.#place.between) this.#place = undefined
+    this.#listener.other(Buffer.from(octets.subarray(at, end)))
+  }
+}
+
+/** Follows frames by their heads alone. */
+class FramePlace {
+  /** Octets of the head so far: kind and length. */
+  #head: number[] = []
+  /** Octets until the next head. */
+  #rest = 0
+  #kind = 0
+  #fragmented = false
+
+  /** At the end of a message. */
+  get between(): boolean {
+    return this.#rest === 0 && this.#head.length === 0 && !this.#fragmented
+  }
+
+  /** A close frame was there, whole: "After receiving a control frame indicating the connection should be closed ... discards any further data" (section 1.4). */
+  get closed(): boolean {
+    return this.#kind === 0x8 && this.#rest === 0 && this.#head.length === 0
+  }
+
+  follow(octets: Buffer, from: number, end: number): void {
+    for (let at = from; at < end && !this.closed; ) {
+      if (this.#rest === 0) {
+        this.#head.push(octets[at++] as number)
+        this.#begin()
+      } else {
+        const passed = Math.min(this.#rest, end - at)
+        this.#rest -= passed
+        at += passed
+      }
+    }
+  }
+
+  #begin(): void {
+    const [first = 0, second = 0, ...extended] = this.#head
+    const short = second & ~MASKED
+    const missing = (short === 126 ? 2 : short === 127 ? 8 : 0) - extended.length
+    if (this.#head.length < HEAD_OCTETS || missing > 0) return
+    const length = extended.reduce((sum, octet) => sum * 256 + octet, 0)
+    this.#head = []
+    this.#rest = (short < 126 ? short : length) + (second < MASKED ? 0 : MASK_OCTETS)
+    this.#kind = first & OPCODE
+    if ((first & CONTROL) === 0) this.#fragmented = (first & FIN) === 0
+  }
+}
+
+/** Messages are slices of such pieces of memory, a fresh piece for every dozen, as Node's own pool has it; in words, because a mask is a word. */
+const SLAB_OCTETS = 16 * 1024
+const LARGEST_SLICE = SLAB_OCTETS / 4
+
+let slab = Buffer.allocUnsafeSlow(SLAB_OCTETS)
+let slabWords = wordsOf(slab)
+let used = 0
+
+/** The last buffer that messages came in: there is one for all sockets. */
+let source: Buffer | undefined
+let sourceWords = slabWords
+
+/** A copy without the mask, which is before it (section 5.3). */
+function unmasked(octets: Buffer, begin: number, length: number): Buffer {
+  if (length > LARGEST_SLICE) {
+    const message = Buffer.allocUnsafeSlow(length)
+    unmaskOctets(octets, begin, message, 0, length)
+    return message
+  }
+  if (used + length > SLAB_OCTETS) {
+    slab = Buffer.allocUnsafeSlow(SLAB_OCTETS)
+    slabWords = wordsOf(slab)
+    used = 0
+  }
+  const at = used
+  used = (at + length + 3) & ~3
+  if ((begin & 3) === 0 && isAligned(octets)) unmaskWords(begin, at, length, octets)
+  else unmaskOctets(octets, begin, slab, at, length)
+  return slab.subarray(at, at + length)
+}
+
+function isAligned(octets: Buffer): boolean {
+  if (octets === source) return true
+  if (octets.length < SLAB_OCTETS || (octets.byteOffset & 3) !== 0) return false
+  source = octets
+  sourceWords = wordsOf(octets)
+  return true
+}
+
+function wordsOf(octets: Buffer): Int32Array {
+  return new Int32Array(octets.buffer, octets.byteOffset, octets.length >> 2)
+}
+
+function unmaskWords(begin: number, at: number, length: number, octets: Buffer): void {
+  const from = begin >> 2
+  const to = at >> 2
+  const words = length >> 2
+  const mask = sourceWords[from - 1] as number
+  for (let i = 0; i < words; i++) slabWords[to + i] = (sourceWords[from + i] as number) ^ mask
+  for (let i = words << 2; i < length; i++)
+    slab[at + i] = (octets[begin + i] as number) ^ (octets[begin - MASK_OCTETS + (i & 3)] as number)
+}
+
+function unmaskOctets(octets: Buffer, begin: number, into: Buffer, at: number, length: number): void {
+  const mask = begin - MASK_OCTETS
+  const m0 = octets[mask] as number
+  const m1 = octets[mask + 1] as number
+  const m2 = octets[mask + 2] as number
+  const m3 = octets[mask + 3] as number
+  let i = 0
+  for (; i + 3 < length; i += 4) {
+    into[at + i] = (octets[begin + i] as number) ^ m0
+    into[at + i + 1] = (octets[begin + i + 1] as number) ^ m1
+    into[at + i + 2] = (octets[begin + i + 2] as number) ^ m2
+    into[at + i + 3] = (octets[begin + i + 3] as number) ^ m3
+  }
+  for (; i < length; i++) into[at + i] = (octets[begin + i] as number) ^ (octets[mask + (i & 3)] as number)
+}

@@ -1,0 +1,128 @@
+/** Real sockets that are read into, and written from, memory which all of them share. */
+
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { type Duplex, PassThrough } from 'node:stream'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { readShared } from '../../broker/transports/socket-reads.ts'
+import { writeOnce } from '../../broker/transports/socket-writes.ts'
+
+let server: Server
+const clients: Socket[] = []
+
+beforeEach(async () => {
+  server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+})
+
+afterEach(() => {
+  for (const client of clients.splice(0)) client.destroy()
+  server.close()
+})
+
+/** Both ends of a connection that was upgraded. */
+async function upgraded(): Promise<[client: Socket, accepted: Duplex]> {
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  clients.push(client)
+  const upgrade = once(server, 'upgrade')
+  client.write('GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n')
+  const [, accepted] = await upgrade
+  return [client, accepted]
+}
+
+/** Gathers what is read of a socket. */
+function reading(accepted: Duplex) {
+  const parts: Buffer[] = []
+  let more = () => {}
+  // Clients are cut off when a test is over
+  const socket = readShared(accepted, (octets, end) => {
+    parts.push(Buffer.from(octets.subarray(0, end)))
+    more()
+  })
+  socket.on('error', () => {})
+  const text = () => Buffer.concat(parts).toString()
+  return {
+    socket,
+    text,
+    async until(length: number) {
+      while (text().length < length) await new Promise<void>((resolve) => (more = resolve))
+      return text()
+    },
+  }
+}
+
+describe('sockets that are read into the same memory', () => {
+  test('read each their own', async () => {
+    const ends: (readonly [Socket, Duplex])[] = []
+    for (let n = 0; n < 20; n++) ends.push(await upgraded())
+    const readers = ends.map(([, accepted]) => reading(accepted))
+    for (let round = 0; round < 50; round++)
+      for (const [n, [client]] of ends.entries()) client.write(`${String.fromCharCode(65 + n).repeat(100 + round)};`)
+    const length = Array.from({ length: 50 }, (_, round) => 101 + round).reduce((a, b) => a + b)
+    for (const [n, reader] of readers.entries()) {
+      const text = await reader.until(length)
+      expect(new Set(text)).toEqual(new Set([String.fromCharCode(65 + n), ';']))
+      expect(text).toHaveLength(length)
+    }
+  })
+
+  test('write, pause, go on, and hear the end', async () => {
+    const [client, accepted] = await upgraded()
+    const { socket, until, text } = reading(accepted)
+    socket.resume()
+    client.write('one')
+    await until(3)
+    socket.pause()
+    const paused = once(client, 'data')
+    client.write('two')
+    socket.write('here')
+    await paused
+    expect(text()).toBe('one')
+    socket.resume()
+    expect(await until(6)).toBe('onetwo')
+    client.end()
+    await once(socket, 'end')
+    socket.end()
+    await once(client, 'close')
+  })
+
+  test('end alone: their server does not count them any more', async () => {
+    const [client, accepted] = await upgraded()
+    const { socket } = reading(accepted)
+    const closed = once(server, 'close')
+    server.close()
+    await closed
+    socket.write('still here')
+    expect(String((await once(client, 'data'))[0])).toBe('still here')
+  })
+
+  test('may be of another kind: these are read as they are', async () => {
+    const stream = new PassThrough()
+    const { socket, until } = reading(stream)
+    expect(socket).toBe(stream)
+    stream.write('octets')
+    expect(await until(6)).toBe('octets')
+  })
+})
+
+describe('sockets that are written from the same memory', () => {
+  test('keep what waits, whatever others write meanwhile', async () => {
+    const [slow, toSlow] = await upgraded()
+    const [, toQuick] = await upgraded()
+    toQuick.on('error', () => {})
+    let expected = ''
+    for (let n = 0; toSlow.writableLength === 0; n++) {
+      const text = String(n).padStart(8, '.').repeat(1000)
+      expected += text
+      writeOnce(toSlow, text.length, (octets) => void octets.write(text))
+    }
+    for (let n = 0; n < 100; n++) writeOnce(toQuick, 8000, (octets) => void octets.fill('x'))
+    toSlow.end()
+    let heard = ''
+    slow.setEncoding('utf8').on('data', (text: string) => (heard += text))
+    await once(slow, 'end')
+    expect(heard).toBe(expected)
+  })
+})
