@@ -6,7 +6,7 @@
  * nothing in them is escaped and no line ends with CR LF.
  */
 
-import type { Head } from './head.ts'
+import type { Head, Look } from './head.ts'
 
 /** More are not learnt: whoever makes up heads must not push out those that are in use, nor fill the memory. */
 const MOST = 256
@@ -40,7 +40,19 @@ export class FamiliarHeads {
     const from = text.indexOf(LENGTH)
     const rest = from < 0 ? text : text.slice(0, from) + text.slice(endOfLine(text, from + 1))
     if (rest.includes(LENGTH) || DIFFERS.some((name) => name in head.headers)) return
-    this.#known.set(rest, { ...head, headers: Object.freeze(head.headers), contentLength: undefined })
+    this.#known.set(rest, {
+      ...head,
+      headers: Object.freeze(head.headers),
+      contentLength: undefined,
+      look: from < 0 ? undefined : lookOf(text, from),
+    })
+  }
+}
+
+function lookOf(text: string, from: number): Look {
+  return {
+    before: Buffer.from(text.slice(0, from + LENGTH.length)),
+    after: Buffer.from(`${text.slice(endOfLine(text, from + 1))}\n\n`),
   }
 }
 

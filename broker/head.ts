@@ -21,6 +21,14 @@ export interface Head {
   readonly headers: Readonly<Record<string, string>>
   /** Octets of the body, when the frame says so. */
   readonly contentLength: number | undefined
+  /** Of a head that is known: how to know it again. */
+  readonly look?: Look | undefined
+}
+
+/** What a head looks like around its content-length, to the blank line. */
+export interface Look {
+  readonly before: Uint8Array
+  readonly after: Uint8Array
 }
 
 const CR = 13

@@ -24,6 +24,10 @@ export interface ParserLimits extends HeadLimits {
 const NUL = 0
 const LF = 10
 const CR = 13
+const DIGIT_0 = 0x30
+const DIGIT_9 = 0x39
+/** Of a content-length that is certainly a safe integer. */
+const MOST_DIGITS = 9
 
 const HEARTBEAT: Inbound = { kind: 'heartbeat' }
 const NOTHING = Buffer.alloc(0)
@@ -46,6 +50,9 @@ export class Parser {
   /** Set while a body is awaited, which begins at `#bodyStart`. */
   #head: Head | undefined
   #bodyStart = 0
+  #contentLength: number | undefined
+  /** The last head that was a familiar one: the next is likely to be the same. */
+  #usual: Head | undefined
   #dead = false
 
   /** `familiar` is shared by parsers that have the same limits. */
@@ -84,12 +91,42 @@ export class Parser {
     if (this.#dead) return undefined
     if (this.#head === undefined) {
       if (this.#at === this.#start && this.#skipEol()) return HEARTBEAT
-      const head = this.#scanHead()
+      const head = this.#usualHead() ?? this.#scanHead()
       if (head === undefined) return undefined
       if ('explanation' in head) return this.#die(head)
       this.#head = head
     }
     return this.#finish(this.#head)
+  }
+
+  /** The last head again, but for its content-length: it is known by its octets, and nothing of it is read. */
+  #usualHead(): Head | Violation | undefined {
+    const look = this.#usual?.look
+    if (look === undefined || this.#at !== this.#start) return undefined
+    const digits = this.#passed(look.before, this.#start)
+    if (digits === undefined) return undefined
+    let length = 0
+    let at = digits
+    for (
+      let octet = this.#octets[at] as number;
+      octet >= DIGIT_0 && octet <= DIGIT_9;
+      octet = this.#octets[++at] as number
+    )
+      length = length * 10 + octet - DIGIT_0
+    if (at === digits || at - digits > MOST_DIGITS) return undefined
+    const body = this.#passed(look.after, at)
+    if (body === undefined) return undefined
+    this.#at = this.#bodyStart = body
+    this.#contentLength = length
+    return this.#fits(this.#usual as Head)
+  }
+
+  /** Where these octets end, when they are here; undefined when they are not, or not all of them yet. */
+  #passed(expected: Uint8Array, from: number): number | undefined {
+    const end = from + expected.length
+    if (end > this.#end) return undefined
+    for (let i = 0; i < expected.length; i++) if (this.#octets[from + i] !== expected[i]) return undefined
+    return end
   }
 
   #adopt(octets: Buffer): void {
@@ -138,9 +175,17 @@ export class Parser {
       const octet = octets[at]
       if (octet === LF) {
         if (this.#isBlank(at)) {
-          const head = octets.subarray(this.#start, this.#lineStart - 1)
+          const head = readHead(
+            octets.subarray(this.#start, this.#lineStart - 1),
+            this.#version,
+            this.#limits,
+            this.#familiar,
+          )
+          if ('explanation' in head) return head
           this.#at = this.#bodyStart = at + 1
-          return this.#fits(readHead(head, this.#version, this.#limits, this.#familiar))
+          this.#contentLength = head.contentLength
+          if (head.look !== undefined) this.#usual = head
+          return this.#fits(head)
         }
         this.#lineStart = at + 1
       } else if (octet === NUL) return this.#unfinished(octets.subarray(this.#start, at))
@@ -156,21 +201,21 @@ export class Parser {
     return at === this.#lineStart + 1 && this.#octets[this.#lineStart] === CR && (this.#version ?? '1.2') === '1.2'
   }
 
-  #fits(head: Head | Violation): Head | Violation {
-    if ('explanation' in head) return head
-    const octets = this.#bodyStart - this.#start + (head.contentLength ?? 0)
+  #fits(head: Head): Head | Violation {
+    const octets = this.#bodyStart - this.#start + (this.#contentLength ?? 0)
     return octets > this.#frameBytes ? this.#tooLarge(head.headers.receipt) : head
   }
 
   /** The body ends where content-length says, or at the first NUL. */
   #finish(head: Head): Inbound | undefined {
-    const nul = head.contentLength === undefined ? this.#findNul(head) : this.#bodyStart + head.contentLength
+    const contentLength = this.#contentLength
+    const nul = contentLength === undefined ? this.#findNul(head) : this.#bodyStart + contentLength
     if (nul === undefined || nul >= this.#end) {
-      const tooLarge = this.#end - this.#start > this.#frameBytes && head.contentLength === undefined
+      const tooLarge = this.#end - this.#start > this.#frameBytes && contentLength === undefined
       return tooLarge ? this.#die(this.#tooLarge(head.headers.receipt)) : undefined
     }
     if (this.#octets[nul] !== NUL)
-      return this.#die(head.contentLength === undefined ? bodyNotAllowed(head) : wrongLength(head))
+      return this.#die(contentLength === undefined ? bodyNotAllowed(head) : wrongLength(head, contentLength))
     if (nul - this.#start > this.#frameBytes) return this.#die(this.#tooLarge(head.headers.receipt))
     const body = this.#octets.subarray(this.#bodyStart, nul)
     this.#head = undefined
@@ -204,7 +249,7 @@ export class Parser {
   }
 }
 
-function wrongLength({ command, headers, contentLength }: Head): Violation {
+function wrongLength({ command, headers }: Head, contentLength: number): Violation {
   return broken(
     `content-length of ${command} is wrong`,
     `The octet after the ${contentLength} that content-length announces is not NUL. It counts octets, not characters.`,

@@ -3,6 +3,7 @@
  * octets that it searches and copies are few for each that comes in.
  */
 
+import { FamiliarHeads } from '../../broker/familiar-heads.ts'
 import { type Inbound, Parser } from '../../broker/parser.ts'
 import { LIMITS } from '../support/stomp-server.ts'
 import { noisyOctets } from './octets.ts'
@@ -45,13 +46,17 @@ function large(random: Random): Buffer {
 export function inspect({ octets, version, cuts, limits }: Input): string[] {
   const whole = read([octets], version, limits)
   const cut = read(pieces(octets, cuts), version, limits)
+  const familiar = new FamiliarHeads()
+  read([octets], version, limits, familiar)
+  const known = read(pieces(octets, cuts), version, limits, familiar)
   const wrong = [...whole.wrong, ...cut.wrong]
+  if (whole.items !== known.items) wrong.push(`read: ${whole.items}\nknown by sight: ${known.items}`)
   if (whole.items !== cut.items) wrong.push(`whole: ${whole.items}\nin pieces: ${cut.items}`)
   return wrong
 }
 
-function read(chunks: readonly Buffer[], version: Input['version'], limits: typeof SMALL) {
-  const parser = new Parser(limits)
+function read(chunks: readonly Buffer[], version: Input['version'], limits: typeof SMALL, familiar?: FamiliarHeads) {
+  const parser = new Parser(limits, familiar)
   if (version !== undefined) parser.speak(version, limits.frameBytes)
   const wrong: string[] = []
   const items: string[] = []

@@ -26,7 +26,8 @@ test('a head says the same whether or not it is known by sight', () => {
   fc.assert(
     fc.property(fc.array(head, { minLength: 1, maxLength: 30 }), (heads) => {
       const familiar = new FamiliarHeads()
-      for (const text of [...heads, ...heads]) expect(read(text, familiar)).toEqual(read(text))
+      for (const text of [...heads, ...heads])
+        expect({ ...read(text, familiar), look: undefined }).toEqual({ ...read(text), look: undefined })
     }),
   )
 })

@@ -1,6 +1,7 @@
 import { describe, expect, jest, test } from '@jest/globals'
 import fc from 'fast-check'
 import { escapeHeader, unescapeHeader } from '../../broker/escaping.ts'
+import { FamiliarHeads } from '../../broker/familiar-heads.ts'
 import type { ClientFrame, Version } from '../../broker/frame.ts'
 import { type Inbound, Parser } from '../../broker/parser.ts'
 
@@ -25,7 +26,10 @@ function plain(item: Inbound): Plain {
 }
 
 function parse(version: Version | undefined, ...pieces: (string | Buffer)[]): Plain[] {
-  const parser = new Parser(LIMITS)
+  return parseWith(new Parser(LIMITS), version, pieces)
+}
+
+function parseWith(parser: Parser, version: Version | undefined, pieces: readonly (string | Buffer)[]): Plain[] {
   if (version) parser.speak(version, LIMITS.frameBytes)
   const items: Inbound[] = []
   for (const piece of pieces) {
@@ -257,5 +261,34 @@ describe('cuts', () => {
       if (item?.kind === 'frame') bodies.push((item.frame as ClientFrame).body)
     }
     expect(bodies.map(String)).toEqual(Array.from({ length: 20 }, (_, i) => `body ${i}`))
+  })
+})
+
+describe('heads that come again', () => {
+  const head = fc.constantFrom(
+    'SEND\ndestination:/a\ncontent-length:LENGTH\n\n',
+    'SEND\ndestination:/a\ncontent-length:LENGTH\nb:c\n\n',
+    'SEND\ndestination:/a\ncontent-length:LENGTH\nb:d\n\n',
+    'SEND\ndestination:/ab\ncontent-length:LENGTH\n\r\n',
+    'SEND\ncontent-length:LENGTH\ndestination:/a\n\n',
+    'SEND\ndestination:/a\n\n',
+    '\nSEND\ndestination:/a\ncontent-length:LENGTH\n\n',
+  )
+  const length = fc.constantFrom('3', '03', '0000000003', '4', '', 'x', '999', '99999999999')
+  const sends = fc
+    .array(fc.tuple(head, length), { minLength: 2, maxLength: 8 })
+    .map((parts) => parts.map(([text, octets]) => `${text.replace('LENGTH', octets)}abc\0`).join(''))
+
+  test('say what they would say if nobody knew them, however they are cut', () => {
+    fc.assert(
+      fc.property(sends, fc.array(fc.nat(), { maxLength: 4 }), (octets, cuts) => {
+        const places = [...new Set(cuts.map((cut) => cut % octets.length))].sort((a, b) => a - b)
+        const pieces = [0, ...places].map((from, i) => octets.slice(from, places[i] ?? octets.length))
+        const familiar = new FamiliarHeads()
+        parseWith(new Parser(LIMITS, familiar), '1.2', [octets])
+        expect(parseWith(new Parser(LIMITS, familiar), '1.2', pieces)).toEqual(parse('1.2', octets))
+      }),
+      { numRuns: 1000 },
+    )
   })
 })
