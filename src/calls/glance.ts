@@ -37,6 +37,20 @@ export function glance(body: Buffer): Pick<Signal, 'callId'> | undefined {
   return isUtf8(body) ? new Glance(body).signal() : undefined
 }
 
+/** A word as it is written, with its quotes. */
+const quoted = (word: string): Uint8Array => Buffer.from(`"${word}"`)
+
+const CALL_ID = quoted('callId')
+const TYPE = quoted('type')
+const PAYLOAD = quoted('payload')
+const OFFER = quoted('OFFER')
+const ANSWER = quoted('ANSWER')
+const ICE_CANDIDATE = quoted('ICE_CANDIDATE')
+const CANDIDATE = quoted('candidate')
+const SDP_MID = quoted('sdpMid')
+const USERNAME_FRAGMENT = quoted('usernameFragment')
+const SDP_M_LINE_INDEX = quoted('sdpMLineIndex')
+
 /** One pass over a JSON text. Every step says whether it found what it looked for, and leaves `#at` behind it. */
 class Glance {
   readonly #octets: Buffer
@@ -49,63 +63,77 @@ class Glance {
   /** `{"callId": …, "type": …, "payload": …}`, in any order, and nothing else. */
   signal(): Pick<Signal, 'callId'> | undefined {
     let callId: string | undefined
-    let type: string | undefined
-    let payload: 'text' | 'candidate' | undefined
-    const complete = this.#object((name) => {
-      if (name === 'callId' && callId === undefined) callId = this.#word(LONGEST_CALL_ID)
-      else if (name === 'type' && type === undefined) type = this.#word('ICE_CANDIDATE'.length)
-      else if (name === 'payload' && payload === undefined) payload = this.#payload()
-      else return false
-      return true
-    })
-    if (!complete || callId === undefined || this.#at !== this.#octets.length) return undefined
-    const fits = type === 'ICE_CANDIDATE' ? payload === 'candidate' : isDescription(type) && payload === 'text'
-    return fits ? { callId } : undefined
+    let type: 'description' | 'candidate' | undefined
+    let payload: 'description' | 'candidate' | undefined
+    if (!this.#take(OPEN)) return undefined
+    do {
+      this.#skipBlanks()
+      if (callId === undefined && this.#member(CALL_ID)) {
+        callId = this.#word(LONGEST_CALL_ID)
+        if (callId === undefined) return undefined
+      } else if (type === undefined && this.#member(TYPE)) {
+        type = this.#type()
+        if (type === undefined) return undefined
+      } else if (payload === undefined && this.#member(PAYLOAD)) {
+        payload = this.#payload()
+        if (payload === undefined) return undefined
+      } else return undefined
+      this.#skipBlanks()
+    } while (this.#take(COMMA))
+    if (!this.#take(CLOSE)) return undefined
+    if (this.#at < this.#octets.length) this.#skipBlanks()
+    if (callId === undefined || type === undefined || type !== payload) return undefined
+    return this.#at === this.#octets.length ? { callId } : undefined
+  }
+
+  #type(): 'description' | 'candidate' | undefined {
+    if (this.#is(OFFER) || this.#is(ANSWER)) return 'description'
+    return this.#is(ICE_CANDIDATE) ? 'candidate' : undefined
   }
 
   /** A text that is not empty, or a candidate. */
-  #payload(): 'text' | 'candidate' | undefined {
+  #payload(): 'description' | 'candidate' | undefined {
     if (this.#octets[this.#at] !== QUOTE) return this.#candidate() ? 'candidate' : undefined
     const from = this.#at
-    return this.#string() && this.#at > from + 2 ? 'text' : undefined
+    return this.#string() && this.#at > from + 2 ? 'description' : undefined
   }
 
   /** `{"candidate": "…"}`, and beside it texts, small numbers and null under the names that browsers give them. */
   #candidate(): boolean {
-    const seen = new Set<string>()
-    const complete = this.#object((name) => {
-      if (seen.has(name)) return false
-      seen.add(name)
-      switch (name) {
-        case 'candidate':
-          return this.#string()
-        case 'sdpMid':
-        case 'usernameFragment':
-          return this.#null() || this.#string()
-        case 'sdpMLineIndex':
-          return this.#null() || this.#number()
-        default:
-          return false
-      }
-    })
-    return complete && seen.has('candidate')
-  }
-
-  /** An object of one or more members; `member` reads the value of each. */
-  #object(member: (name: string) => boolean): boolean {
+    let [candidate, mid, fragment, index] = [false, false, false, false]
     if (!this.#take(OPEN)) return false
     do {
       this.#skipBlanks()
-      const name = this.#word(LONGEST_NAME)
-      if (name === undefined) return false
-      this.#skipBlanks()
-      if (!this.#take(COLON)) return false
-      this.#skipBlanks()
-      if (!member(name)) return false
+      if (!candidate && this.#member(CANDIDATE)) {
+        candidate = this.#string()
+        if (!candidate) return false
+      } else if (!mid && this.#member(SDP_MID)) {
+        mid = this.#null() || this.#string()
+        if (!mid) return false
+      } else if (!fragment && this.#member(USERNAME_FRAGMENT)) {
+        fragment = this.#null() || this.#string()
+        if (!fragment) return false
+      } else if (!index && this.#member(SDP_M_LINE_INDEX)) {
+        index = this.#null() || this.#number()
+        if (!index) return false
+      } else return false
       this.#skipBlanks()
     } while (this.#take(COMMA))
-    if (!this.#take(CLOSE)) return false
+    return this.#take(CLOSE) && candidate
+  }
+
+  /** This name and the colon behind it. */
+  #member(name: Uint8Array): boolean {
+    if (!this.#is(name)) return false
     this.#skipBlanks()
+    if (!this.#take(COLON)) return false
+    this.#skipBlanks()
+    return true
+  }
+
+  #is(expected: Uint8Array): boolean {
+    for (let i = 0; i < expected.length; i++) if (this.#octets[this.#at + i] !== expected[i]) return false
+    this.#at += expected.length
     return true
   }
 
@@ -158,7 +186,3 @@ class Glance {
     while (BLANK[this.#octets[this.#at] as number] === 1) this.#at++
   }
 }
-
-const LONGEST_NAME = 32
-
-const isDescription = (type: string | undefined): boolean => type === 'OFFER' || type === 'ANSWER'

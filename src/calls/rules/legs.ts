@@ -18,6 +18,10 @@ export const legOf = (call: Call, user: string): Leg | undefined => (user === ca
 export const otherLeg = (call: Call, user: string): Leg | undefined =>
   user === call.caller ? call.winner : call.origin
 
+/** A device speaks for the party, and is there. */
+export const isBound = (leg: Leg): leg is Leg & { readonly device: string } =>
+  leg.device !== undefined && leg.lostAt === undefined
+
 export const legFor = (actor: Actor, now: number): Leg => ({
   user: actor.user,
   device: actor.device,

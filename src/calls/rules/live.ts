@@ -5,7 +5,7 @@ import type { Actor, Call, CallCommand, CallTimers, Effect, KeptSignal, Leg, Sig
 import { bind, cameBack, withLeg } from './binding.ts'
 import { end, scheduled } from './deadlines.ts'
 import { type Decision, type RequestCommand, refused, unchanged } from './decision.ts'
-import { isParty, isUnanswered, legFor, legOf, otherLeg, speaksFor, targetOf } from './legs.ts'
+import { isBound, isParty, isUnanswered, legFor, legOf, otherLeg, speaksFor, targetOf } from './legs.ts'
 import {
   answeredElsewhere,
   declinedElsewhere,
@@ -154,6 +154,10 @@ function signal(call: Call, actor: Actor, frame: SignalFrame, now: number, timer
   if (!leg) {
     return refused(refuse('forbidden', 'callId: answer the call before you signal', { callId: call.callId }))
   }
+  const other = otherLeg(call, actor.user)
+  // Device to device, which nearly all signalling is
+  if (call.status === 'CONNECTED' && isBound(leg) && leg.device === actor.device && other && isBound(other))
+    return { outcome: accepted, effects: [relay({ devices: [other.device] }, actor.user, frame)] }
   const asTheUser = actor.device === undefined
   if (!asTheUser && leg.device !== undefined && !speaksFor(leg, actor)) return elsewhereQuietly(call)
   const bound =
@@ -161,7 +165,6 @@ function signal(call: Call, actor: Actor, frame: SignalFrame, now: number, timer
       ? bind(call, actor.user, actor, now, timers)
       : cameBack(call, actor, now, timers)
   if (isUnanswered(call)) return keep(bound.write ?? call, { ...frame, from: actor.user }, bound.effects, timers)
-  const other = otherLeg(call, actor.user)
   const relayed = other ? [relay(targetOf(other), actor.user, frame)] : []
   const effects = [...bound.effects, ...relayed]
   if (!other || other.device !== undefined) return { outcome: accepted, write: bound.write, effects }
