@@ -3,30 +3,37 @@
  * and swept out when they outnumber the others. Knows no clock.
  */
 
+interface Entry {
+  readonly at: number
+  readonly key: string
+}
+
 export class Schedule {
-  readonly #times = new Map<string, number>()
-  #heap: { readonly at: number; readonly key: string }[] = []
+  /** The one entry of each key that is not stale. */
+  readonly #entries = new Map<string, Entry>()
+  #heap: Entry[] = []
 
   get size(): number {
-    return this.#times.size
+    return this.#entries.size
   }
 
   /** Each key has one time: the last one set. */
   set(key: string, at: number): void {
-    if (this.#times.get(key) === at) return
-    this.#times.set(key, at)
-    this.#push({ at, key })
-    if (this.#heap.length > 2 * this.#times.size + 64) this.#sweep()
+    if (this.#entries.get(key)?.at === at) return
+    const entry = { at, key }
+    this.#entries.set(key, entry)
+    this.#push(entry)
+    if (this.#heap.length > 2 * this.#entries.size + 64) this.#sweep()
   }
 
   delete(key: string): void {
-    this.#times.delete(key)
+    this.#entries.delete(key)
   }
 
   /** The earliest time of all. */
   next(): number | undefined {
     for (let first = this.#heap[0]; first; first = this.#heap[0]) {
-      if (this.#times.get(first.key) === first.at) return first.at
+      if (this.#entries.get(first.key) === first) return first.at
       this.#pop()
     }
     return undefined
@@ -34,7 +41,7 @@ export class Schedule {
 
   /** Keys whose time is not later than `now`, the earliest first. They stay scheduled: only a later `set` or `delete` moves them. */
   due(now: number, atMost: number): string[] {
-    const found: { at: number; key: string }[] = []
+    const found: Entry[] = []
     for (let at = this.next(); at !== undefined && at <= now && found.length < atMost; at = this.next()) {
       const entry = this.#pop()
       if (entry) found.push(entry)
@@ -44,10 +51,10 @@ export class Schedule {
   }
 
   #sweep(): void {
-    this.#heap = [...this.#times].map(([key, at]) => ({ at, key })).sort((a, b) => a.at - b.at)
+    this.#heap = [...this.#entries.values()].sort((a, b) => a.at - b.at)
   }
 
-  #push(entry: { at: number; key: string }): void {
+  #push(entry: Entry): void {
     const heap = this.#heap
     let place = heap.push(entry) - 1
     while (place > 0) {
@@ -60,7 +67,7 @@ export class Schedule {
     heap[place] = entry
   }
 
-  #pop(): { at: number; key: string } | undefined {
+  #pop(): Entry | undefined {
     const heap = this.#heap
     const first = heap[0]
     const last = heap.pop()

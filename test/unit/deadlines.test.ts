@@ -4,6 +4,15 @@ import { Deadlines } from '../../src/deadlines.ts'
 import { Schedule } from '../../src/schedule.ts'
 import { TestClock } from '../support/clock.ts'
 
+test('a key that is moved away and back is due once', () => {
+  const schedule = new Schedule()
+  for (const at of [1, 2, 1]) schedule.set('a', at)
+  expect(schedule.due(5, 10)).toEqual(['a'])
+  schedule.delete('a')
+  schedule.set('a', 1)
+  expect(schedule.due(5, 10)).toEqual(['a'])
+})
+
 test('a schedule gives what is due in the order of time, whatever was set, moved and deleted before', () => {
   const step = fc.record({ key: fc.integer({ min: 0, max: 20 }), at: fc.option(fc.integer({ min: 0, max: 100 })) })
   fc.assert(
