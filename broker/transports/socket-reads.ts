@@ -1,10 +1,10 @@
 /**
  * Reading sockets into one buffer that all of them share. Node allocates 64 KiB for every read, shrinks it to what has
  * come and leaves it to the garbage collector, which is a good part of what a small message costs. It spares that where
- * a socket is told at its creation what to read into (`onread`, in the documentation of `net.Socket`); the sockets of a
- * server are created by Node, so their handle moves into a socket that was told. Nothing else uses the old one.
+ * a socket is told at its creation what to read into (`onread`, in the documentation of `net.Socket`). The sockets of a
+ * server are created by Node, so they are told later, in the way in which `onread` does it.
  *
- * The handle is not documented. Where it is not what it is in the versions that this was tested with, the socket is read
+ * That way is not documented. Where it is not what it is in the versions that this was tested with, the socket is read
  * as any other; what is read is the same.
  */
 
@@ -14,39 +14,55 @@ import type { Duplex } from 'node:stream'
 /** A read takes at most so much at a time. */
 const shared = Buffer.allocUnsafeSlow(64 * 1024)
 
-interface Handle {
-  useUserBuffer(buffer: Uint8Array): void
+/**
+ * From now on `received` gets what is read of a socket that nobody reads yet: octets 0 to `end` of a buffer that the next
+ * read overwrites. The socket may have no `data` event; pausing, resuming and its end are as they were.
+ */
+export function readShared(socket: Duplex, received: (octets: Buffer, end: number) => void): void {
+  const sharing = PLACES !== undefined && readsShared(socket, PLACES, received)
+  if (!sharing) socket.on('data', (octets: Buffer) => received(octets, octets.length))
 }
 
-type WithHandle = { _handle: Handle | null }
-type Options = SocketConstructorOpts & Pick<TcpSocketConnectOpts, 'onread'> & { readonly handle: Handle }
+/** Where Node keeps what `onread` says. */
+interface Places {
+  readonly buffer: symbol
+  readonly callback: symbol
+}
 
-/**
- * The socket that stands for `socket` from now on (it may be the same). `received` gets what is read, octets 0 to `end`
- * of a buffer that the next read overwrites; the socket has no `data` event.
- */
-export function readShared(socket: Duplex, received: (octets: Buffer, end: number) => void): Duplex {
-  const handle = handleOf(socket)
-  if (handle === undefined) {
-    socket.on('data', (octets: Buffer) => received(octets, octets.length))
-    return socket
+const PLACES = placesOfNode()
+
+function placesOfNode(): Places | undefined {
+  // Windows begins to read before there is anything to be read
+  if (process.platform === 'win32') return undefined
+  const options: SocketConstructorOpts & Pick<TcpSocketConnectOpts, 'onread'> = {
+    onread: { buffer: shared, callback: accepted },
   }
-  const callback = (end: number): boolean => {
+  const sample = new Socket(options) as unknown as Record<symbol, unknown>
+  const symbols = Object.getOwnPropertySymbols(sample)
+  const buffer = symbols.find((symbol) => sample[symbol] === shared)
+  const callback = symbols.find((symbol) => sample[symbol] === accepted)
+  return buffer === undefined || callback === undefined ? undefined : { buffer, callback }
+}
+
+function accepted(): boolean {
+  return true
+}
+
+/** False where that cannot be had: the socket is not a plain one of TCP, or has read something already. */
+function readsShared(socket: Duplex, places: Places, received: (octets: Buffer, end: number) => void): boolean {
+  if (Object.getPrototypeOf(socket) !== Socket.prototype || socket.readableLength > 0) return false
+  const told = socket as unknown as Record<symbol, unknown> & {
+    readonly _handle?: { useUserBuffer?(buffer: Uint8Array): void } | null
+  }
+  const handle = told._handle
+  if (typeof handle?.useUserBuffer !== 'function') return false
+  // Every socket has these places, which are empty (null) unless it was created with `onread`
+  if (told[places.buffer] !== null || told[places.callback] !== null) return false
+  told[places.buffer] = shared
+  told[places.callback] = (end: number) => {
     received(shared, end)
     return true
   }
-  const options: Options = { handle, allowHalfOpen: true, onread: { buffer: shared, callback } }
-  ;(socket as unknown as WithHandle)._handle = null
-  const next = new Socket(options)
-  // Without its handle it has nothing to close; its server counts it no more
-  socket.destroy()
-  return next
-}
-
-/** Of a plain TCP socket that has read nothing which nobody has taken. Not on Windows, which reads before it is asked to. */
-function handleOf(socket: Duplex): Handle | undefined {
-  const plain = Object.getPrototypeOf(socket) === Socket.prototype
-  if (process.platform === 'win32' || !plain || socket.readableLength > 0) return undefined
-  const { _handle: handle } = socket as unknown as Partial<WithHandle>
-  return typeof handle?.useUserBuffer === 'function' ? handle : undefined
+  handle.useUserBuffer(shared)
+  return true
 }

@@ -48,10 +48,8 @@ export function webSocketAcceptor(
   })
   return {
     accept(request, socket, head, peer) {
-      let connection: WebSocketConnection | undefined
-      const own = readShared(socket, (octets, end) => connection?.received(octets, end))
-      server.handleUpgrade(request, own, NOTHING, (ws) => {
-        connection = new WebSocketConnection(ws, own, peer)
+      server.handleUpgrade(request, socket, NOTHING, (ws) => {
+        const connection = new WebSocketConnection(ws, socket, peer)
         onConnection(connection)
         if (head.length > 0) connection.received(head, head.length)
       })
@@ -85,6 +83,7 @@ class WebSocketConnection implements Connection, MessageListener {
     this.#socket = socket
     this.#wsReads = socket.listeners('data').at(-1) as Reads
     socket.off('data', this.#wsReads)
+    readShared(socket, (octets, end) => this.received(octets, end))
     ws.on('message', (data: Buffer) => this.handler.data(data))
     ws.on('ping', (data: Buffer) => this.#answerLater(data))
     ws.on('pong', () => this.handler.alive())
