@@ -33,11 +33,16 @@ const RULES: readonly Rule[] = [
   { files: /^broker\//, may: [/^broker\//], why: 'the broker could be a package of its own' },
   {
     files: /^src\/calls\/(transition|rules\/.*)\.ts$/,
-    may: [/^src\/calls\/rules\//, /^src\/calls\/types\.ts$/, /^src\/errors\.ts$/],
+    may: [/^src\/calls\/rules\//, /^src\/calls\/(types|changed)\.ts$/, /^src\/errors\.ts$/],
     pure: true,
     why: 'the rules are a pure function',
   },
-  { files: /^src\/calls\/types\.ts$/, may: [/^src\/ports\.ts$/], pure: true, why: 'data knows nobody' },
+  {
+    files: /^src\/calls\/(types|changed)\.ts$/,
+    may: [/^src\/(ports|calls\/types)\.ts$/],
+    pure: true,
+    why: 'data knows nobody',
+  },
   {
     files: /^src\/calls\//,
     may: [/^src\/calls\//, ...DOMAIN_CORE],
@@ -82,7 +87,7 @@ const RULES: readonly Rule[] = [
   },
   {
     files: /^src\/adapters\//,
-    may: [/^src\/adapters\/memory\//, /^src\/(ports|schedule)\.ts$/, /^src\/calls\/types\.ts$/],
+    may: [/^src\/adapters\/memory\//, /^src\/(ports|schedule)\.ts$/, /^src\/calls\/(types|changed)\.ts$/],
     why: 'adapters answer ports',
   },
   {
@@ -99,7 +104,7 @@ const RULES: readonly Rule[] = [
   { files: /^src\/(errors|lifecycle|steps|schedule)\.ts$/, may: [], pure: true, why: 'they know nobody' },
   { files: /^src\/deadlines\.ts$/, may: [/^src\/(ports|schedule)\.ts$/], pure: true, why: 'it knows times alone' },
   {
-    files: /^src\/(admission|auth|jwks|config|variables|log|proxy-notice|validation|handlers)\.ts$/,
+    files: /^src\/(admission|auth|hmac-tokens|jwks|config|variables|log|proxy-notice|validation|handlers)\.ts$/,
     may: [
       /^src\/[a-z-]+\.ts$/,
       /^src\/calls\/(types|messages)\.ts$/,
