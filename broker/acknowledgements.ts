@@ -7,19 +7,20 @@ import type { Delivery } from './open-destinations.ts'
 import type { Subscription } from './subscriptions.ts'
 
 export class Unacknowledged {
-  /** In the order of sending. */
-  readonly #deliveries = new Map<number, Delivery>()
+  /** In the order of sending. Most sessions never have any. */
+  #deliveries: Map<number, Delivery> | undefined
 
   get size(): number {
-    return this.#deliveries.size
+    return this.#deliveries?.size ?? 0
   }
 
   add(n: number, delivery: Delivery): void {
+    this.#deliveries ??= new Map()
     this.#deliveries.set(n, delivery)
   }
 
   get(n: number): Delivery | undefined {
-    return this.#deliveries.get(n)
+    return this.#deliveries?.get(n)
   }
 
   /**
@@ -27,11 +28,11 @@ export class Unacknowledged {
    * subscription (STOMP 1.2: "the ACK operates ... cumulatively"). Oldest first; empty when it is settled already.
    */
   settle(n: number): readonly Delivery[] {
-    const named = this.#deliveries.get(n)
+    const named = this.#deliveries?.get(n)
     if (named === undefined) return []
     const { subscription } = named
     if (subscription.ack === 'client') return this.#takeOut((m, each) => m <= n && each.subscription === subscription)
-    this.#deliveries.delete(n)
+    this.#deliveries?.delete(n)
     return [named]
   }
 
@@ -42,9 +43,9 @@ export class Unacknowledged {
 
   #takeOut(test: (n: number, delivery: Delivery) => boolean): readonly Delivery[] {
     const out: Delivery[] = []
-    for (const [n, delivery] of this.#deliveries) {
+    for (const [n, delivery] of this.#deliveries ?? []) {
       if (!test(n, delivery)) continue
-      this.#deliveries.delete(n)
+      this.#deliveries?.delete(n)
       out.push(delivery)
     }
     return out

@@ -103,9 +103,10 @@ export class Connected implements SessionView, Subscriber {
   /** By id; in STOMP 1.0 also by destination, see {@link keyOf}. */
   readonly #subscriptions = new Map<string, Subscription>()
   readonly #byDestination = new Map<string, Subscription[]>()
-  readonly #consumers = new Map<Subscription, Consumer>()
+  /** Of open queues. Most sessions never have any, as with what is refused. */
+  #consumers: Map<Subscription, Consumer> | undefined
   /** Ids whose SUBSCRIBE was refused: their UNSUBSCRIBE is as harmless as that was. */
-  readonly #refusedIds = new Set<string>()
+  #refusedIds: Set<string> | undefined
   readonly #transactions: Transactions
   readonly #unacknowledged = new Unacknowledged()
   /** Of what is handled, of what goes to open destinations or nowhere, and of SUBSCRIBEs. */
@@ -406,6 +407,7 @@ export class Connected implements SessionView, Subscriber {
   }
 
   #refuseSubscription(key: string, destination: string, refused: Refused): Outcome {
+    this.#refusedIds ??= new Set()
     if (this.#refusedIds.size < this.#all.limits.subscriptionsPerSession) this.#refusedIds.add(key)
     return outcome(destination, refused)
   }
@@ -431,7 +433,7 @@ export class Connected implements SessionView, Subscriber {
     const key = keyOf(id, destination ?? '')
     const subscription = this.#subscriptions.get(key)
     if (subscription === undefined) {
-      if (this.#refusedIds.delete(key) || !this.#listening) return DONE
+      if (this.#refusedIds?.delete(key) || !this.#listening) return DONE
       return violation(broken('unknown subscription', 'UNSUBSCRIBE must name a subscription of this session.'))
     }
     this.#drop(key, subscription)
@@ -439,7 +441,7 @@ export class Connected implements SessionView, Subscriber {
   }
 
   #keep(key: string, subscription: Subscription): void {
-    this.#refusedIds.delete(key)
+    this.#refusedIds?.delete(key)
     this.#subscriptions.set(key, subscription)
     this.#index(subscription)
   }
@@ -467,7 +469,8 @@ export class Connected implements SessionView, Subscriber {
 
   #index(subscription: Subscription): void {
     const { destination } = subscription
-    this.#byDestination.set(destination, [...(this.#byDestination.get(destination) ?? []), subscription])
+    const others = this.#byDestination.get(destination)
+    this.#byDestination.set(destination, others === undefined ? [subscription] : [...others, subscription])
   }
 
   #unindex(subscription: Subscription): void {
@@ -480,9 +483,9 @@ export class Connected implements SessionView, Subscriber {
 
   #leave(subscription: Subscription): void {
     this.#all.listeners.remove(subscription)
-    const consumer = this.#consumers.get(subscription)
+    const consumer = this.#consumers?.get(subscription)
     if (consumer === undefined) return
-    this.#consumers.delete(subscription)
+    this.#consumers?.delete(subscription)
     for (const delivery of this.#unacknowledged.abandon(subscription)) delivery.returned()
     this.#all.queues.leave(consumer)
   }
@@ -494,19 +497,20 @@ export class Connected implements SessionView, Subscriber {
     const consumer: Consumer = {
       subscription,
       hasRoom: () =>
-        this.#consumers.has(subscription) &&
+        this.#consumers?.has(subscription) === true &&
         !this.#silenced?.has(subscription) &&
         this.#line.buffered <= bufferedBytes / 2 &&
         (subscription.ack === 'auto' || this.#unacknowledged.size < unacknowledged),
       nextMessage: () => this.nextMessage(),
       mustAcknowledge: (n, delivery) => this.#unacknowledged.add(n, delivery),
     }
+    this.#consumers ??= new Map()
     this.#consumers.set(subscription, consumer)
     return this.#all.queues.consume(consumer)
   }
 
   #wakeQueues(): void {
-    for (const consumer of this.#consumers.values()) this.#all.queues.wake(consumer)
+    for (const consumer of this.#consumers?.values() ?? []) this.#all.queues.wake(consumer)
   }
 
   #acknowledgeFault({ command, headers }: ClientFrame): Violation | undefined {

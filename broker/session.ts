@@ -4,7 +4,6 @@
  * connection when it must. What a frame means to a connected session is in connected.ts.
  */
 
-import { randomBytes } from 'node:crypto'
 import type { Backlog, Backlogs } from './backlog.ts'
 import type { Cancel } from './clock.ts'
 import { Connected, type Line, type Outcome, type Surroundings } from './connected.ts'
@@ -23,6 +22,7 @@ import {
 } from './frame.ts'
 import { type Beating, type HeartbeatOffer, type Heartbeats, negotiate, Pulse, readOffer } from './heartbeat.ts'
 import { Parser } from './parser.ts'
+import { freshSessionId } from './session-id.ts'
 import type { Admission, BrokerOptions, Expulsion, Principal, Refused } from './types.ts'
 import type { Users } from './user-destinations.ts'
 
@@ -341,7 +341,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
   #welcome({ headers }: ClientFrame, principal: Principal, version: Version, offer: HeartbeatOffer): void {
     const { users, clock, heartbeats, options, observer } = this.#all
     this.#connectTimer()
-    const id = randomBytes(16).toString('base64url')
+    const id = freshSessionId()
     const session = new Connected({ id, principal, version, peer: this.#connection.peer }, this.#all, this)
     const pulse = new Pulse(this, negotiate(options.heartbeat, offer), clock.now())
     this.#state = { phase: 'connected', session, pulse }

@@ -16,7 +16,8 @@ export interface TransactionLimits {
 
 export class Transactions {
   readonly #limits: TransactionLimits
-  readonly #open = new Map<string, ClientFrame[]>()
+  /** Most sessions never have any. */
+  #open: Map<string, ClientFrame[]> | undefined
   #frames = 0
   #bytes = 0
 
@@ -25,11 +26,12 @@ export class Transactions {
   }
 
   begin(id: string): Violation | undefined {
-    if (this.#open.has(id))
+    if (this.#open?.has(id))
       return broken(
         'transaction begun twice',
         'A BEGIN with this transaction id came before, and neither COMMIT nor ABORT.',
       )
+    this.#open ??= new Map()
     if (this.#open.size >= this.#limits.transactions)
       return exceeded(
         `more than ${this.#limits.transactions} transactions`,
@@ -41,7 +43,7 @@ export class Transactions {
 
   /** Holds a frame that names this transaction. */
   hold(id: string, frame: ClientFrame): Violation | undefined {
-    const frames = this.#open.get(id)
+    const frames = this.#open?.get(id)
     if (frames === undefined) return unknownTransaction()
     const { transactionFrames, queuedBytes } = this.#limits
     if (this.#frames + 1 > transactionFrames)
@@ -65,9 +67,9 @@ export class Transactions {
 
   /** Ends a transaction; its frames in order, for COMMIT to apply and for ABORT to forget. */
   end(id: string): readonly ClientFrame[] | Violation {
-    const frames = this.#open.get(id)
+    const frames = this.#open?.get(id)
     if (frames === undefined) return unknownTransaction()
-    this.#open.delete(id)
+    this.#open?.delete(id)
     this.#frames -= frames.length
     for (const frame of frames) this.#bytes -= costOf(frame.headers, frame.body)
     return frames
