@@ -7,7 +7,7 @@
  * once: whoever asked has the answer when the call returns.
  */
 
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { accepted, type Outcome, refuse } from '../errors.ts'
 import type { Events } from '../events.ts'
 import type { CallStore, Cancel, Clock, DeviceId, Devices, Message, UserId } from '../ports.ts'
@@ -64,7 +64,7 @@ export class CallService {
       acceptGlare: message.glare === 'accept',
       unreachable: offline === 'fail' && devices.connected(message.callee).length === 0,
       request: message,
-      fingerprint: createHash('sha256').update(JSON.stringify(message)).digest('base64url'),
+      fingerprint: hash('sha256', JSON.stringify(message), 'base64url'),
     })
   }
 

@@ -79,18 +79,18 @@ export interface Call {
   readonly fingerprint: string
   readonly answer: FirstAnswer
   readonly origin: Leg
-  readonly winner?: Leg
+  readonly winner?: Leg | undefined
   readonly status: CallStatus
-  readonly reason?: EndReason
+  readonly reason?: EndReason | undefined
   /** Devices of the callee that were shown the call and not yet told that it is over. */
   readonly rung: readonly DeviceId[]
   /** Devices of the callee that said BUSY for themselves: they are not rung again. */
   readonly declined: readonly DeviceId[]
   readonly kept: readonly KeptSignal[]
   readonly createdAt: number
-  readonly ringingAt?: number
-  readonly connectedAt?: number
-  readonly endedAt?: number
+  readonly ringingAt?: number | undefined
+  readonly connectedAt?: number | undefined
+  readonly endedAt?: number | undefined
   /** When the ringing ends. */
   readonly ringUntil: number
   /** When a timer must next look at this call, the earliest of all that apply. */

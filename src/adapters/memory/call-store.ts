@@ -2,6 +2,7 @@
  * Calls in the memory of one process: they end with it. Answers the {@link CallStore} port.
  */
 
+import { changed } from '../../calls/changed.ts'
 import type { Call, CallId } from '../../calls/types.ts'
 import type { CallStore, CallWrite, UserId } from '../../ports.ts'
 import { Schedule } from '../../schedule.ts'
@@ -37,19 +38,26 @@ export class MemoryCallStore implements CallStore {
   }
 
   commit(writes: readonly CallWrite[]): boolean {
-    if (!writes.every((write) => this.#versionOf(write.call.callId) === write.expected)) return false
-    const ending = new Set(writes.filter(({ call }) => call.endedAt !== undefined).map(({ call }) => call.callId))
-    const taken = (user: UserId, by: CallId) => {
-      const holder = this.#slots.get(user)
-      return holder !== undefined && holder !== by && !ending.has(holder)
+    for (const { call, expected } of writes) {
+      if (this.#versionOf(call.callId) !== expected) return false
+      if (
+        call.endedAt === undefined &&
+        (this.#isTaken(call.caller, call, writes) || this.#isTaken(call.callee, call, writes))
+      )
+        return false
     }
-    const live = writes.filter(({ call }) => call.endedAt === undefined)
-    if (live.some(({ call }) => taken(call.caller, call.callId) || taken(call.callee, call.callId))) return false
     // Those that end first: they let go of the slots that the others take.
-    for (const write of writes) if (ending.has(write.call.callId)) this.#put(write)
-    for (const write of live) this.#put(write)
+    for (const write of writes) if (write.call.endedAt !== undefined) this.#put(write)
+    for (const write of writes) if (write.call.endedAt === undefined) this.#put(write)
     this.#forgetOldest()
     return true
+  }
+
+  /** By another call, which does not end with these writes. */
+  #isTaken(user: UserId, { callId }: Call, writes: readonly CallWrite[]): boolean {
+    const holder = this.#slots.get(user)
+    if (holder === undefined || holder === callId) return false
+    return !writes.some(({ call }) => call.callId === holder && call.endedAt !== undefined)
   }
 
   forget(callId: CallId, expected: number): boolean {
@@ -76,13 +84,19 @@ export class MemoryCallStore implements CallStore {
 
   #put({ call, expected }: CallWrite): void {
     const { callId, caller, callee } = call
-    this.#calls.set(callId, { ...call, version: expected + 1 })
+    this.#calls.set(callId, changed(call, { version: expected + 1 }))
     this.#schedule.set(callId, call.due)
-    for (const user of [caller, callee]) {
-      if (call.endedAt === undefined) this.#slots.set(user, callId)
-      else if (this.#slots.get(user) === callId) this.#slots.delete(user)
+    if (call.endedAt === undefined) {
+      this.#slots.set(caller, callId).set(callee, callId)
+    } else {
+      this.#letGo(caller, callId)
+      this.#letGo(callee, callId)
+      this.#ended.add(callId)
     }
-    if (call.endedAt !== undefined) this.#ended.add(callId)
+  }
+
+  #letGo(user: UserId, callId: CallId): void {
+    if (this.#slots.get(user) === callId) this.#slots.delete(user)
   }
 
   #forgetOldest(): void {

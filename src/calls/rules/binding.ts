@@ -1,5 +1,6 @@
 /** How a device comes to be bound to a leg: again after it was lost, or as the first one of a user who acted as a whole. */
 
+import { changed } from '../changed.ts'
 import type { Actor, Call, CallTimers, Leg } from '../types.ts'
 import { scheduled } from './deadlines.ts'
 import type { Rebound } from './decision.ts'
@@ -8,7 +9,7 @@ import { tell } from './words.ts'
 
 /** The call with this leg in the place of the same user's. */
 export function withLeg(call: Call, leg: Leg, timers: CallTimers): Call {
-  return scheduled(leg.user === call.caller ? { ...call, origin: leg } : { ...call, winner: leg }, timers)
+  return scheduled(call, leg.user === call.caller ? { origin: leg } : { winner: leg }, timers)
 }
 
 /** A lost device that speaks again is bound again, under its new session. */
@@ -23,7 +24,7 @@ export function bind(call: Call, user: string, actor: Actor, now: number, timers
   // What was kept for this user has reached the device, which hears it live and when it begins to listen.
   const kept = call.kept.filter((frame) => frame.from === user)
   const rung = user === call.callee ? [] : call.rung
-  const next = withLeg({ ...call, rung, kept }, legFor(actor, now), timers)
+  const next = withLeg(changed(call, { rung, kept }), legFor(actor, now), timers)
   const body = { callId: call.callId, type: 'ACCEPT', reason: 'ANSWERED_ELSEWHERE' }
   return { write: next, effects: [tell({ user, except: actor.device }, 'call/down', body)] }
 }

@@ -1,5 +1,6 @@
 /** How a call ends, and when it ends by itself. */
 
+import { changed } from '../changed.ts'
 import type { Call, CallTimers, Effect, EndReason, EndStatus, Leg } from '../types.ts'
 import type { Change } from './decision.ts'
 import { isUnanswered, otherLeg } from './legs.ts'
@@ -13,8 +14,7 @@ export function end(
   timers: CallTimers,
   effects: readonly Effect[],
 ): Change {
-  const ended: Call = {
-    ...call,
+  const ended = changed(call, {
     status,
     reason,
     endedAt: now,
@@ -24,68 +24,73 @@ export function end(
     rung: [],
     declined: [],
     kept: [],
-  }
+  })
   return { call: ended, effects: [...effects, { kind: 'news', news: 'call.ended', call: ended }] }
 }
 
 interface Deadline {
   readonly at: number
-  readonly ends: (now: number) => Change
+  readonly passes: 'ring' | 'caller-lost' | 'longest-call' | 'peer-lost'
+  /** With `peer-lost`: whose. */
+  readonly leg?: Leg
 }
 
 /** What the earliest deadline that has passed makes of a live call. */
 export function expire(call: Call, now: number, timers: CallTimers): Change | undefined {
   if (now < call.due) return undefined
-  const passed = deadlines(call, timers)
-    .filter((deadline) => deadline.at <= now)
-    .sort((a, b) => a.at - b.at)[0]
-  return passed?.ends(now)
+  const first = earliest(deadlines(call, timers))
+  return first.at <= now ? passed(first, call, now, timers) : undefined
 }
 
-/** All deadlines of a live call; with equal times the first listed wins. */
+/** All deadlines of a live call; with equal times the first listed wins. There is always one. */
 function deadlines(call: Call, timers: CallTimers): readonly Deadline[] {
-  const { callId } = call
   if (isUnanswered(call)) {
-    const ring: Deadline = {
-      at: call.ringUntil,
-      ends: (now) =>
-        end(call, 'MISSED', 'NO_ANSWER', now, timers, [
-          tell({ user: call.callee }, 'call/timeout', { callId }),
-          ...tellLeg(call.origin, 'call/timeout', { callId }),
-        ]),
-    }
-    if (call.origin.lostAt === undefined) return [ring]
-    const callerLost: Deadline = {
-      at: call.origin.lostAt + timers.callerGraceMs,
-      ends: (now) => end(call, 'CANCELLED', 'CALLER_LOST', now, timers, hangUpRung(call, 'CALLER_LOST')),
-    }
-    return [ring, callerLost]
+    const ring: Deadline = { at: call.ringUntil, passes: 'ring' }
+    const { lostAt } = call.origin
+    return lostAt === undefined ? [ring] : [ring, { at: lostAt + timers.callerGraceMs, passes: 'caller-lost' }]
   }
   const longest: Deadline = {
     at: (call.connectedAt ?? call.createdAt) + timers.longestCallMs,
-    ends: (now) =>
-      end(call, 'COMPLETED', 'MAX_DURATION', now, timers, [
+    passes: 'longest-call',
+  }
+  return [...lossOf(call.origin, timers), ...lossOf(call.winner, timers), longest]
+}
+
+function lossOf(leg: Leg | undefined, timers: CallTimers): readonly Deadline[] {
+  const at = leg && silentUntil(leg, timers)
+  return leg === undefined || at === undefined ? NONE : [{ at, passes: 'peer-lost', leg }]
+}
+
+const NONE: readonly Deadline[] = []
+
+function earliest(all: readonly Deadline[]): Deadline {
+  return all.reduce((first, other) => (other.at < first.at ? other : first))
+}
+
+function passed({ passes, leg }: Deadline, call: Call, now: number, timers: CallTimers): Change {
+  const { callId } = call
+  switch (passes) {
+    case 'ring':
+      return end(call, 'MISSED', 'NO_ANSWER', now, timers, [
+        tell({ user: call.callee }, 'call/timeout', { callId }),
+        ...tellLeg(call.origin, 'call/timeout', { callId }),
+      ])
+    case 'caller-lost':
+      return end(call, 'CANCELLED', 'CALLER_LOST', now, timers, hangUpRung(call, 'CALLER_LOST'))
+    case 'longest-call':
+      return end(call, 'COMPLETED', 'MAX_DURATION', now, timers, [
         ...tellLeg(call.origin, 'call/hangup', { callId, reason: 'MAX_DURATION' }),
         ...tellLeg(call.winner, 'call/hangup', { callId, reason: 'MAX_DURATION' }),
-      ]),
+      ])
+    case 'peer-lost': {
+      const body = { callId, reason: 'PEER_LOST' }
+      return end(call, 'COMPLETED', 'PEER_LOST', now, timers, [
+        ...tellLeg(leg && otherLeg(call, leg.user), 'call/hangup', body),
+        // The user as a whole was silent, but devices may still show the call.
+        ...(leg?.device === undefined ? tellLeg(leg, 'call/hangup', body) : []),
+      ])
+    }
   }
-  const lost = [call.origin, call.winner].flatMap((leg): Deadline[] => {
-    const at = leg && silentUntil(leg, timers)
-    if (!leg || at === undefined) return []
-    const body = { callId, reason: 'PEER_LOST' }
-    return [
-      {
-        at,
-        ends: (now) =>
-          end(call, 'COMPLETED', 'PEER_LOST', now, timers, [
-            ...tellLeg(otherLeg(call, leg.user), 'call/hangup', body),
-            // The user as a whole was silent, but devices may still show the call.
-            ...(leg.device === undefined ? tellLeg(leg, 'call/hangup', body) : []),
-          ]),
-      },
-    ]
-  })
-  return [...lost, longest]
 }
 
 /** When a leg that says nothing counts as lost; undefined while a device is bound and connected. */
@@ -94,7 +99,9 @@ function silentUntil(leg: Leg, timers: CallTimers): number | undefined {
   return leg.lostAt === undefined ? undefined : leg.lostAt + timers.graceMs
 }
 
-/** Sets `due` to the earliest deadline of a live call. */
-export function scheduled(call: Call, timers: CallTimers): Call {
-  return { ...call, due: Math.min(...deadlines(call, timers).map((deadline) => deadline.at)) }
+/** The live call after these changes, with `due` at its earliest deadline. */
+export function scheduled(call: Call, changes: Partial<Call>, timers: CallTimers): Call {
+  const next = changed(call, changes)
+  next.due = earliest(deadlines(next, timers)).at
+  return next
 }

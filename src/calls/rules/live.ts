@@ -72,7 +72,8 @@ function appear(call: Call, devices: readonly string[], now: number, timers: Cal
   if (fresh.length === 0) return unchanged
   const first = call.status === 'CALLING'
   const next = scheduled(
-    { ...call, status: 'RINGING', ringingAt: call.ringingAt ?? now, rung: [...call.rung, ...fresh] },
+    call,
+    { status: 'RINGING', ringingAt: call.ringingAt ?? now, rung: [...call.rung, ...fresh] },
     timers,
   )
   const body = { ...call.request, caller: call.caller, remainingMs: call.ringUntil - now }
@@ -98,8 +99,8 @@ export function accept(call: Call, actor: Actor, now: number, timers: CallTimers
   // A user who answers as a whole (over HTTP) keeps every device ringing until one of them signals.
   const others = actor.device === undefined ? [] : call.rung.filter((device) => device !== actor.device)
   const next = scheduled(
+    call,
     {
-      ...call,
       status: 'CONNECTED',
       winner,
       rung: actor.device === undefined ? call.rung : [],
@@ -128,7 +129,7 @@ function reject(call: Call, actor: Actor, reason: 'DECLINED' | 'BUSY', now: numb
   const others = call.rung.filter((device) => device !== actor.device)
   if (reason === 'BUSY' && actor.device !== undefined && others.length > 0) {
     const declined = [...call.declined.filter((device) => device !== actor.device), actor.device]
-    return { outcome: accepted, write: scheduled({ ...call, rung: others, declined }, timers), effects: [] }
+    return { outcome: accepted, write: scheduled(call, { rung: others, declined }, timers), effects: [] }
   }
   const ended = end(call, 'REJECTED', reason, now, timers, [
     ...tellLeg(call.origin, 'call/response', { callId: call.callId, type: 'REJECT', reason }),
@@ -187,7 +188,7 @@ function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], timers:
     const limit = `at most ${KEPT_FRAMES} frames and ${KEPT_BYTES} octets are kept before the answer`
     return refused(refuse('tooMany', `signalling: ${limit}`, { callId: call.callId }))
   }
-  return { outcome: accepted, write: scheduled({ ...call, kept: [...call.kept, copyOf(frame)] }, timers), effects }
+  return { outcome: accepted, write: scheduled(call, { kept: [...call.kept, copyOf(frame)] }, timers), effects }
 }
 
 /** What is kept must not hold on to the network buffer that it came in. */
@@ -207,7 +208,7 @@ function lose(
   const winner = losing(call.winner)
   const rung = user === call.callee ? call.rung.filter((other) => other !== device) : call.rung
   if (origin === call.origin && winner === call.winner && rung.length === call.rung.length) return unchanged
-  const next = scheduled({ ...call, origin, ...(winner ? { winner } : {}), rung }, timers)
+  const next = scheduled(call, { origin, winner, rung }, timers)
   return { outcome: accepted, write: next, effects: [] }
 }
 

@@ -1,6 +1,7 @@
 /** A request: the one command that may begin a call, and the one that looks at the calls of both users. */
 
 import { accepted, type Outcome, refuse } from '../../errors.ts'
+import { changed } from '../changed.ts'
 import type { Actor, Call, CallTimers, EndReason, EndStatus } from '../types.ts'
 import { cameBack } from './binding.ts'
 import { end, expire, scheduled } from './deadlines.ts'
@@ -96,7 +97,7 @@ function firstAnswer({ callId, answer }: Call, { device }: Actor): Pick<Decision
 }
 
 function begin(command: RequestCommand, now: number, timers: CallTimers): Decision {
-  const call = scheduled(newCall(command, now), timers)
+  const call = scheduled(newCall(command, now), {}, timers)
   return {
     outcome: accepted,
     write: call,
@@ -116,7 +117,7 @@ function record(
   now: number,
   timers: CallTimers,
 ): Decision {
-  const { call, effects } = end({ ...newCall(command, now), answer }, status, reason, now, timers, [])
+  const { call, effects } = end(changed(newCall(command, now), { answer }), status, reason, now, timers, [])
   const first = firstAnswer(call, command.actor)
   return { outcome: first.outcome, write: call, effects: [...effects, ...first.effects] }
 }
