@@ -1,11 +1,12 @@
 /**
- * Heads of SEND that clients write again and again: but for the length of the body the same characters, in every session
- * of an app. They are taken apart once and then known by sight. Knows texts and what was read from them, no octets.
+ * Heads of SEND and SUBSCRIBE that clients write again and again: but for the length of the body the same characters, in
+ * every session of an app. They are taken apart once and then known by sight. Knows texts and what was read from them, no octets.
  *
  * Short ones of plain characters only, and none that has a second length. They are the same in every version, since
  * nothing in them is escaped and no line ends with CR LF.
  */
 
+import type { ClientCommand } from './frame.ts'
 import type { Head, Look } from './head.ts'
 
 /** More are not learnt: whoever makes up heads must not push out those that are in use, nor fill the memory. */
@@ -14,6 +15,8 @@ const LONGEST = 200
 
 /** Headers that differ each time; or that are credentials, which nobody is to remember. */
 const DIFFERS = ['receipt', 'transaction', 'ide', 'authorization', 'Authorization', 'passcode']
+
+const LEARNT: ReadonlySet<ClientCommand> = new Set(['SEND', 'SUBSCRIBE'])
 
 const LENGTH = '\ncontent-length:'
 const DIGIT_0 = 0x30
@@ -36,7 +39,7 @@ export class FamiliarHeads {
 
   /** Remembers what an ASCII head was found to say. */
   learn(text: string, head: Head): void {
-    if (text.length > LONGEST || this.#known.size >= MOST || head.command !== 'SEND' || /[\\\r]/.test(text)) return
+    if (text.length > LONGEST || this.#known.size >= MOST || !LEARNT.has(head.command) || /[\\\r]/.test(text)) return
     const from = text.indexOf(LENGTH)
     const rest = from < 0 ? text : text.slice(0, from) + text.slice(endOfLine(text, from + 1))
     if (rest.includes(LENGTH) || DIFFERS.some((name) => name in head.headers)) return

@@ -44,10 +44,8 @@ export class Subscription {
   readonly destination: string
   readonly ack: AckMode
   readonly #subscriber: Subscriber
-  /** The part of the head that never changes. */
-  readonly #prefix: string
-  /** Made with the first message: most subscriptions wait long for one. */
-  #prefixOctets: Buffer | undefined
+  /** The part of the head that never changes. Made with the first message: most subscriptions wait long for one. */
+  #prefix: Buffer | undefined
   /** Header lines of the last message that was encoded here: those of the next are likely to be the same. */
   #usual = NO_LINES
 
@@ -56,9 +54,6 @@ export class Subscription {
     this.id = id
     this.destination = destination
     this.ack = ack
-    const lines: HeaderLine[] = [['destination', destination]]
-    if (id !== undefined) lines.unshift(['subscription', id])
-    this.#prefix = `MESSAGE\n${headerLines(lines, subscriber.version)}message-id:${subscriber.id}-`
   }
 
   /** The same subscription, as if it named this destination: what a wildcard hears says where it was sent to. */
@@ -84,8 +79,16 @@ export class Subscription {
     const ack = this.ack === 'auto' ? '' : `ack:${id}-${n}\n`
     const more = redelivered ? `${ack}redelivered:true\n` : ack
     // Octets are copied; a text would first have to be put together, and then turned into octets
-    this.#prefixOctets ??= ownOctets(this.#prefix)
-    this.#subscriber.write(new Delivery(this.#prefixOctets, n, more, this.#tailOf(message, version)))
+    this.#prefix ??= ownOctets(this.#head())
+    this.#subscriber.write(new Delivery(this.#prefix, n, more, this.#tailOf(message, version)))
+  }
+
+  /** As far as it is the same for every message. */
+  #head(): string {
+    const { id, version } = this.#subscriber
+    const lines: HeaderLine[] = [['destination', this.destination]]
+    if (this.id !== undefined) lines.unshift(['subscription', this.id])
+    return `MESSAGE\n${headerLines(lines, version)}message-id:${id}-`
   }
 
   /** One publication is one {@link Tail} per version, however many get it: they do so one after the other. */

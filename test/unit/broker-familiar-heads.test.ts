@@ -59,3 +59,12 @@ test('a client that makes up heads fills nothing, and pushes out none', () => {
   expect(familiar.recognise('SEND\ndestination:/app/a')).toBeDefined()
   expect(familiar.recognise('SEND\ndestination:/app/999')).toBeUndefined()
 })
+
+test('of the other commands none is remembered: they come once', () => {
+  const familiar = new FamiliarHeads()
+  for (const command of ['SEND', 'SUBSCRIBE', 'CONNECT', 'ACK', 'BEGIN']) read(`${command}\nid:1`, familiar)
+  const known = ['SEND', 'SUBSCRIBE', 'CONNECT', 'ACK', 'BEGIN'].filter((command) =>
+    familiar.recognise(`${command}\nid:1`),
+  )
+  expect(known).toEqual(['SEND', 'SUBSCRIBE'])
+})
