@@ -29,6 +29,9 @@ const DIGIT_9 = 0x39
 /** Of a content-length that is certainly a safe integer. */
 const MOST_DIGITS = 9
 
+/** How many times as much memory as it needs may be kept for what waits. */
+const MOST_SPARE = 4
+
 const HEARTBEAT: Inbound = { kind: 'heartbeat' }
 const NOTHING = Buffer.alloc(0)
 
@@ -88,6 +91,12 @@ export class Parser {
 
   /** The next item, or undefined when octets are missing. After a violation there is nothing more. */
   next(): Inbound | undefined {
+    const item = this.#read()
+    if (item === undefined && this.waiting > 0) this.#letGo()
+    return item
+  }
+
+  #read(): Inbound | undefined {
     if (this.#dead) return undefined
     if (this.#head === undefined) {
       if (this.#at === this.#start && this.#skipEol()) return HEARTBEAT
@@ -145,6 +154,11 @@ export class Parser {
     this.#end -= this.#start
     this.#start = 0
     this.#octets = storage
+  }
+
+  /** What waits, perhaps for long, must not hold on to much more memory than it needs: a chunk may be a slice of a larger one. */
+  #letGo(): void {
+    if (this.#octets.buffer.byteLength > MOST_SPARE * this.waiting) this.#grow(0)
   }
 
   #die(violation: Violation): Inbound {

@@ -292,3 +292,13 @@ describe('heads that come again', () => {
     )
   })
 })
+
+test('what waits for the rest of its frame does not hold on to the memory that it came in', () => {
+  const parser = new Parser(LIMITS)
+  const memory = Buffer.alloc(16_384, 'SEND\na:b\n\nbo')
+  parser.push(memory.subarray(0, 12))
+  expect(parser.next()).toBeUndefined()
+  memory.fill('x')
+  parser.push(Buffer.from('dy\0'))
+  expect(plain(parser.next() as Inbound)).toEqual(sent({ a: 'b' }, 'body'))
+})
