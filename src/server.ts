@@ -267,7 +267,9 @@ function bundledRelay(
   secret: string,
   { clock, log }: World,
 ): BundledRelay {
-  return new BundledRelay({ ...relay, secrets: [secret] }, { clock, log: log.child({ part: 'relay' }) })
+  const { listenIp, publicIp, ...rest } = relay
+  const settings = { ...rest, listenIps: [listenIp], publicIps: [publicIp], secrets: [secret] }
+  return new BundledRelay(settings, { clock, log: log.child({ part: 'relay' }) })
 }
 
 function demoTokens(secret: string, clock: Clock) {

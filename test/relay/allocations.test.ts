@@ -18,7 +18,7 @@ describe('Binding', () => {
   })
 
   onIPv6('over IPv6 tells the whole address (#16)', async () => {
-    const { client } = await relay({ listenIp: '::1', publicIp: '::1', allowPeers: ['::1'] })
+    const { client } = await relay({ listenIps: ['::1'], publicIps: ['::1'], allowPeers: ['::1'] })
     const alice = await client()
     const reply = await alice.ask({ method: METHOD.binding })
     expect(reply.address(ATTR.xorMappedAddress)).toEqual({ address: '0:0:0:0:0:0:0:1', port: alice.local.port })
@@ -158,7 +158,7 @@ describe('Allocate', () => {
   })
 
   onIPv6('over IPv6 gives an IPv6 relayed address to whom asks for one (#16)', async () => {
-    const { client, peer } = await relay({ listenIp: '::1', publicIp: '::1', allowPeers: ['::1'] })
+    const { client, peer } = await relay({ listenIps: ['::1'], publicIps: ['::1'], allowPeers: ['::1'] })
     const alice = await client()
     expect((await alice.allocate()).code).toBe(440)
     const relayed = await alice.relayed(attribute(ATTR.requestedAddressFamily, 2 * 0x1000000))

@@ -32,9 +32,9 @@ export async function relay(settings: Partial<RelaySettings> = {}): Promise<Fixt
   const faults: unknown[] = []
   const server = new RelayServer(
     {
-      listenIp: '127.0.0.1',
+      listenIps: ['127.0.0.1'],
       port: 0,
-      publicIp: '127.0.0.1',
+      publicIps: ['127.0.0.1'],
       secrets: [SECRET],
       allowPeers: ['127.0.0.0/8'],
       challengesPerSecond: 10_000,

@@ -5,7 +5,7 @@ import { BundledRelay } from '../../src/adapters/node-turn/relay.ts'
 
 const log = { info: () => undefined, warn: () => undefined, error: () => undefined }
 const relay = new BundledRelay(
-  { listenIp: '127.0.0.1', port: 0, publicIp: '127.0.0.1', secrets: ['a secret'] },
+  { listenIps: ['127.0.0.1'], port: 0, publicIps: ['127.0.0.1'], secrets: ['a secret'] },
   { clock: systemClock, log },
 )
 await relay.start()

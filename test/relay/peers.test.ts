@@ -58,7 +58,7 @@ const policy = (allow: string[] = []) => new PeerPolicy({ allow, relayed: '203.0
 
 describe('whom the relay sends to', () => {
   test.each(DENIED_4)('%s is denied by default, with 403 to CreatePermission and ChannelBind (#7)', async (address) => {
-    const { client } = await relay({ allowPeers: [], publicIp: '203.0.113.99' })
+    const { client } = await relay({ allowPeers: [], publicIps: ['203.0.113.99'] })
     const alice = await client()
     await alice.allocate()
     expect(policy().verdict(address)).toBe('denied')
@@ -67,7 +67,7 @@ describe('whom the relay sends to', () => {
   })
 
   onIPv6('every IPv6 range is denied with 403 (#7)', async () => {
-    const { client } = await relay({ listenIp: '::1', publicIp: '2606:4700::1', allowPeers: [] })
+    const { client } = await relay({ listenIps: ['::1'], publicIps: ['2606:4700::1'], allowPeers: [] })
     const alice = await client()
     await alice.allocate(attribute(ATTR.requestedAddressFamily, 2 * 0x1000000))
     for (const address of DENIED_6.map((each) => groups(each).join(':'))) {

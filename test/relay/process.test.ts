@@ -70,9 +70,9 @@ function watched(settings: Partial<RelaySettings> = {}): Watched {
   }
   const relay = new BundledRelay(
     {
-      listenIp: '127.0.0.1',
+      listenIps: ['127.0.0.1'],
       port: 0,
-      publicIp: '127.0.0.1',
+      publicIps: ['127.0.0.1'],
       secrets: [SECRET],
       allowPeers: ['127.0.0.0/8'],
       ...settings,
@@ -271,15 +271,21 @@ describe('the relay’s process', () => {
   })
 
   test.each([
-    ['publicIp', { publicIp: '0.0.0.0' }],
-    ['publicIp', { publicIp: 'turn.example.org' }],
-    ['listenIp', { listenIp: 'localhost' }],
-    ['IPv4 or both IPv6', { listenIp: '::1' }],
+    ['publicIps', { publicIps: ['0.0.0.0'] }],
+    ['publicIps', { publicIps: ['turn.example.org'] }],
+    ['listenIps', { listenIps: ['localhost'] }],
+    ['IPv4 or both IPv6', { listenIps: ['::1'] }],
+    ['listenIps', { listenIps: [] }],
+    ['publicIps', { publicIps: [] }],
+    ['two addresses of one family', { publicIps: ['127.0.0.1', '192.0.2.1'] }],
+    ['tls.port', { tls: { port: -1, certificate: 'self-made' as const } }],
+    ['tls.port', { port: 4000, tls: { port: 4000, certificate: 'self-made' as const } }],
     ['minPort', { minPort: 2000, maxPort: 1999 }],
     ['port', { port: 70_000 }],
     ['secrets', { secrets: [] }],
     ['secrets', { secrets: [''] }],
     ['allowPeers: 10/8', { allowPeers: ['10/8'] }],
+    ['denyPeers: 8.8.8', { denyPeers: ['8.8.8'] }],
     ['realm', { realm: '' }],
     ['channels', { channels: 0 }],
     ['maxAllocationSeconds', { allocationSeconds: 600, maxAllocationSeconds: 60 }],

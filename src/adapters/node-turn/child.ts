@@ -40,6 +40,9 @@ process.on('message', (message: ToChild) => {
         tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) }, () => process.exit(1))
       })
       return
+    case 'ask':
+      tell({ type: 'alive' })
+      return
     case 'stop':
       // not waiting for anything: relayed ports and allocations die with the process
       void (server?.stop() ?? Promise.resolve()).finally(() => process.exit(0))

@@ -6,12 +6,18 @@ import type { RelayStats } from './server.ts'
 export type ToChild =
   /** The answer to `ready`. The secrets travel here, and not where `ps` or /proc would show them. */
   | { readonly type: 'start'; readonly settings: RelaySettings; readonly reportEveryMs: number }
+  /** Answered with `alive` by a child whose event loop still turns. */
+  | { readonly type: 'ask' }
   | { readonly type: 'stop' }
 
 export type FromChild =
   /** The first message: the child listens to us. What is sent to a module that is still loading would be lost. */
   | { readonly type: 'ready' }
-  | { readonly type: 'listening'; readonly port: number }
+  /** `port` for UDP and TCP, `tlsPort` where it was told to listen for TLS. */
+  | { readonly type: 'listening'; readonly port: number; readonly tlsPort?: number }
+  | { readonly type: 'alive' }
+  /** Whenever a certificate was loaded, the first time before `listening`. `validTo` as in ISO 8601. */
+  | { readonly type: 'certificate'; readonly validTo: string }
   /** The last message of a child that cannot do its work. */
   | { readonly type: 'failed'; readonly reason: string }
   | { readonly type: 'stats'; readonly stats: RelayStats }

@@ -3,17 +3,34 @@
 import { canonical, familyOf } from './endpoint.ts'
 import { parseCidr } from './peers.ts'
 
-export interface RelayOptions {
-  /** Where it listens and from where it relays; `0.0.0.0` or `::` for every address of the machine. */
-  readonly listenIp: string
+/** `self-made`: one for the public addresses, made at each start, that no client trusts unless it is told to. */
+export type TlsCertificate = { readonly certFile: string; readonly keyFile: string } | 'self-made'
+
+export interface TlsOptions {
   /** 0: whichever is free. */
   readonly port: number
-  /** The address that peers see and clients are told: differs from `listenIp` behind NAT. */
-  readonly publicIp: string
+  readonly certificate: TlsCertificate
+}
+
+export interface RelayOptions {
+  /**
+   * Where it listens; `0.0.0.0` or `::` for every address of the machine of that family (`::` takes no IPv4 in). It
+   * relays from the first one of each family.
+   */
+  readonly listenIps: readonly string[]
+  /** UDP and TCP, the same number for both; 0: whichever is free. */
+  readonly port: number
+  /** For TURN over TLS; without it there is none. */
+  readonly tls?: TlsOptions | undefined
+  /**
+   * The addresses that peers see and clients are told, one per family at most: they differ from `listenIps` behind
+   * NAT. There are relayed addresses of these families and no other.
+   */
+  readonly publicIps: readonly string[]
   /** Relayed addresses have ports from this range, both ends included. */
   readonly minPort: number
   readonly maxPort: number
-  /** Credentials made with any of these are accepted. */
+  /** Credentials made with any of these are accepted; the present one comes first. */
   readonly secrets: readonly string[]
   readonly realm: string
   /** Names whose expiry lies further ahead than this (and five minutes for clocks that disagree) are refused. */
@@ -36,9 +53,11 @@ export interface RelayOptions {
   readonly challengesPerSecond: number
   /** CIDR blocks that may be relayed to although they are denied by default. */
   readonly allowPeers: readonly string[]
+  /** CIDR blocks that may not be relayed to, whatever `allowPeers` says. */
+  readonly denyPeers: readonly string[]
 }
 
-export type RelaySettings = Partial<RelayOptions> & Pick<RelayOptions, 'listenIp' | 'port' | 'publicIp' | 'secrets'>
+export type RelaySettings = Partial<RelayOptions> & Pick<RelayOptions, 'listenIps' | 'port' | 'publicIps' | 'secrets'>
 
 const DEFAULTS = {
   minPort: 49_152,
@@ -56,6 +75,7 @@ const DEFAULTS = {
   bytesPerSecond: 1_250_000,
   challengesPerSecond: 20,
   allowPeers: [],
+  denyPeers: [],
 } satisfies Partial<RelayOptions>
 
 /** The settings with the defaults for what they leave out. Throws a RangeError that names every wrong one. */
@@ -67,16 +87,11 @@ export function relayOptions(settings: RelaySettings): RelayOptions {
 }
 
 function* complaints(options: RelayOptions): Generator<string> {
-  const { listenIp, publicIp, minPort, maxPort } = options
-  const listen = canonical(listenIp)
-  const shown = canonical(publicIp)
-  if (listen === undefined) yield 'listenIp must be an IP address'
-  // 0.0.0.0 as a relayed address is of no use to anybody
-  if (shown === undefined || shown === '0.0.0.0' || shown === '::') yield 'publicIp must be the address peers see'
-  else if (listen !== undefined && familyOf(listen) !== familyOf(shown)) {
-    yield 'listenIp and publicIp must both be IPv4 or both IPv6'
-  }
+  const { minPort, maxPort, tls } = options
+  yield* addressComplaints(options)
   if (!whole(options.port, 0, 65_535)) yield 'port must be from 0 to 65535'
+  if (tls && !whole(tls.port, 0, 65_535)) yield 'tls.port must be from 0 to 65535'
+  if (tls && tls.port !== 0 && tls.port === options.port) yield 'tls.port must not be port'
   if (!whole(minPort, 1, 65_535) || !whole(maxPort, minPort, 65_535)) {
     yield 'minPort to maxPort must be a range of ports'
   }
@@ -89,8 +104,27 @@ function* complaints(options: RelayOptions): Generator<string> {
   if (options.maxAllocationSeconds < options.allocationSeconds) {
     yield 'maxAllocationSeconds must not be less than allocationSeconds'
   }
-  for (const block of options.allowPeers) {
-    if (!parseCidr(block)) yield `allowPeers: ${block} is not a CIDR block such as 10.0.0.0/8`
+  for (const name of ['allowPeers', 'denyPeers'] as const) {
+    for (const block of options[name]) {
+      if (!parseCidr(block)) yield `${name}: ${block} is not a CIDR block such as 10.0.0.0/8`
+    }
+  }
+}
+
+function* addressComplaints({ listenIps, publicIps }: RelayOptions): Generator<string> {
+  const listening = listenIps.map(canonical)
+  const shown = publicIps.map(canonical)
+  if (listening.length === 0 || listening.includes(undefined)) yield 'listenIps must be IP addresses, at least one'
+  // 0.0.0.0 as a relayed address is of no use to anybody
+  if (shown.length === 0 || shown.some((ip) => ip === undefined || ip === '0.0.0.0' || ip === '::')) {
+    yield 'publicIps must be the addresses peers see, at least one'
+    return
+  }
+  const families = shown.map((ip) => familyOf(ip ?? ''))
+  if (new Set(families).size < families.length) yield 'publicIps must not have two addresses of one family'
+  const heard = new Set(listening.map((ip) => familyOf(ip ?? '')))
+  if (families.some((family) => !heard.has(family))) {
+    yield 'each of publicIps needs one of listenIps of the same family, both IPv4 or both IPv6'
   }
 }
 

@@ -40,7 +40,15 @@ const PROVEN_MS = 60_000
 const START_MS = 15_000
 const STOP_MS = 2000
 
-const NOTHING: RelayStats = { allocations: 0, allocationsMade: 0, packets: 0, bytes: 0, dropped: 0, refused: {} }
+const NOTHING: RelayStats = {
+  allocations: 0,
+  allocationsBy: { udp: 0, tcp: 0, tls: 0 },
+  allocationsMade: 0,
+  packets: 0,
+  bytes: 0,
+  dropped: 0,
+  refused: {},
+}
 
 export class BundledRelay implements LocalRelay {
   readonly #settings: RelaySettings
@@ -68,7 +76,7 @@ export class BundledRelay implements LocalRelay {
 
   /** Where clients reach it while it is up. */
   address(): { readonly host: string; readonly port: number } | undefined {
-    return this.#port === undefined ? undefined : { host: this.#settings.publicIp, port: this.#port }
+    return this.#port === undefined ? undefined : { host: this.#settings.publicIps[0] ?? '', port: this.#port }
   }
 
   /** The child's numbers as last reported; zeros while there is no child. They start again at zero with each child. */
@@ -125,6 +133,9 @@ export class BundledRelay implements LocalRelay {
           case 'failed':
             log.error({ reason: message.reason }, 'relay cannot start')
             return
+          case 'alive':
+          case 'certificate':
+            return
           case 'trouble':
             log.error({ reason: message.reason }, 'fault in the relay')
         }
@@ -149,7 +160,7 @@ export class BundledRelay implements LocalRelay {
     this.#port = port
     this.#upSince = clock.now()
     this.#become('up')
-    log.info({ host: this.#settings.publicIp, port, pid: this.pid }, 'relay listens')
+    log.info({ host: this.#settings.publicIps[0], port, pid: this.pid }, 'relay listens')
   }
 
   #ended(code: number | null, signal: string | null): void {

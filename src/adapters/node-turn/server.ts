@@ -30,9 +30,13 @@ const { METHOD, TRANSPORT } = CONSTANTS
 /** All calls share the way to the clients; beyond this it does not keep up, and late media is of no use. */
 const MOST_QUEUED = 4 * 1024 * 1024
 
+export type ClientTransport = 'udp' | 'tcp' | 'tls'
+
 export interface RelayStats {
   /** Now. */
   readonly allocations: number
+  /** Now, by how the client reaches the relay. */
+  readonly allocationsBy: Readonly<Record<ClientTransport, number>>
   /** Since the start of this process, as is all that follows. */
   readonly allocationsMade: number
   /** Relayed, both directions; handed over inside the process counts once. */
@@ -71,21 +75,21 @@ export class RelayServer {
     this.#options = options
     this.#clock = clock
     this.#report = report
-    this.#relayed = endpoint(options.publicIp, 0).address
+    this.#relayed = endpoint(options.publicIps[0] ?? '', 0).address
     this.#allocations = new Allocations({ perUser: options.allocationsPerUser, most: options.allocations })
     this.#nonces = new Nonces(clock, options.nonceSeconds)
     this.#authenticator = new Authenticator(options, { nonces: this.#nonces, clock })
     this.#challenges = new Challenges(clock, options.challengesPerSecond)
     this.#policy = new PeerPolicy({ allow: options.allowPeers, relayed: this.#relayed, own: ownAddresses() })
-    this.#ports = new RelayPorts({ ip: options.listenIp, min: options.minPort, max: options.maxPort })
+    this.#ports = new RelayPorts({ ip: options.listenIps[0] ?? '', min: options.minPort, max: options.maxPort })
     this.#hub = this.#connect()
   }
 
   /** Resolves with where it listens; rejects when that cannot be bound. */
   async start(): Promise<Endpoint> {
-    const socket = await openUdp(this.#options.listenIp, this.#options.port)
+    const socket = await openUdp(this.#options.listenIps[0] ?? '', this.#options.port)
     this.#socket = socket
-    this.#bound = endpoint(this.#options.listenIp, socket.address().port)
+    this.#bound = endpoint(this.#options.listenIps[0] ?? '', socket.address().port)
     socket.on('error', this.#report)
     socket.on('message', (datagram, { family, address, port }) => {
       try {
@@ -109,6 +113,7 @@ export class RelayServer {
   stats(): RelayStats {
     return {
       allocations: this.#allocations.size,
+      allocationsBy: { udp: this.#allocations.size, tcp: 0, tls: 0 },
       allocationsMade: this.#made,
       ...this.#traffic,
       refused: Object.fromEntries(this.#refused),
