@@ -148,7 +148,8 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
   {
     name: 'onTurnCredentials',
     address: '/user/queue/turn/get-turn-credentials',
-    summary: 'STUN and TURN servers, with credentials for a limited time.',
+    summary:
+      'STUN and TURN servers, with credentials for a limited time; a session that has asked once hears fresh ones when 80 % of that time is over.',
     schema: TurnCredentials,
   },
   {

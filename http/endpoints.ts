@@ -20,6 +20,8 @@ export interface Asked {
   readonly actor: Actor
   /** The body as it came. */
   readonly frame: SignalFrame
+  /** The first value of a parameter in the query of the address. */
+  query(name: string): string | undefined
 }
 
 export interface Endpoint {
@@ -29,6 +31,8 @@ export interface Endpoint {
   readonly name: string
   readonly summary: string
   readonly description?: string
+  /** Parameters in the query that may be there, each with what it says. */
+  readonly query?: Readonly<Record<string, string>>
   /** Nothing: the endpoint takes no body. */
   readonly body?: z.ZodType
   readonly mayBeEmpty?: boolean
@@ -114,8 +118,9 @@ export const ENDPOINTS: readonly Endpoint[] = [
     name: 'turnCredentials',
     summary: 'STUN and TURN servers, with credentials for a limited time',
     description: 'Ask before each RTCPeerConnection and before an ICE restart.',
+    query: { region: 'Of several relays those in this region; without it, or where there is none of that name, all.' },
     data: TurnCredentials,
     refusals: [],
-    run: ({ turn }, { actor }) => ({ ok: true, data: turn.credentialsFor(actor.user) }),
+    run: ({ turn }, { actor, query }) => ({ ok: true, data: turn.credentialsFor(actor.user, query('region')) }),
   },
 ]

@@ -99,14 +99,23 @@ const REFUSAL = {
 }
 
 function operation(endpoint: Endpoint): Json {
-  const { name, summary, description, body, data, refusals } = endpoint
+  const { name, summary, description, query = {}, body, data, refusals } = endpoint
   const always: readonly CodeName[] = ['badRequest', 'unauthorized', 'forbidden', 'tooMany', 'internal', 'unavailable']
   return {
     operationId: name,
     tags: ['calls'],
     summary,
     ...(description !== undefined && { description }),
-    parameters: [{ $ref: '#/components/parameters/session' }],
+    parameters: [
+      { $ref: '#/components/parameters/session' },
+      ...Object.entries(query).map(([parameter, says]) => ({
+        name: parameter,
+        in: 'query',
+        required: false,
+        description: says,
+        schema: { type: 'string' },
+      })),
+    ],
     ...(body && { requestBody: requestBody(body, endpoint) }),
     responses: responses(data, [...new Set([...always, ...(body ? (['tooLarge'] as const) : []), ...refusals])]),
   }

@@ -41,7 +41,7 @@ export interface HttpServices {
   readonly logins: LoginGuard
   readonly calls: Calls
   readonly presence: { status(users: readonly UserId[]): readonly UserStatus[] | Promise<readonly UserStatus[]> }
-  readonly turn: { credentialsFor(user: UserId): TurnCredentials }
+  readonly turn: { credentialsFor(user: UserId, region?: string): TurnCredentials }
   readonly credentials: { revoke(request: RevokeRequest): Promise<Outcome<Revoked>> }
   sessions(user: UserId): readonly LiveSession[]
   /** Only in demo mode. `expiresAt` in milliseconds since the epoch. */

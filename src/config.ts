@@ -3,34 +3,22 @@
  * and defaults are in variables.ts. Everything wrong is told in one message.
  */
 
-import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { isIP, isIPv6 } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import type { BrokerLimits, Rate } from '../broker/index.ts'
 import { type AuthKey, readPublicKey } from './auth.ts'
 import type { CallTimers } from './calls/types.ts'
-import { type Complaint, readVariables, type Settings, strangers, VARIABLES, type VariableName } from './variables.ts'
+import { type Machine, thisMachine } from './machine.ts'
+import { isLoopback, type TurnConfig, turnOf } from './turn-config.ts'
+import {
+  type Complaint,
+  type Notes,
+  readVariables,
+  type Settings,
+  strangers,
+  VARIABLES,
+  type VariableName,
+} from './variables.ts'
 
-/** The bundled relay, in the words of its own options. */
-export interface RelayConfig {
-  /** 0: any free port. */
-  readonly port: number
-  readonly listenIp: string
-  readonly publicIp: string
-  readonly minPort: number
-  readonly maxPort: number
-  readonly realm: string
-  /** As long as credentials are handed out for. */
-  readonly maxCredentialSeconds: number
-  readonly allocationSeconds: number
-  readonly allocationsPerUser: number
-  readonly allocations: number
-  /** Per allocation; 0: no bound. */
-  readonly bytesPerSecond: number
-  /** Address ranges (CIDR) that are not denied although they are private. */
-  readonly allowPeers: readonly string[]
-}
+export type { Machine } from './machine.ts'
 
 export interface Config {
   /** No key is configured: a secret made for this run, 127.0.0.1 only, `POST /demo/token`. */
@@ -69,15 +57,7 @@ export interface Config {
     readonly offline: 'wait' | 'fail'
     readonly timers: CallTimers
   }
-  readonly turn: {
-    readonly secret: string
-    readonly ttlSeconds: number
-    /** An operator's own servers. */
-    readonly stunUrls: readonly string[]
-    readonly turnUrls: readonly string[]
-    /** Only where the bundled relay shall run; `turnUrls` is empty then. */
-    readonly relay?: RelayConfig
-  }
+  readonly turn: TurnConfig
   readonly presence: { readonly scope: 'all' | 'watched'; readonly batchMs: number; readonly offlineMs: number }
   readonly broker: {
     readonly limits: BrokerLimits
@@ -104,26 +84,6 @@ export class ConfigError extends Error {
 
 function lineOf({ name, wrong, example = VARIABLES[name].example }: Complaint): string {
   return `${name}: ${wrong} (for example ${name}=${example})`
-}
-
-/** What the configuration asks of the machine; tests bring their own. */
-export interface Machine {
-  readFile(path: string): string
-  /** Addresses of this machine that others can reach, IPv4 first. */
-  addresses(): readonly string[]
-  /** A new secret text. */
-  secret(): string
-}
-
-const thisMachine: Machine = {
-  readFile: (path) => readFileSync(path, 'utf8'),
-  addresses: () =>
-    Object.values(networkInterfaces())
-      .flatMap((faces) => faces ?? [])
-      .filter((face) => !face.internal && !/^fe80:/i.test(face.address))
-      .sort((a, b) => a.family.localeCompare(b.family))
-      .map((face) => face.address),
-  secret: () => randomBytes(32).toString('base64url'),
 }
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -201,11 +161,6 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
   }
 }
 
-interface Notes {
-  wrong(name: VariableName, wrong: string, example?: string): void
-  warn(text: string): void
-}
-
 const KEYS = ['AUTH_JWT_SECRET', 'AUTH_PUBLIC_KEY', 'AUTH_JWKS_URL'] as const
 
 const ADMIN_KEY_CHARACTERS = 32
@@ -281,76 +236,6 @@ function hostOf(settings: Settings, demo: boolean, notes: Notes): string {
     )
   }
   return '127.0.0.1'
-}
-
-function turnOf(
-  settings: Settings,
-  { demo, host }: { demo: boolean; host: string },
-  machine: Machine,
-  notes: Notes,
-): Config['turn'] {
-  const external = settings.TURN_URLS.length > 0
-  if (external && settings.TURN_ENABLED === true) {
-    notes.wrong(
-      'TURN_ENABLED',
-      'the bundled relay cannot run beside TURN_URLS, which replace it: leave one of them out',
-    )
-  }
-  if (external && settings.TURN_SECRET === undefined) {
-    notes.wrong('TURN_SECRET', 'is needed with TURN_URLS: the secret that the external relay checks credentials with')
-  }
-  const relay = external || settings.TURN_ENABLED === false ? undefined : relayOf(settings, demo, host, machine, notes)
-  return {
-    secret: settings.TURN_SECRET ?? machine.secret(),
-    ttlSeconds: settings.TURN_TTL_S,
-    stunUrls: settings.STUN_URLS,
-    turnUrls: settings.TURN_URLS,
-    ...(relay && { relay }),
-  }
-}
-
-function relayOf(settings: Settings, demo: boolean, host: string, machine: Machine, notes: Notes): RelayConfig {
-  const listenIp = settings.TURN_LISTEN_IP ?? (isLoopback(host) ? '127.0.0.1' : '0.0.0.0')
-  const publicIp = settings.TURN_PUBLIC_IP ?? publicIpOf(listenIp, machine, notes)
-  if (isIP(listenIp) !== isIP(publicIp)) {
-    notes.wrong('TURN_PUBLIC_IP', `must be of the same family (IPv4, IPv6) as TURN_LISTEN_IP, which is ${listenIp}`)
-  }
-  if (ANY.has(publicIp)) notes.wrong('TURN_PUBLIC_IP', 'must be an address that clients can reach')
-  return {
-    port: settings.TURN_PORT,
-    listenIp,
-    publicIp,
-    minPort: settings.TURN_MIN_PORT,
-    maxPort: settings.TURN_MAX_PORT,
-    realm: settings.TURN_REALM,
-    maxCredentialSeconds: settings.TURN_TTL_S,
-    allocationSeconds: settings.TURN_ALLOCATION_LIFETIME_S,
-    allocationsPerUser: settings.TURN_ALLOCATIONS_PER_USER,
-    allocations: settings.TURN_ALLOCATIONS,
-    bytesPerSecond: settings.TURN_BYTES_PER_SECOND,
-    allowPeers: settings.TURN_ALLOW_PEERS ?? demoPeers(demo, notes),
-  }
-}
-
-function demoPeers(demo: boolean, notes: Notes): readonly string[] {
-  if (!demo) return []
-  notes.warn('demo mode: the relay may reach 127.0.0.0/8, so that calls work on this machine alone')
-  return ['127.0.0.0/8']
-}
-
-/** To listen on; no addresses that a client could use. */
-const ANY: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
-
-function publicIpOf(listenIp: string, machine: Machine, notes: Notes): string {
-  if (!ANY.has(listenIp)) return listenIp
-  const found = machine.addresses().find((one) => isIP(one) === isIP(listenIp))
-  const taken = found ?? (isIPv6(listenIp) ? '::1' : '127.0.0.1')
-  notes.warn(`TURN_PUBLIC_IP is not set; clients are told ${taken}, which is right only where they can reach it`)
-  return taken
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || /^\[?::1\]?$/.test(host) || /^127\.\d+\.\d+\.\d+$/.test(host)
 }
 
 /** Who raises the largest frame alone means that the queues it goes through hold one as well. */

@@ -78,8 +78,34 @@ export interface CallStore {
   nextDue(): Awaitable<number | undefined>
 }
 
+/** `external`: an operator's own relay, not watched by us. */
+export type RelayState = 'off' | 'external' | 'starting' | 'up' | 'down'
+
 /** How the relay that credentials name is doing. */
 export interface RelayHealth {
-  /** `external`: an operator's own relay, not watched by us. */
-  state(): 'off' | 'external' | 'starting' | 'up' | 'down'
+  /** Of several processes: `up` while any of them is. */
+  state(): RelayState
+  /** The processes of the bundled relay, in their order; absent where there is none. */
+  workers?(): readonly RelayWorkerReport[]
+}
+
+/** One process of the bundled relay, as it is now or was a second ago. Totals start again at zero when it does. */
+export interface RelayWorkerReport {
+  readonly state: 'starting' | 'up' | 'down' | 'off'
+  /** How often it had to be started again. */
+  readonly restarts: number
+  /** Now. */
+  readonly allocations: number
+  /** The same, by what the clients come over. */
+  readonly allocationsBy: { readonly udp: number; readonly tcp: number; readonly tls: number }
+  readonly allocationsMade: number
+  /** Relayed, both directions. */
+  readonly packets: number
+  readonly bytes: number
+  /** Packets that were not relayed. */
+  readonly dropped: number
+  /** Error responses by STUN code. */
+  readonly refused: Readonly<Record<string, number>>
+  /** Of the certificate for TLS: when it ends, in milliseconds since the epoch. */
+  readonly certificateEnds?: number
 }

@@ -28,8 +28,9 @@ import { presenceAudience, presenceHandlers, STATUS_TOPIC } from './presence/des
 import { PresenceService } from './presence/service.ts'
 import { proxyNotice } from './proxy-notice.ts'
 import type { Awaitable } from './steps.ts'
-import { TURN_QUEUE, turnHandlers } from './turn/destinations.ts'
+import { TURN_QUEUE, turnHandlers, turnRenewal } from './turn/destinations.ts'
 import { TurnService } from './turn/service.ts'
+import type { RelayConfig } from './turn-config.ts'
 
 /** Where STOMP is (contract, section 1). */
 const STOMP_PATH = '/imserver/ws'
@@ -65,13 +66,13 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   const warn = (message: string) => log.warn({}, message)
   const revocations = new Revocations({ clock, memoryMs: config.tokens.revocationMemoryMs, warn })
   const authenticator = heeding(revocations, createAuthenticator({ ...config.auth, clock, warn }))
-  const relay = config.turn.relay && bundledRelay(config.turn.relay, config.turn.secret, { clock, log })
-  const relayHealth: RelayHealth = relay ?? { state: () => (config.turn.turnUrls.length > 0 ? 'external' : 'off') }
+  const relay = config.turn.relay && bundledRelay(config.turn.relay, config.turn.secrets, { clock, log })
+  const relayHealth: RelayHealth = relay ?? { state: () => (config.turn.regions.length > 0 ? 'external' : 'off') }
   const turn = new TurnService({
-    secret: config.turn.secret,
+    secret: config.turn.secrets[0],
     ttlSeconds: config.turn.ttlSeconds,
     stun: config.turn.stunUrls,
-    turn: config.turn.turnUrls,
+    regions: config.turn.regions,
     clock,
     relay,
   })
@@ -109,6 +110,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     clock,
     events,
     restored: async (session) => {
+      turnRenewals.listens(session.id)
       if (session.listensTo(RINGS_ON)) await calls.appeared(session.principal.user, session.id)
     },
     report,
@@ -122,7 +124,6 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   const metrics = createMetrics({
     counts: () => broker.counts(),
     relay: relayHealth,
-    ...(relay ? { relayStats: () => relay.stats() } : {}),
   })
   metrics.subscribe(events)
 
@@ -140,7 +141,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       handlers: {
         ...callHandlers(calls, devices),
         ...presenceHandlers(presence, { tell: devices.tell }),
-        ...turnHandlers(turn, { tell: devices.tell }),
+        ...turnHandlers(turn, { tell: devices.tell }, ({ id }, region) => turnRenewals.asked(id, region)),
         ...credentialHandlers(credentials),
       },
       user: [...CALL_QUEUES, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'],
@@ -162,6 +163,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
         const former = credentials.former(session)
         credentials.disconnected(session)
         presence.left(session.principal.user, session.id)
+        turnRenewals.disconnected(session.id)
         const { user, token } = session.principal
         inBackground(() => calls.lost(user, session.id, token, former))
         log.debug({ session: session.id, user: session.principal.user, reason }, 'session ended')
@@ -170,6 +172,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       subscribed(session, destination) {
         const { id, principal } = session
         credentials.subscribed(session, destination)
+        if (destination === TURN_QUEUE) turnRenewals.listens(id)
         if (destination === RINGS_ON) return calls.appeared(principal.user, id)
         if (destination === SIGNALS_ON) return calls.listens(principal.user, id)
         return undefined
@@ -191,6 +194,8 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       },
     },
   })
+
+  const turnRenewals = turnRenewal(turn, broker, clock)
 
   const app = createHttpApp(
     {
@@ -242,6 +247,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   if (relay) await lifecycle.start({ name: 'relay', start: () => relay.start(), stop: () => relay.stop() })
   await lifecycle.start({ name: 'calls', start: () => calls.start(), stop: () => calls.stop() })
   await lifecycle.start({ name: 'credentials', stop: () => credentials.stop() })
+  await lifecycle.start({ name: 'TURN credentials', stop: () => turnRenewals.stop() })
   await lifecycle.start({ name: 'presence', stop: () => presence.stop() })
   await lifecycle.start({
     name: 'http',
@@ -262,14 +268,11 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   }
 }
 
-function bundledRelay(
-  relay: NonNullable<Config['turn']['relay']>,
-  secret: string,
-  { clock, log }: World,
-): BundledRelay {
-  const { listenIp, publicIp, ...rest } = relay
-  const settings = { ...rest, listenIps: [listenIp], publicIps: [publicIp], secrets: [secret] }
-  return new BundledRelay(settings, { clock, log: log.child({ part: 'relay' }) })
+function bundledRelay(relay: RelayConfig, secrets: readonly string[], { clock, log }: World): BundledRelay {
+  const { workers, host, tls, ...rest } = relay
+  const settings = { ...rest, secrets, ...(tls && { tls: { port: tls.port, certificate: tls.certificate } }) }
+  const names = { ...(host !== undefined && { host }), ...(tls?.host !== undefined && { tlsHost: tls.host }) }
+  return new BundledRelay({ settings, workers, ...names }, { clock, log: log.child({ part: 'relay' }) })
 }
 
 function demoTokens(secret: string, clock: Clock) {

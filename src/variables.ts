@@ -67,6 +67,12 @@ function list(part: z.ZodType<string, string> = z.string()): z.ZodType<readonly 
 
 const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'must be an address or a host name, without a port')
 
+/** A name that certificates and browsers know (RFC 1123 section 2.1). */
+const domain = z
+  .string()
+  .regex(/^(?=.{1,253}$)[A-Za-z\d]([\w-]*[A-Za-z\d])?(\.[A-Za-z\d]([\w-]*[A-Za-z\d])?)*$/, 'must be a host name')
+  .refine((text) => isIP(text) === 0, 'must be a host name, not an address')
+
 const address = z.string().refine((text) => isIP(text) !== 0, 'must be an IPv4 or IPv6 address')
 
 /** `10.0.0.0/8`, `fd00::/8`, or one address. */
@@ -96,6 +102,32 @@ const stunUrl = z
 const turnUrl = z
   .string()
   .regex(/^turns?:(\[[\da-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(\?transport=(udp|tcp))?$/, 'must be turn: or turns: addresses')
+
+/** Where an operator's own relay is; clients may name one of several regions. */
+export interface Region {
+  readonly name?: string
+  readonly urls: readonly string[]
+}
+
+/** Groups separated by `;`, each a list of addresses, with `name=` before it where clients shall be able to name it. */
+const regions: z.ZodType<readonly Region[], string> = z
+  .string()
+  .transform((text) =>
+    text
+      .split(';')
+      .map((group) => group.trim())
+      .filter((group) => group !== '')
+      .map((group) => {
+        const [, name, urls = ''] = /^(?:([\w-]{1,32})\s*=)?(.*)$/s.exec(group) ?? []
+        return { ...(name !== undefined && { name }), urls }
+      }),
+  )
+  .pipe(z.array(z.object({ name: z.string().exactOptional(), urls: list(turnUrl) })))
+  .refine((all) => all.every(({ urls }) => urls.length > 0), 'must have turn: or turns: addresses in each region')
+  .refine((all) => {
+    const names = all.flatMap(({ name }) => name ?? [])
+    return new Set(names).size === names.length
+  }, 'must name each region once')
 
 const openPattern = z
   .string()
@@ -189,28 +221,57 @@ export const VARIABLES = {
 
   TURN_ENABLED: open(flag, 'true', 'The bundled relay: true, unless TURN_URLS names another.'),
   TURN_SECRET: secret(
-    'a random text',
+    'a random text of 16 or more characters',
     'Secret of the time-limited TURN credentials; coturn’s static-auth-secret. Needed with TURN_URLS; else made at each start.',
+  ),
+  TURN_SECRET_PREVIOUS: secret(
+    'the TURN_SECRET of before',
+    'While TURN_SECRET is being changed: the bundled relay still takes credentials made with this one; none are made with it.',
   ),
   TURN_TTL_S: fixed(whole(1, 7 * 86_400), '3600', 'Seconds for which TURN credentials are good.'),
   TURN_URLS: fixed(
-    list(turnUrl),
+    regions,
     '',
-    'An external relay instead of the bundled one.',
+    'An external relay instead of the bundled one; several regions as eu=turn:…,turns:…;us=turn:…: a client may name one.',
     'turn:turn.example.org:3478?transport=udp,turns:turn.example.org:5349?transport=tcp',
   ),
   STUN_URLS: fixed(
     list(stunUrl),
     '',
-    'STUN servers named to clients; empty: the bundled relay.',
+    'STUN servers named to clients; empty: the relay, bundled or external.',
     'stun:stun.example.org:3478',
   ),
-  TURN_PORT: fixed(whole(0, 65_535), '3478', 'UDP port of the bundled relay; 0 takes any free one.'),
-  TURN_LISTEN_IP: open(address, '0.0.0.0', 'Address the bundled relay listens on: 127.0.0.1 when HOST is, else all.'),
+  TURN_PORT: fixed(whole(0, 65_535), '3478', 'UDP and TCP port of the bundled relay; 0 takes any free one.'),
+  TURN_LISTEN_IP: open(
+    list(address),
+    '0.0.0.0,::',
+    'Addresses the bundled relay listens on: 127.0.0.1 when HOST is, else all IPv4 and, where there is one to show, all IPv6.',
+  ),
   TURN_PUBLIC_IP: open(
-    address,
-    '192.0.2.10',
-    'Address at which clients reach the bundled relay; unset: TURN_LISTEN_IP, or this machine’s first address.',
+    list(address),
+    '192.0.2.10,2001:db8::10',
+    'Addresses at which clients reach the bundled relay, one IPv4, one IPv6, or both; unset: TURN_LISTEN_IP, or this machine’s first ones.',
+  ),
+  TURN_HOST: open(
+    domain,
+    'turn.example.org',
+    'Name of the bundled relay that clients are told instead of its addresses; TLS takes it from the certificate if unset.',
+  ),
+  TURN_TLS_CERT: open(
+    z.string(),
+    '/etc/carillon/turn.crt',
+    'PEM file with the certificate (and its chain) for TURN over TLS; loaded again when it changes. Unset: no TLS, in demo mode a self-made one.',
+  ),
+  TURN_TLS_KEY: open(z.string(), '/etc/carillon/turn.key', 'PEM file with the private key of TURN_TLS_CERT.'),
+  TURN_TLS_PORT: open(
+    whole(0, 65_535),
+    '5349',
+    'TCP port of the bundled relay for TLS: 5349, or any free one where TURN_PORT is 0.',
+  ),
+  TURN_WORKERS: fixed(
+    whole(1, 64),
+    '1',
+    'Processes of the bundled relay. The second one takes the ports after TURN_PORT and TURN_TLS_PORT, and so on; the range for media and TURN_ALLOCATIONS are divided.',
   ),
   TURN_MIN_PORT: fixed(whole(1024, 65_535), '49152', 'First UDP port for relayed media.'),
   TURN_MAX_PORT: fixed(whole(1024, 65_535), '65535', 'Last UDP port for relayed media.'),
@@ -218,6 +279,12 @@ export const VARIABLES = {
     list(cidr),
     '10.1.0.0/16,fd00::/8',
     'Private address ranges that media may be relayed to; all are denied otherwise (demo mode allows 127.0.0.0/8).',
+  ),
+  TURN_DENY_PEERS: fixed(
+    list(cidr),
+    '',
+    'Address ranges that media may not be relayed to, whatever TURN_ALLOW_PEERS says.',
+    '198.51.100.0/24,2001:db8:1::/48',
   ),
   TURN_ALLOCATION_LIFETIME_S: fixed(whole(10, 3600), '600', 'Seconds an unrefreshed allocation of the relay lives.'),
   TURN_REALM: fixed(z.string().regex(/^[\w.-]{1,63}$/, 'must be a name'), 'carillon', 'Realm of the bundled relay.'),
@@ -364,6 +431,14 @@ export interface Complaint {
   readonly wrong: string
   /** Instead of the variable's own example. */
   readonly example?: string
+}
+
+/** Where the parts of the configuration say what they do not like. */
+export interface Notes {
+  /** The start is not possible. */
+  wrong(name: VariableName, wrong: string, example?: string): void
+  /** Worth a look, but no reason not to start. */
+  warn(text: string): void
 }
 
 /**

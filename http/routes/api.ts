@@ -51,7 +51,8 @@ async function serve(
   const actor = settleActor(principal.data, request.get('x-session-id'), services.sessions(user))
   if (!actor.ok) return actor
   const contentType = jsonType(request.get('content-type'))
-  return endpoint.run(services, { actor: actor.data, frame: { body, contentType } })
+  const query = (name: string) => new URLSearchParams(/\?(.*)/.exec(request.url)?.[1]).get(name) ?? undefined
+  return endpoint.run(services, { actor: actor.data, frame: { body, contentType }, query })
 }
 
 /** The body has been found to be JSON; clients that say otherwise (forms, plain text) just did not think of it. */

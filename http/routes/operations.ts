@@ -1,6 +1,7 @@
 /** What machines ask that watch this one: is it alive, shall it get traffic, how is it doing. */
 
 import { type Request, type Response, Router } from 'express'
+import type { RelayHealth } from '../../src/ports.ts'
 import { routed } from '../routing.ts'
 import type { HttpServices } from '../services.ts'
 
@@ -17,7 +18,7 @@ export function operationRoutes({ health, metrics }: HttpServices): Router {
       .set('Cache-Control', 'no-store')
       .status(status === 'ready' ? 200 : 503)
       // a relay that is down is told, but takes nobody out of service: calls go on without it
-      .json({ status, relay: health.relay.state() })
+      .json({ status, relay: health.relay.state(), ...workersOf(health.relay) })
   })
 
   router.get('/metrics', routed('/metrics'), async (_request: Request, response: Response) => {
@@ -26,4 +27,10 @@ export function operationRoutes({ health, metrics }: HttpServices): Router {
   })
 
   return router
+}
+
+/** Of a relay of several processes also how each of them is doing. */
+function workersOf(relay: RelayHealth): { relayWorkers?: readonly string[] } {
+  const states = relay.workers?.().map(({ state }) => state) ?? []
+  return states.length > 1 ? { relayWorkers: states } : {}
 }

@@ -131,7 +131,13 @@ export class World {
       disconnect: (session, code, reason) => this.broker.disconnect(session, code, reason),
     })
     this.presence = new PresenceService({ clock, events, audience, scope: 'all', batchMs: 250, offlineMs: 5000 })
-    this.turn = new TurnService({ secret: 'secret', ttlSeconds: 60, clock, stun: ['stun:s'], turn: ['turn:t'] })
+    this.turn = new TurnService({
+      secret: 'secret',
+      ttlSeconds: 60,
+      clock,
+      stun: ['stun:s'],
+      regions: [{ urls: ['turn:t'] }],
+    })
     this.logins = createLoginGuard({ clock, rate: { perSecond: 1, burst: 2 }, limited: () => undefined })
     this.broker = createBroker({
       clock,

@@ -6,7 +6,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterEach, describe, expect, jest, test } from '@jest/globals'
 import type { RelaySettings } from '../../src/adapters/node-turn/options.ts'
 import { openUdp } from '../../src/adapters/node-turn/ports.ts'
-import { BundledRelay, type RelayWorld } from '../../src/adapters/node-turn/relay.ts'
+import { RelayWorker, type RelayWorld } from '../../src/adapters/node-turn/worker.ts'
 import { mint } from '../../src/turn/credentials.ts'
 import { TestClock } from '../support/clock.ts'
 import { closing, SECRET } from './fixture.ts'
@@ -18,7 +18,7 @@ jest.setTimeout(60_000)
 /** The machine's clock, whose timers fire only when the test moves it on: the child's own clock is the machine's too. */
 const startedNow = () => new TestClock(Date.now())
 
-const relays: BundledRelay[] = []
+const relays: RelayWorker[] = []
 const children: ChildProcess[] = []
 
 afterEach(async () => {
@@ -27,17 +27,17 @@ afterEach(async () => {
 })
 
 interface Watched {
-  readonly relay: BundledRelay
+  readonly relay: RelayWorker
   readonly clock: TestClock
   readonly log: { level: string; message: string; facts: Record<string, unknown> }[]
   readonly states: string[]
   /** Waits until it is in this state. */
   becomes(state: string): Promise<void>
   /** Waits for numbers that satisfy. */
-  reports(wanted: (stats: ReturnType<BundledRelay['stats']>) => boolean): Promise<void>
+  reports(wanted: (stats: ReturnType<RelayWorker['stats']>) => boolean): Promise<void>
 }
 
-function watched(settings: Partial<RelaySettings> = {}): Watched {
+function watched(settings: Partial<RelaySettings> = {}, more: Partial<RelayWorld> = {}): Watched {
   const clock = startedNow()
   const log: Watched['log'] = []
   const states: string[] = []
@@ -62,13 +62,16 @@ function watched(settings: Partial<RelaySettings> = {}): Watched {
     clock,
     log: { info: write('info'), warn: write('warn'), error: write('error') },
     reportEveryMs: 20,
+    // asked only where a test is about that: its clock does not wait for a child's answer
+    askEveryMs: 1e9,
+    ...more,
     onStats: wake,
     onState: (state) => {
       states.push(state)
       wake()
     },
   }
-  const relay = new BundledRelay(
+  const relay = new RelayWorker(
     {
       listenIps: ['127.0.0.1'],
       port: 0,
@@ -90,10 +93,10 @@ function watched(settings: Partial<RelaySettings> = {}): Watched {
   }
 }
 
-const clientOf = async (relay: BundledRelay, user = 'alice') => {
-  const { host, port } = relay.address() ?? { host: '127.0.0.1', port: 1 }
+const clientOf = async (relay: RelayWorker, user = 'alice') => {
+  const { port } = relay.ports() ?? { port: 1 }
   const credential = mint(SECRET, user, Date.now() / 1000 + 600)
-  return closing(await TurnClient.open({ address: host, port }, credential))
+  return closing(await TurnClient.open({ address: '127.0.0.1', port }, credential))
 }
 
 const gone = (pid: number) => {
@@ -109,7 +112,7 @@ describe('the relay’s process', () => {
   test('is up when it listens, relays, tells its numbers, and is gone after stop()', async () => {
     const { relay, reports, states, log } = watched()
     expect(relay.state()).toBe('starting')
-    expect(relay.address()).toBeUndefined()
+    expect(relay.ports()).toBeUndefined()
     await relay.start()
     expect(relay.state()).toBe('up')
     const alice = await clientOf(relay)
@@ -166,7 +169,7 @@ describe('the relay’s process', () => {
       const pid = relay.pid ?? 0
       process.kill(pid, 'SIGKILL')
       await becomes('down')
-      expect(relay.address()).toBeUndefined()
+      expect(relay.ports()).toBeUndefined()
       expect(relay.pid).toBeUndefined()
       expect(log.at(-1)).toMatchObject({ level: 'error', facts: { signal: 'SIGKILL', pauseMs } })
       await clock.advance(pauseMs - 1)
@@ -199,11 +202,58 @@ describe('the relay’s process', () => {
     const { relay, clock, becomes, log } = watched({ port })
     await relay.start()
     expect(relay.state()).toBe('down')
-    expect(log.map(({ facts }) => String(facts.reason)).join()).toContain('EADDRINUSE')
+    const { message, facts } = log.find(({ message }) => message.includes('cannot start')) ?? {}
+    expect(String(facts?.reason)).toContain('EADDRINUSE')
+    expect(message).toContain('one of its ports is taken')
     await new Promise<void>((resolve) => blocker.close(resolve))
     await clock.advance(1000)
     await becomes('up')
-    expect(relay.address()).toEqual({ host: '127.0.0.1', port })
+    expect(relay.ports()).toMatchObject({ port })
+  })
+
+  test('that hangs is killed when three questions have got no answer, and started again', async () => {
+    const { relay, clock, becomes, log } = watched({}, { askEveryMs: 3000 })
+    await relay.start()
+    const pid = relay.pid ?? 0
+    process.kill(pid, 'SIGSTOP')
+    await clock.advance(11_999)
+    expect(relay.state()).toBe('up')
+    await clock.advance(1)
+    await becomes('down')
+    expect(gone(pid)).toBe(true)
+    expect(log.find(({ message }) => message.includes('hangs'))).toMatchObject({ level: 'error', facts: { pid } })
+    await clock.advance(1000)
+    await becomes('up')
+    expect(relay.report()).toMatchObject({ state: 'up', restarts: 1 })
+  })
+
+  test('that answers is left alone, however long it has been asked', async () => {
+    let heard = () => {}
+    const { relay, clock } = watched({}, { askEveryMs: 3000, onAlive: () => heard() })
+    await relay.start()
+    const pid = relay.pid
+    for (let each = 0; each < 8; each++) {
+      const answered = new Promise<void>((resolve) => {
+        heard = resolve
+      })
+      await clock.advance(3000)
+      await answered
+    }
+    expect(relay.pid).toBe(pid)
+    expect(relay.state()).toBe('up')
+  })
+
+  test('that hangs is gone two seconds after stop()', async () => {
+    const { relay, clock } = watched()
+    await relay.start()
+    const pid = relay.pid ?? 0
+    process.kill(pid, 'SIGSTOP')
+    const stopped = relay.stop()
+    await clock.advance(1999)
+    expect(gone(pid)).toBe(false)
+    await clock.advance(1)
+    await stopped
+    expect(gone(pid)).toBe(true)
   })
 
   test('is not started again once it has been stopped while it was down', async () => {

@@ -4,6 +4,7 @@ import { describe, expect, test } from '@jest/globals'
 import { envExample } from '../../docs/env-example.ts'
 import { ConfigError, type Machine, readConfig } from '../../src/config.ts'
 import { VARIABLES, type VariableName } from '../../src/variables.ts'
+import { CERTIFICATES } from '../support/certificates.ts'
 
 const SECRET = 'a secret of more than thirty-two bytes'
 
@@ -43,7 +44,13 @@ describe('demo mode', () => {
       port: 8080,
       key: { kind: 'secret', secret: 'made for this run' },
     })
-    expect(turn.relay).toMatchObject({ listenIp: '127.0.0.1', publicIp: '127.0.0.1', allowPeers: ['127.0.0.0/8'] })
+    expect(turn.relay).toMatchObject({
+      listenIps: ['127.0.0.1'],
+      publicIps: ['127.0.0.1'],
+      allowPeers: ['127.0.0.0/8'],
+      tls: { port: 5349, certificate: 'self-made' },
+    })
+    expect(turn.relay?.tls).not.toHaveProperty('host')
   })
 
   test('makes another secret at every start', () => {
@@ -79,7 +86,14 @@ describe('the key', () => {
       key: { kind: 'secret', secret: SECRET },
       host: '0.0.0.0',
     })
-    expect(turn.relay).toMatchObject({ listenIp: '0.0.0.0', publicIp: '192.0.2.7', allowPeers: [] })
+    expect(turn.relay).toMatchObject({
+      listenIps: ['0.0.0.0', '::'],
+      publicIps: ['192.0.2.7', '2001:db8::7'],
+      allowPeers: [],
+      denyPeers: [],
+      workers: 1,
+    })
+    expect(turn.relay).not.toHaveProperty('tls')
   })
 
   test.each([
@@ -122,41 +136,175 @@ describe('the key', () => {
 })
 
 describe('the relay', () => {
-  test('may have an address of each family, but not mixed, and never 0.0.0.0', () => {
-    const key = { AUTH_JWT_SECRET: SECRET }
-    const { turn } = read({ ...key, TURN_LISTEN_IP: '::' })
-    expect(turn.relay).toMatchObject({ listenIp: '::', publicIp: '2001:db8::7' })
-    expect(names({ ...key, TURN_PUBLIC_IP: '2001:db8::1' })).toEqual(['TURN_PUBLIC_IP'])
+  const key = { AUTH_JWT_SECRET: SECRET }
+  const relayOf = (env: Env) => read({ ...key, ...env }).turn.relay
+
+  test('may have an address of each family, but no second one of it, and never 0.0.0.0', () => {
+    expect(relayOf({ TURN_LISTEN_IP: '::' })).toMatchObject({ listenIps: ['::'], publicIps: ['2001:db8::7'] })
+    const both = { TURN_LISTEN_IP: '10.0.0.5, fd00::5', TURN_PUBLIC_IP: '203.0.113.5,2001:db8::5' }
+    expect(relayOf(both)).toMatchObject({
+      listenIps: ['10.0.0.5', 'fd00::5'],
+      publicIps: ['203.0.113.5', '2001:db8::5'],
+    })
+    expect(names({ ...key, TURN_PUBLIC_IP: '192.0.2.1,192.0.2.2' })).toEqual(['TURN_PUBLIC_IP'])
+    expect(names({ ...key, TURN_LISTEN_IP: '0.0.0.0', TURN_PUBLIC_IP: '2001:db8::1' })).toEqual(['TURN_PUBLIC_IP'])
     expect(names({ ...key, TURN_PUBLIC_IP: '0.0.0.0' })).toEqual(['TURN_PUBLIC_IP'])
   })
 
-  test('gets this machine’s first address, with a warning, when none is configured', () => {
-    const { turn, warnings } = read({ AUTH_JWT_SECRET: SECRET })
-    expect(turn.relay?.publicIp).toBe('192.0.2.7')
+  test('listens in the families of the addresses that clients are told', () => {
+    expect(relayOf({ TURN_PUBLIC_IP: '2001:db8::1' })?.listenIps).toEqual(['::'])
+    expect(relayOf({ TURN_PUBLIC_IP: '203.0.113.5' })?.listenIps).toEqual(['0.0.0.0'])
+  })
+
+  test('gets this machine’s first addresses, with a warning, when none is configured', () => {
+    const { turn, warnings } = read(key)
+    expect(turn.relay?.publicIps).toEqual(['192.0.2.7', '2001:db8::7'])
     expect(warnings.join()).toMatch(/TURN_PUBLIC_IP is not set; clients are told 192\.0\.2\.7/)
+  })
+
+  test('tells nobody of an IPv6 address that is not of the open internet', () => {
+    const local: Machine = { ...machine, addresses: () => ['192.0.2.7', 'fd00::7'] }
+    expect(readConfig(key, local).turn.relay).toMatchObject({ listenIps: ['0.0.0.0'], publicIps: ['192.0.2.7'] })
+    const named = readConfig({ ...key, TURN_LISTEN_IP: '::' }, local)
+    expect(named.turn.relay?.publicIps).toEqual(['fd00::7'])
   })
 
   test('gives way to TURN_URLS, which need the secret of that relay', () => {
     const TURN_URLS = 'turn:turn.example.org:3478?transport=udp, turns:turn.example.org:5349'
     expect(names({ TURN_URLS })).toEqual(['TURN_SECRET'])
-    const { turn } = read({ TURN_URLS, TURN_SECRET: 's' })
+    const { turn } = read({ TURN_URLS, TURN_SECRET: SECRET })
     expect(turn).toMatchObject({
-      secret: 's',
+      secrets: [SECRET],
       stunUrls: [],
-      turnUrls: ['turn:turn.example.org:3478?transport=udp', 'turns:turn.example.org:5349'],
+      regions: [{ urls: ['turn:turn.example.org:3478?transport=udp', 'turns:turn.example.org:5349'] }],
     })
     expect(turn.relay).toBeUndefined()
-    expect(names({ TURN_URLS, TURN_SECRET: 's', TURN_ENABLED: 'true' })).toEqual(['TURN_ENABLED'])
+    expect(names({ TURN_URLS, TURN_SECRET: SECRET, TURN_ENABLED: 'true' })).toEqual(['TURN_ENABLED'])
+  })
+
+  test('may be several in several regions', () => {
+    const TURN_URLS = 'eu=turn:eu.example.org?transport=udp,turns:eu.example.org; us = turn:us.example.org ;turn:x'
+    expect(read({ TURN_URLS, TURN_SECRET: SECRET }).turn.regions).toEqual([
+      { name: 'eu', urls: ['turn:eu.example.org?transport=udp', 'turns:eu.example.org'] },
+      { name: 'us', urls: ['turn:us.example.org'] },
+      { urls: ['turn:x'] },
+    ])
+    for (const wrong of ['eu=turn:a;eu=turn:b', 'eu=', 'eu=http://x', 'e u=turn:a']) {
+      expect(names({ TURN_URLS: wrong, TURN_SECRET: SECRET })).toEqual(['TURN_URLS'])
+    }
   })
 
   test('is off with TURN_ENABLED=false', () => {
     const { turn } = read({ TURN_ENABLED: 'false', STUN_URLS: 'stun:stun.example.org' })
-    expect(turn).toMatchObject({ stunUrls: ['stun:stun.example.org'], turnUrls: [] })
+    expect(turn).toMatchObject({ stunUrls: ['stun:stun.example.org'], regions: [] })
     expect(turn.relay).toBeUndefined()
   })
 
   test('is refused a stun: address that browsers would throw at', () => {
     expect(names({ STUN_URLS: 'stun:stun.example.org:3478?transport=udp' })).toEqual(['STUN_URLS'])
+  })
+
+  test('takes the secret of before beside the present one, which alone makes credentials', () => {
+    const previous = 'the secret of the year before'
+    expect(read({ TURN_SECRET: SECRET, TURN_SECRET_PREVIOUS: previous }).turn.secrets).toEqual([SECRET, previous])
+    expect(names({ TURN_SECRET_PREVIOUS: previous })).toEqual(['TURN_SECRET'])
+    const { turn, warnings } = read({ TURN_URLS: 'turn:x', TURN_SECRET: SECRET, TURN_SECRET_PREVIOUS: previous })
+    expect(turn.secrets).toEqual([SECRET])
+    expect(warnings.join()).toMatch(/TURN_SECRET_PREVIOUS has no effect/)
+  })
+
+  test.each(['TURN_SECRET', 'TURN_SECRET_PREVIOUS'])('is refused a short %s, which is not repeated', (name) => {
+    const { message } = refusal({ TURN_SECRET: SECRET, [name]: 'fifteen letters' })
+    expect(message).toMatch(new RegExp(`${name}: must have 16 or more characters`))
+    expect(message).not.toContain('fifteen')
+  })
+
+  test('has a port for each worker, which are no ports of TLS and not that of HTTP', () => {
+    expect(relayOf({ TURN_WORKERS: '4' })).toMatchObject({ workers: 4, port: 3478 })
+    expect(names({ ...key, TURN_WORKERS: '2', TURN_PORT: '65535' })).toEqual(['TURN_PORT'])
+    expect(names({ ...key, PORT: '3479', TURN_WORKERS: '2' })).toEqual(['TURN_PORT'])
+    expect(names({ TURN_WORKERS: '2', TURN_TLS_PORT: '3479' })).toEqual(['TURN_TLS_PORT'])
+    expect(names({ TURN_TLS_PORT: '8080' })).toEqual(['TURN_TLS_PORT'])
+    expect(names({ TURN_WORKERS: '3', TURN_MIN_PORT: '50000', TURN_MAX_PORT: '50001' })).toEqual(['TURN_MAX_PORT'])
+    expect(relayOf({ PORT: '0', TURN_PORT: '0', TURN_WORKERS: '2' })).toMatchObject({ port: 0 })
+  })
+
+  test('takes any free port for TLS where it takes any free one at all', () => {
+    expect(read({ TURN_PORT: '0' }).turn.relay?.tls?.port).toBe(0)
+    expect(read({ TURN_PORT: '0', TURN_TLS_PORT: '5350' }).turn.relay?.tls?.port).toBe(5350)
+  })
+})
+
+describe('the certificate of the relay', () => {
+  const files: Record<string, string> = {
+    '/tls/name.crt': CERTIFICATES.name,
+    '/tls/address.crt': CERTIFICATES.address,
+    '/tls/wildcard.crt': CERTIFICATES.wildcard,
+    '/tls/any.key': CERTIFICATES.key,
+    '/tls/other.key': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  }
+  const withFiles: Machine = {
+    ...machine,
+    readFile(path) {
+      const text = files[path]
+      if (text !== undefined) return text
+      throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
+    },
+  }
+  const env = (name: string, more: Env = {}): Env => ({
+    AUTH_JWT_SECRET: SECRET,
+    TURN_TLS_CERT: `/tls/${name}.crt`,
+    TURN_TLS_KEY: '/tls/any.key',
+    ...more,
+  })
+  const tlsOf = (given: Env) => readConfig(given, withFiles).turn.relay?.tls
+  const complaint = (given: Env) => {
+    try {
+      readConfig(given, withFiles)
+    } catch (error) {
+      return (error as Error).message
+    }
+    return 'accepted'
+  }
+
+  test('says by which name clients reach it', () => {
+    expect(tlsOf(env('name'))).toEqual({
+      port: 5349,
+      certificate: { certFile: '/tls/name.crt', keyFile: '/tls/any.key' },
+      host: 'turn.example.org',
+    })
+  })
+
+  test('may be for the public address', () => {
+    expect(tlsOf(env('address', { TURN_PUBLIC_IP: '203.0.113.5' }))?.host).toBe('203.0.113.5')
+    expect(complaint(env('address', { TURN_PUBLIC_IP: '203.0.113.6' }))).toMatch(/TURN_HOST: is needed/)
+  })
+
+  test('of a wildcard needs TURN_HOST', () => {
+    expect(complaint(env('wildcard'))).toMatch(/TURN_HOST: is needed/)
+    expect(tlsOf(env('wildcard', { TURN_HOST: 'turn.example.org' }))?.host).toBe('turn.example.org')
+  })
+
+  test('of another name than TURN_HOST gets a warning', () => {
+    const { warnings } = readConfig(env('name', { TURN_HOST: 'turn.example.com' }), withFiles)
+    expect(warnings.join()).toMatch(/turn\.example\.com is not a name in the certificate/)
+  })
+
+  test.each([
+    ['without its key', { TURN_TLS_KEY: '' }, /TURN_TLS_KEY: is needed with TURN_TLS_CERT/],
+    ['as a key alone', { TURN_TLS_CERT: '' }, /TURN_TLS_CERT: is needed with TURN_TLS_KEY/],
+    ['with another key', { TURN_TLS_KEY: '/tls/other.key' }, /TURN_TLS_KEY: is not the key of the certificate/],
+    ['that is not there', { TURN_TLS_CERT: '/tls/no.crt' }, /TURN_TLS_CERT: the file cannot be read \(ENOENT\)/],
+    ['that is none', { TURN_TLS_CERT: '/tls/any.key' }, /TURN_TLS_CERT: the file is not a certificate in PEM/],
+    ['with a key that is none', { TURN_TLS_KEY: '/tls/name.crt' }, /TURN_TLS_KEY: the file is not a private key/],
+  ])('is refused %s', (_, more, message) => {
+    expect(complaint(env('name', more))).toMatch(message)
+  })
+
+  test('is what TURN_TLS_PORT is for', () => {
+    expect(read({ AUTH_JWT_SECRET: SECRET, TURN_TLS_PORT: '443' }).warnings.join()).toMatch(
+      /TURN_TLS_PORT has no effect/,
+    )
   })
 })
 
@@ -176,6 +324,10 @@ describe('a wrong value', () => {
     ['TURN_PUBLIC_IP', '1.2.3'],
     ['TURN_TTL_S', '0'],
     ['TURN_URLS', 'http://turn'],
+    ['TURN_HOST', '192.0.2.1'],
+    ['TURN_HOST', 'turn:x'],
+    ['TURN_WORKERS', '0'],
+    ['TURN_DENY_PEERS', 'localhost'],
     ['TURN_ALLOW_PEERS', '10.0.0.0/8/8'],
     ['PRESENCE_SCOPE', 'some'],
     ['OPEN_DESTINATIONS', '/app/x'],

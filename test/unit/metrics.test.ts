@@ -3,6 +3,7 @@ import type { SessionView } from '../../broker/index.ts'
 import { createMetrics, type MetricsSources } from '../../src/adapters/metrics/metrics.ts'
 import type { Call } from '../../src/calls/types.ts'
 import { Events } from '../../src/events.ts'
+import type { RelayWorkerReport } from '../../src/ports.ts'
 
 const LEG = { user: 'alice', token: 't', heardAt: 0 }
 
@@ -122,15 +123,40 @@ describe('metrics', () => {
     expect(await lines('carillon_calls_ended_total')).toHaveLength(2)
   })
 
-  test('show how the relay is doing, its totals starting again with its process', async () => {
-    let numbers = { allocations: 2, allocationsMade: 9, packets: 100, bytes: 9000, dropped: 1 }
-    const { lines } = start({ relayStats: () => numbers })
-    expect(await lines('carillon_relay_state')).toContain('{state="down"} 1')
-    expect(await lines('carillon_relay_state')).toContain('{state="up"} 0')
-    expect(await lines('carillon_relay_allocations')).toEqual(['2'])
-    expect(await lines('carillon_relay_packets_total')).toEqual(['100'])
-    numbers = { ...numbers, packets: 3 }
-    expect(await lines('carillon_relay_packets_total')).toEqual(['3'])
+  test('show how each process of the relay is doing, its totals starting again with it', async () => {
+    const up: RelayWorkerReport = {
+      state: 'up',
+      restarts: 1,
+      allocations: 3,
+      allocationsBy: { udp: 2, tcp: 1, tls: 0 },
+      allocationsMade: 9,
+      packets: 100,
+      bytes: 9000,
+      dropped: 1,
+      refused: { 401: 5, 486: 1, 'made up': 1 },
+      certificateEnds: Date.UTC(2027, 0, 1) + 999,
+    }
+    const { certificateEnds: _, ...down } = { ...up, state: 'down' as const }
+    let reports: readonly RelayWorkerReport[] = [up, down]
+    const { lines } = start({ relay: { state: () => 'up', workers: () => reports } })
+    const shown = (name: string) => lines(`carillon_relay_${name}`)
+    expect(await shown('state')).toEqual(expect.arrayContaining(['{state="up"} 1', '{state="down"} 0']))
+    expect(await shown('worker_up')).toEqual(['{worker="0"} 1', '{worker="1"} 0'])
+    expect(await shown('restarts_total')).toEqual(['{worker="0"} 1', '{worker="1"} 1'])
+    expect((await shown('allocations')).slice(0, 3)).toEqual([
+      '{worker="0",transport="udp"} 2',
+      '{worker="0",transport="tcp"} 1',
+      '{worker="0",transport="tls"} 0',
+    ])
+    expect((await shown('refused_total')).slice(0, 2)).toEqual([
+      '{worker="0",code="401"} 5',
+      '{worker="0",code="486"} 1',
+    ])
+    expect(await shown('refused_total')).toHaveLength(4)
+    expect(await shown('certificate_end_seconds')).toEqual([`{worker="0"} ${Date.UTC(2027, 0, 1) / 1000}`])
+    expect(await shown('packets_total')).toEqual(['{worker="0"} 100', '{worker="1"} 100'])
+    reports = [{ ...up, packets: 3 }]
+    expect(await shown('packets_total')).toEqual(['{worker="0"} 3'])
   })
 
   test('say nothing of a relay that is not ours', async () => {

@@ -8,23 +8,14 @@ import type { BrokerCounts, BrokerObserver, ClientCommand, ServerCommand } from 
 import type { Call, CallStatus } from '../../calls/types.ts'
 import type { Events } from '../../events.ts'
 import type { RelayHealth } from '../../ports.ts'
+import { relayNumbers } from './relay.ts'
 import { tally } from './tally.ts'
 
 export interface MetricsSources {
   /** Of the broker, now. */
   readonly counts: () => BrokerCounts
+  /** Of the bundled relay also the numbers of its processes. */
   readonly relay: RelayHealth
-  /** Of the bundled relay, since its process started; absent without one. */
-  readonly relayStats?: () => RelayNumbers
-}
-
-export interface RelayNumbers {
-  /** Now. */
-  readonly allocations: number
-  readonly allocationsMade: number
-  readonly packets: number
-  readonly bytes: number
-  readonly dropped: number
 }
 
 /** One answered HTTP request. */
@@ -53,7 +44,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   brokerGauges(registry, sources.counts)
-  relayGauges(registry, sources)
+  relayNumbers(registry, sources.relay)
   const http = httpNumbers(registry)
   const calls = callNumbers(registry)
   const refused = new Counter({
@@ -139,45 +130,6 @@ function credentialNumbers(registry: Registry): (events: Events) => void {
     events.on('session.refreshed', () => refreshed.inc())
     events.on('session.revoked', () => revoked.inc())
   }
-}
-
-const RELAY_STATES: readonly ReturnType<RelayHealth['state']>[] = ['off', 'external', 'starting', 'up', 'down']
-
-function relayGauges(registry: Registry, { relay, relayStats }: MetricsSources): void {
-  new Gauge({
-    name: 'carillon_relay_state',
-    help: '1 for the state that the TURN relay is in.',
-    labelNames: ['state'],
-    registers: [registry],
-    collect() {
-      const now = relay.state()
-      for (const state of RELAY_STATES) this.set({ state }, state === now ? 1 : 0)
-    },
-  })
-  if (relayStats === undefined) return
-  new Gauge({
-    name: 'carillon_relay_allocations',
-    help: 'TURN allocations now.',
-    registers: [registry],
-    collect() {
-      this.set(relayStats().allocations)
-    },
-  })
-  // they start again at zero with the relay's process, as counters may
-  const total = (name: string, help: string, field: keyof RelayNumbers) =>
-    new Counter({
-      name: `carillon_relay_${name}_total`,
-      help,
-      registers: [registry],
-      collect() {
-        this.reset()
-        this.inc(relayStats()[field])
-      },
-    })
-  total('allocations', 'TURN allocations made.', 'allocationsMade')
-  total('packets', 'Packets relayed.', 'packets')
-  total('bytes', 'Bytes relayed.', 'bytes')
-  total('dropped', 'Packets not relayed.', 'dropped')
 }
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'])

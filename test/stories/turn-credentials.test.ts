@@ -1,0 +1,116 @@
+/** TURN credentials over the real server: asked for on every face, told anew before they end. */
+
+import { afterEach, describe, expect, test } from '@jest/globals'
+import { opens, SECRET, tokenFor, type World } from '../support/story.ts'
+
+const ASK = '/app/turn/get-turn-credentials'
+const HEARS = '/user/queue/turn/get-turn-credentials'
+const PATH = '/imserver/turn/get-turn-credentials'
+
+let world: World
+afterEach(() => world.closes())
+
+const RELAYS = {
+  TURN_URLS: 'eu=turn:eu.example.org?transport=udp;us=turn:us.example.org?transport=udp',
+  TURN_SECRET: 'shared with the relays',
+}
+
+interface Answer {
+  readonly iceServers: readonly { readonly url: string; readonly username: string | null }[]
+  readonly ttl: number
+  readonly expiresAt: number
+}
+
+const urlsOf = (answer: unknown) => (answer as Answer).iceServers.map(({ url }) => url)
+
+describe('a session that has asked once', () => {
+  test('hears fresh credentials when 80 % of their life is over, as long as it is connected', async () => {
+    world = await opens(RELAYS)
+    const alice = await world.arrives('alice', 'phone', { token: await tokenFor('alice', { exp: null }) })
+    const bob = await world.arrives('bob', 'phone', { token: await tokenFor('bob', { exp: null }) })
+    await alice.says(ASK, '')
+    const first = (await alice.hears(HEARS)).body as Answer
+    await world.clock.advance(3600 * 800 - 100)
+    await alice.forgets()
+    await bob.forgets()
+    await world.clock.advance(100)
+    const second = (await alice.hears(HEARS)).body as Answer
+    expect(second.expiresAt).toBe(first.expiresAt + 2880)
+    expect(second.ttl).toBe(3600)
+    expect(second.iceServers.at(-1)?.username).toBe(`${second.expiresAt}:alice`)
+    await world.clock.advance(3600 * 800)
+    expect(((await alice.hears(HEARS)).body as Answer).expiresAt).toBe(first.expiresAt + 5760)
+    await bob.hearsNothing()
+  })
+
+  test('hears those of the region that it has named', async () => {
+    world = await opens(RELAYS)
+    const alice = await world.arrives('alice', 'phone', { token: await tokenFor('alice', { exp: null }) })
+    await alice.says(ASK, { region: 'us' })
+    expect(urlsOf((await alice.hears(HEARS)).body)).toEqual([
+      'stun:us.example.org',
+      'turn:us.example.org?transport=udp',
+    ])
+    await world.clock.advance(3600 * 800)
+    expect(urlsOf((await alice.hears(HEARS)).body)).toHaveLength(2)
+  })
+
+  test('that does not listen at that time hears them when it does', async () => {
+    world = await opens(RELAYS)
+    const token = await tokenFor('alice', { exp: null })
+    const alice = await world.arrives('alice', 'phone', { token, listens: ['/user/queue/errors'] })
+    await alice.says(ASK, {})
+    await world.clock.advance(3600 * 900)
+    await alice.hearsNothing()
+    await alice.subscribes(HEARS)
+    await alice.hears(HEARS)
+  })
+})
+
+describe('what is asked for', () => {
+  test.each([
+    ['nothing', ''],
+    ['an empty object', {}],
+    ['a region that there is not', { region: 'mars' }],
+    ['a region that is no text', { region: 5 }],
+    ['nonsense', [1, 2]],
+  ])('as %s is everything', async (_, body) => {
+    world = await opens(RELAYS)
+    const alice = await world.arrives('alice')
+    await alice.says(ASK, body)
+    expect(urlsOf((await alice.hears(HEARS)).body)).toHaveLength(4)
+  })
+
+  test.each([
+    ['?region=eu', 2],
+    ['?region=mars', 4],
+    ['?region=eu&region=us', 2],
+    ['?region', 4],
+    ['?%', 4],
+    ['', 4],
+  ])('over HTTP as %s is %i servers', async (query, servers) => {
+    world = await opens(RELAYS)
+    const { status, body } = await world.asks('alice', PATH + query, undefined, { method: 'GET' })
+    expect(status).toBe(200)
+    expect(urlsOf(body.data)).toHaveLength(servers)
+  })
+
+  test('is the bundled relay, which carries with the credentials that were handed out', async () => {
+    world = await opens({ TURN_ENABLED: 'true', TURN_PORT: '0', TURN_WORKERS: '2', TURN_SECRET: SECRET })
+    const urls = async (user: string) => urlsOf((await world.asks(user, PATH, undefined, { method: 'GET' })).body.data)
+    const ports = new Set<string>()
+    for (let each = 0; each < 20; each++) {
+      const [stun, udp, tcp, ...more] = await urls(`user-${each}`)
+      const port = /^stun:127\.0\.0\.1:(\d+)$/.exec(stun ?? '')?.[1] ?? 'none'
+      expect([udp, tcp, more]).toEqual([
+        `turn:127.0.0.1:${port}?transport=udp`,
+        `turn:127.0.0.1:${port}?transport=tcp`,
+        [],
+      ])
+      ports.add(port)
+    }
+    expect(ports.size).toBe(2)
+    const ready = await world.asks('alice', '/readyz', undefined, { method: 'GET' })
+    expect(ready.body).toEqual({ status: 'ready', relay: 'up', relayWorkers: ['up', 'up'] })
+  })
+})
