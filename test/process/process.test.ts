@@ -1,5 +1,6 @@
 /** The process as an operator meets it: starting, refusing to start, stopping. */
 
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { WebSocket } from 'ws'
@@ -42,7 +43,8 @@ describe('without a key', () => {
       data: {
         iceServers: [
           { url: expect.stringMatching(/^stun:127\.0\.0\.1:/) },
-          { url: expect.stringMatching(/^turn:127/) },
+          { url: expect.stringMatching(/^turn:127.*udp$/) },
+          { url: expect.stringMatching(/^turn:127.*tcp$/) },
         ],
       },
     })
@@ -96,6 +98,50 @@ describe('with a key', () => {
     await server.says(/session ended/)
     expect(server.output).not.toContain(token.slice(-20))
     expect(server.output).not.toContain('secret-sdp')
+  })
+})
+
+describe('the bundled relay', () => {
+  const relayed = { HOST: '127.0.0.1', AUTH_JWT_SECRET: SECRET }
+  const get = async (address: string, ide = '') => (await fetch(address, { headers: { ide } })).json()
+
+  test('is not named while its process is dead, which /readyz and the log say, and is named again when it is back', async () => {
+    const server = starts(relayed)
+    const url = await server.url()
+    const pid = Number((await server.says(/"pid":(\d+),"msg":"relay listens"/))[1])
+    const token = await tokenFor('alice')
+    const urls = async () => {
+      const { data } = (await get(`${url}/imserver/turn/get-turn-credentials`, token)) as {
+        data: { iceServers: { url: string }[] }
+      }
+      return data.iceServers.map((one) => one.url.replace(/\d+(\?|$)/, '…$1'))
+    }
+    const named = ['stun:127.0.0.1:…', 'turn:127.0.0.1:…?transport=udp', 'turn:127.0.0.1:…?transport=tcp']
+    expect(await urls()).toEqual(named)
+    process.kill(pid, 'SIGKILL')
+    await server.says(/"signal":"SIGKILL","pauseMs":1000,"msg":"relay has ended/)
+    expect(await urls()).toEqual([])
+    expect(await get(`${url}/readyz`)).toEqual({ status: 'ready', relay: 'down' })
+    await server.says(new RegExp(`"pid":(?!${pid},)\\d+,"msg":"relay listens"`))
+    expect(await urls()).toEqual(named)
+    expect(await get(`${url}/readyz`)).toEqual({ status: 'ready', relay: 'up' })
+    const metrics = await (await fetch(`${url}/metrics`)).text()
+    expect(metrics).toContain('carillon_relay_restarts_total{worker="0"} 1')
+  })
+
+  test('of several processes goes on with the others when one cannot have its port, which the log says plainly', async () => {
+    const blocker = createSocket('udp4')
+    blocker.bind(0, '127.0.0.1')
+    await once(blocker, 'listening')
+    const taken = blocker.address().port
+    // the one before it belongs to nobody, or to somebody else: either way the second process finds its own taken
+    const server = starts({ ...relayed, TURN_PORT: String(taken - 1), TURN_WORKERS: '2' })
+    const url = await server.url()
+    await server.says(/"worker":1,.*EADDRINUSE.*relay cannot start: one of its ports is taken/)
+    const { relay, relayWorkers } = (await get(`${url}/readyz`)) as { relay: string; relayWorkers: string[] }
+    expect(relayWorkers[1]).toBe('down')
+    expect(relay).toBe(relayWorkers[0])
+    blocker.close()
   })
 })
 
