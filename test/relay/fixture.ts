@@ -6,7 +6,7 @@ import type { RelaySettings } from '../../src/adapters/node-turn/options.ts'
 import { RelayServer } from '../../src/adapters/node-turn/server.ts'
 import { mint } from '../../src/turn/credentials.ts'
 import { TestClock } from '../support/clock.ts'
-import { type Address, type Credential, Peer, TurnClient } from './turn-client.ts'
+import { type Address, type Credential, Peer, type Transport, TurnClient } from './turn-client.ts'
 
 export const SECRET = 'a secret of the relay'
 
@@ -19,10 +19,13 @@ afterEach(async () => {
 export interface Fixture {
   readonly server: RelayServer
   readonly clock: TestClock
+  /** UDP and TCP. */
   readonly address: Address
+  /** Where it was told to listen for TLS. */
+  readonly tlsAddress: Address
   /** Credentials that are good for `seconds` from now. */
   credential(user: string, seconds?: number): Credential
-  client(user?: string): Promise<TurnClient>
+  client(user?: string, transport?: Transport): Promise<TurnClient>
   peer(ip?: string): Promise<Peer>
 }
 
@@ -41,9 +44,12 @@ export async function relay(settings: Partial<RelaySettings> = {}): Promise<Fixt
       ...settings,
     },
     clock,
-    (fault) => faults.push(fault),
+    { report: (fault) => faults.push(fault) },
   )
-  const address = await server.start()
+  const { port, tlsPort } = await server.start()
+  const ip = settings.listenIps?.[0] ?? '127.0.0.1'
+  const address = { address: ip, port }
+  const tlsAddress = { address: ip, port: tlsPort ?? 0 }
   open.push(async () => {
     await server.stop()
     expect(faults).toEqual([])
@@ -53,8 +59,10 @@ export async function relay(settings: Partial<RelaySettings> = {}): Promise<Fixt
     server,
     clock,
     address,
+    tlsAddress,
     credential,
-    client: async (user = 'alice') => closing(await TurnClient.open(address, credential(user))),
+    client: async (user = 'alice', transport = 'udp') =>
+      closing(await TurnClient.open(transport === 'tls' ? tlsAddress : address, credential(user), transport)),
     peer: async (ip = '127.0.0.1') => closing(await Peer.open(ip)),
   }
 }

@@ -54,7 +54,8 @@ const DENIED_6 = [
 ]
 const OPEN_6 = ['2606:4700::1111', '2a00:1450:4001::1', '2001:4860:4860::8888', '64:ff9a::1']
 
-const policy = (allow: string[] = []) => new PeerPolicy({ allow, relayed: '203.0.113.99', own: ['8.8.4.4'] })
+const policy = (allow: string[] = [], deny: string[] = []) =>
+  new PeerPolicy({ allow, deny, relayed: ['203.0.113.99'], own: ['8.8.4.4'] })
 
 describe('whom the relay sends to', () => {
   test.each(DENIED_4)('%s is denied by default, with 403 to CreatePermission and ChannelBind (#7)', async (address) => {

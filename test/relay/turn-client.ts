@@ -1,12 +1,14 @@
 /**
- * A small STUN and TURN client over UDP, written from RFC 8489 and RFC 8656 alone, so that it shares no mistake with
+ * A small STUN and TURN client over UDP, TCP and TLS, written from RFC 8489 and RFC 8656 alone, so that it shares no mistake with
  * the relay under test. Nothing in it waits for time to pass: whoever wants to see that something was *not* answered
- * sends a Binding request after it, for datagrams over loopback stay in order.
+ * sends a Binding request after it, for datagrams over loopback stay in order (a stream's octets always do).
  */
 
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
+import { connect as connectTcp } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { crc32 } from 'node:zlib'
 
 export const METHOD = { binding: 1, allocate: 3, refresh: 4, send: 6, data: 7, createPermission: 8, channelBind: 9 }
@@ -30,6 +32,8 @@ export const ATTR = {
   xorMappedAddress: 0x0020,
   reservationToken: 0x0022,
   priority: 0x0024,
+  additionalAddressFamily: 0x8000,
+  addressErrorCode: 0x8001,
   software: 0x8022,
   fingerprint: 0x8028,
 }
@@ -137,8 +141,11 @@ export class Reply {
   }
 
   address(type: number): Address | undefined {
-    const value = this.get(type)
-    return value && readXorAddress(value, this.raw)
+    return this.addresses(type)[0]
+  }
+
+  addresses(type: number): Address[] {
+    return this.attributes.filter(([each]) => each === type).map(([, value]) => readXorAddress(value, this.raw))
   }
 
   /** Whether MESSAGE-INTEGRITY is there and was made with the key. */
@@ -195,20 +202,37 @@ function sixteen(address: string): Buffer {
   return Buffer.from(all.map((word) => word.padStart(4, '0')).join(''), 'hex')
 }
 
-/** A socket whose datagrams can be waited for, one after the other. */
-export class Datagrams {
-  readonly socket: Socket
+/** What arrives can be waited for, one after the other. */
+export class Inbox {
   readonly #arrived: { bytes: Buffer; from: Address }[] = []
   readonly #waiting: ((datagram: { bytes: Buffer; from: Address }) => void)[] = []
 
+  /** Something has arrived. */
+  protected put(bytes: Buffer, from: Address): void {
+    const waiting = this.#waiting.shift()
+    if (waiting) waiting({ bytes, from })
+    else this.#arrived.push({ bytes, from })
+  }
+
+  next(): Promise<{ bytes: Buffer; from: Address }> {
+    const arrived = this.#arrived.shift()
+    return arrived ? Promise.resolve(arrived) : new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** What has arrived and nobody has waited for. */
+  get unread(): number {
+    return this.#arrived.length
+  }
+}
+
+/** A socket whose datagrams can be waited for, one after the other. */
+export class Datagrams extends Inbox {
+  readonly socket: Socket
+
   protected constructor(socket: Socket) {
+    super()
     this.socket = socket
-    socket.on('message', (bytes, { address, port }) => {
-      const datagram = { bytes, from: { address, port } }
-      const waiting = this.#waiting.shift()
-      if (waiting) waiting(datagram)
-      else this.#arrived.push(datagram)
-    })
+    socket.on('message', (bytes, { address, port }) => this.put(bytes, { address, port }))
   }
 
   static async bound(ip: string): Promise<Socket> {
@@ -221,16 +245,6 @@ export class Datagrams {
   get local(): Address {
     const { address, port } = this.socket.address()
     return { address, port }
-  }
-
-  next(): Promise<{ bytes: Buffer; from: Address }> {
-    const arrived = this.#arrived.shift()
-    return arrived ? Promise.resolve(arrived) : new Promise((resolve) => this.#waiting.push(resolve))
-  }
-
-  /** What has arrived and nobody has waited for. */
-  get unread(): number {
-    return this.#arrived.length
   }
 
   close(): void {
@@ -249,20 +263,105 @@ export class Peer extends Datagrams {
   }
 }
 
-export class TurnClient extends Datagrams {
+export type Transport = 'udp' | 'tcp' | 'tls'
+
+/** What runs between client and server. */
+interface Wire {
+  readonly local: Address
+  /** ChannelData is padded in a stream. */
+  send(bytes: Buffer): void
+  close(): void
+  /** Reads nothing any more: what arrives waits, here and then there. */
+  pause(): void
+  /** Told of each whole message. */
+  listen(arrived: (bytes: Buffer) => void): void
+  /** Resolves when the server has closed the connection; never over UDP. */
+  readonly closed: Promise<void>
+}
+
+async function datagramWire(server: Address): Promise<Wire> {
+  const socket = await Datagrams.bound(server.address)
+  return {
+    local: { address: socket.address().address, port: socket.address().port },
+    send: (bytes) => socket.send(bytes, server.port, server.address),
+    close: () => socket.close(),
+    pause: () => undefined,
+    listen: (arrived) => socket.on('message', (bytes) => arrived(bytes)),
+    closed: new Promise(() => undefined),
+  }
+}
+
+/** RFC 8656, section 12.5. */
+async function streamWire(server: Address, secure: boolean): Promise<Wire> {
+  const { address: host, port } = server
+  // a self-made certificate is nobody's to check; tests that do check one look at the certificate itself
+  const socket = secure ? connectTls({ host, port, rejectUnauthorized: false }) : connectTcp({ host, port })
+  socket.setNoDelay(true)
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+  await once(socket, secure ? 'secureConnect' : 'connect')
+  socket.on('error', () => undefined)
+  return {
+    local: { address: socket.localAddress ?? '', port: socket.localPort ?? 0 },
+    send: (bytes) => void socket.write(bytes),
+    close: () => void socket.destroy(),
+    pause: () => void socket.pause(),
+    listen: (arrived) => {
+      let rest: Buffer = Buffer.alloc(0)
+      socket.on('data', (chunk: Buffer) => {
+        rest = Buffer.concat([rest, chunk])
+        while (rest.length >= 4) {
+          const length = rest.readUInt16BE(2)
+          const channel = (rest[0] ?? 0) >= 0x40
+          const whole = channel ? 4 + length + (-length & 3) : 20 + length
+          if (rest.length < whole) return
+          arrived(channel ? rest.subarray(0, 4 + length) : rest.subarray(0, whole))
+          rest = rest.subarray(whole)
+        }
+      })
+    },
+    closed,
+  }
+}
+
+export class TurnClient extends Inbox {
   readonly server: Address
+  readonly transport: Transport
+  readonly #wire: Wire
   readonly #credential: Credential | undefined
   realm = ''
   nonce = ''
 
-  private constructor(socket: Socket, server: Address, credential: Credential | undefined) {
-    super(socket)
+  private constructor(wire: Wire, server: Address, transport: Transport, credential: Credential | undefined) {
+    super()
+    this.#wire = wire
     this.server = server
+    this.transport = transport
     this.#credential = credential
+    wire.listen((bytes) => this.put(bytes, server))
   }
 
-  static async open(server: Address, credential?: Credential): Promise<TurnClient> {
-    return new TurnClient(await Datagrams.bound(server.address), server, credential)
+  static async open(server: Address, credential?: Credential, transport: Transport = 'udp'): Promise<TurnClient> {
+    const wire = transport === 'udp' ? await datagramWire(server) : await streamWire(server, transport === 'tls')
+    return new TurnClient(wire, server, transport, credential)
+  }
+
+  /** The client's own end. */
+  get local(): Address {
+    return this.#wire.local
+  }
+
+  /** Resolves when the server has closed the connection. */
+  get closed(): Promise<void> {
+    return this.#wire.closed
+  }
+
+  close(): void {
+    this.#wire.close()
+  }
+
+  /** Over TCP and TLS: reads nothing any more. */
+  pause(): void {
+    this.#wire.pause()
   }
 
   /** RFC 8489, section 9.2.2. */
@@ -272,7 +371,7 @@ export class TurnClient extends Datagrams {
   }
 
   sendRaw(bytes: Buffer): void {
-    this.socket.send(bytes, this.server.port, this.server.address)
+    this.#wire.send(bytes)
   }
 
   /** Sends it as it is and waits for the next datagram. */
@@ -363,7 +462,8 @@ export class TurnClient extends Datagrams {
     const head = Buffer.alloc(4)
     head.writeUInt16BE(channel)
     head.writeUInt16BE(Buffer.byteLength(data), 2)
-    this.sendRaw(Buffer.concat([head, Buffer.from(data)]))
+    const padding = this.transport === 'udp' ? 0 : -Buffer.byteLength(data) & 3
+    this.sendRaw(Buffer.concat([head, Buffer.from(data), Buffer.alloc(padding)]))
   }
 
   /** The next datagram as the Data indication that it must be. */

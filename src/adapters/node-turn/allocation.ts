@@ -1,13 +1,13 @@
 /**
- * One allocation (RFC 8656, section 2.2): a relayed address, who may send to it, and the channels bound to peers.
+ * One relayed address (RFC 8656, section 2.2): who may send to it, and the channels bound to peers.
  * It carries packets both ways within its bounds. It knows neither STUN messages nor how it came to be.
  */
 
 import type { Socket } from 'node:dgram'
 import type { Cancel, Clock } from '../../../broker/clock.ts'
-import type { Caller } from './authentication.ts'
+import type { Client } from './client.ts'
 import { type Endpoint, familyOf } from './endpoint.ts'
-import { writeChannelData, writeDataIndication } from './framing.ts'
+import { writeDataIndication } from './framing.ts'
 
 /** RFC 8656, sections 9 and 12: not for anybody to configure. */
 const PERMISSION_MS = 300_000
@@ -29,39 +29,41 @@ export interface Traffic {
   dropped: number
 }
 
-/** Where a packet for a peer goes. */
-export type Route = { readonly kind: 'socket' } | { readonly kind: 'here'; readonly allocation: Allocation } | undefined
+/** Where a packet for a peer goes: to the network, to somebody who is relayed here, or nowhere. */
+export type Route = 'network' | Allocation | undefined
 
 export interface AllocationOptions {
-  readonly client: Endpoint
-  readonly caller: Caller
-  /** The Allocate that made it: a repeat of that one is answered as the first. */
-  readonly transaction: string
   /** Bound, and from now on ours. */
   readonly socket: Socket
   readonly relayed: Endpoint
   readonly bounds: AllocationBounds
   readonly clock: Clock
   readonly traffic: Traffic
-  /** Sends a datagram to the client. */
-  readonly toClient: (datagram: Buffer) => boolean
+  readonly client: Pick<Client, 'send' | 'sendChannelData'>
   readonly route: (peer: Endpoint) => Route
   /** Told once, when it is over, whatever the cause. */
   readonly released: (allocation: Allocation) => void
 }
 
+/** An address that may send to us, or that has channels. Found by its address, for that is all a packet brings along. */
+interface Correspondent {
+  /** Until when there is a permission. */
+  until: number
+  /** By port. */
+  readonly channels: Map<number, Channel>
+}
+
 interface Channel {
   readonly number: number
   readonly peer: Endpoint
+  readonly correspondent: Correspondent
   until: number
 }
 
 export class Allocation {
   readonly #options: AllocationOptions
-  /** Address of the peer → until when. */
-  readonly #permissions = new Map<string, number>()
+  readonly #correspondents = new Map<string, Correspondent>()
   readonly #channels = new Map<number, Channel>()
-  readonly #channelsByPeer = new Map<string, Channel>()
   readonly #allowance: Allowance
   #cancel: Cancel = () => undefined
   #lifetime = 0
@@ -76,20 +78,8 @@ export class Allocation {
     this.refresh(seconds)
   }
 
-  get caller(): Caller {
-    return this.#options.caller
-  }
-
-  get client(): Endpoint {
-    return this.#options.client
-  }
-
   get relayed(): Endpoint {
     return this.#options.relayed
-  }
-
-  get transaction(): string {
-    return this.#options.transaction
   }
 
   /** Seconds, as last granted. */
@@ -110,26 +100,43 @@ export class Allocation {
     if (this.#over) return
     this.#over = true
     this.#cancel()
-    this.#permissions.clear()
+    this.#correspondents.clear()
     this.#channels.clear()
-    this.#channelsByPeer.clear()
     this.#options.socket.close()
     this.#options.released(this)
   }
 
+  /** Whether so many more may be permitted; lapsed ones make room. */
+  hasRoomFor(addresses: readonly string[]): boolean {
+    const now = this.#options.clock.now()
+    const wanted = new Set(addresses)
+    let count = wanted.size
+    for (const [address, { until, channels }] of this.#correspondents) {
+      if (until > now) count += wanted.has(address) ? 0 : 1
+      else if (channels.size === 0) this.#correspondents.delete(address)
+    }
+    return count <= this.#options.bounds.permissions
+  }
+
   /** Installs or renews the permissions, all or, when they are too many, none. */
   permit(addresses: readonly string[]): boolean {
-    const now = this.#options.clock.now()
-    const all = new Set(addresses)
-    const fresh = [...all].filter((address) => !this.#permissions.has(address)).length
-    if (this.#permissions.size + fresh > this.#options.bounds.permissions) {
-      for (const [address, until] of this.#permissions) {
-        if (until <= now && !all.has(address)) this.#permissions.delete(address)
-      }
-      if (this.#permissions.size + fresh > this.#options.bounds.permissions) return false
-    }
-    for (const address of all) this.#permissions.set(address, now + PERMISSION_MS)
+    if (!this.hasRoomFor(addresses)) return false
+    const until = this.#options.clock.now() + PERMISSION_MS
+    for (const address of addresses) this.#correspondent(address).until = until
     return true
+  }
+
+  #correspondent(address: string): Correspondent {
+    const known = this.#correspondents.get(address)
+    if (known) return known
+    const correspondent = { until: 0, channels: new Map<number, Channel>() }
+    this.#correspondents.set(address, correspondent)
+    return correspondent
+  }
+
+  /** Whether the channel is bound, to whomever. */
+  binds(number: number): boolean {
+    return (this.#channels.get(number)?.until ?? 0) > this.#options.clock.now()
   }
 
   /** Binds or renews a channel, and with it the permission (RFC 8656, section 12.2). */
@@ -137,39 +144,46 @@ export class Allocation {
     const now = this.#options.clock.now()
     for (const channel of [...this.#channels.values()]) if (channel.until <= now) this.#unbind(channel)
     const channel = this.#channels.get(number)
-    const other = this.#channelsByPeer.get(keyOf(peer.address, peer.port))
+    const other = this.#correspondents.get(peer.address)?.channels.get(peer.port)
     if (channel !== other) return 'taken'
     if (!channel && this.#channels.size >= this.#options.bounds.channels) return 'full'
     if (!this.permit([peer.address])) return 'full'
     if (channel) channel.until = now + CHANNEL_MS
     else {
-      const bound = { number, peer, until: now + CHANNEL_MS }
+      const correspondent = this.#correspondent(peer.address)
+      const bound = { number, peer, correspondent, until: now + CHANNEL_MS }
       this.#channels.set(number, bound)
-      this.#channelsByPeer.set(keyOf(peer.address, peer.port), bound)
+      correspondent.channels.set(peer.port, bound)
     }
     return 'bound'
   }
 
-  #unbind({ number, peer }: Channel): void {
+  #unbind({ number, peer, correspondent }: Channel): void {
     this.#channels.delete(number)
-    this.#channelsByPeer.delete(keyOf(peer.address, peer.port))
+    correspondent.channels.delete(peer.port)
   }
 
-  /** ChannelData from the client. */
-  throughChannel(number: number, data: Buffer): void {
+  /** ChannelData from the client; false when no such channel is bound here. */
+  throughChannel(number: number, data: Buffer): boolean {
     const channel = this.#channels.get(number)
-    if (channel && channel.until > this.#options.clock.now()) this.toPeer(channel.peer, data)
-    else this.#options.traffic.dropped++
+    const now = this.#options.clock.now()
+    if (channel === undefined || channel.until <= now) return false
+    this.#send(channel.peer, channel.correspondent, data, now)
+    return true
   }
 
   /** Sends the data from the relayed address, if there is a permission for the peer. */
   toPeer(peer: Endpoint, data: Buffer): void {
+    this.#send(peer, this.#correspondents.get(peer.address), data, this.#options.clock.now())
+  }
+
+  #send(peer: Endpoint, correspondent: Correspondent | undefined, data: Buffer, now: number): void {
     const { socket, relayed, route, traffic } = this.#options
-    const way = this.#permitted(peer.address) ? route(peer) : undefined
-    if (way === undefined || !this.#allowance.take(data.length)) {
+    const way = correspondent !== undefined && correspondent.until > now ? route(peer) : undefined
+    if (way === undefined || !this.#allowance.take(data.length, now)) {
       traffic.dropped++
-    } else if (way.kind === 'here') {
-      way.allocation.fromPeer(relayed.address, relayed.port, data)
+    } else if (way !== 'network') {
+      way.fromPeer(relayed.address, relayed.port, data)
     } else if (socket.getSendQueueSize() > MOST_QUEUED) {
       traffic.dropped++
     } else {
@@ -180,20 +194,20 @@ export class Allocation {
 
   /** A datagram has reached the relayed address. Whatever it contains is the peer's business and passed on as it is. */
   fromPeer(address: string, port: number, data: Buffer): void {
-    const { traffic, clock, toClient } = this.#options
-    const channel = this.#channelsByPeer.get(keyOf(address, port))
-    const datagram =
-      this.#permitted(address) && this.#allowance.take(data.length)
-        ? channel && channel.until > clock.now()
-          ? writeChannelData(channel.number, data)
-          : writeDataIndication({ family: familyOf(address), address, port }, data)
-        : undefined
-    if (datagram && toClient(datagram)) this.#count(data)
+    const { traffic, clock, client } = this.#options
+    const now = clock.now()
+    const correspondent = this.#correspondents.get(address)
+    if (correspondent === undefined || correspondent.until <= now || !this.#allowance.take(data.length, now)) {
+      traffic.dropped++
+      return
+    }
+    const channel = correspondent.channels.get(port)
+    const sent =
+      channel !== undefined && channel.until > now
+        ? client.sendChannelData(channel.number, data)
+        : client.send(writeDataIndication({ family: familyOf(address), address, port }, data))
+    if (sent) this.#count(data)
     else traffic.dropped++
-  }
-
-  #permitted(address: string): boolean {
-    return (this.#permissions.get(address) ?? 0) > this.#options.clock.now()
   }
 
   #count(data: Buffer): void {
@@ -202,28 +216,26 @@ export class Allocation {
   }
 }
 
-const keyOf = (address: string, port: number) => `${address}/${port}`
-
 /** So many bytes in a second, and at most one second's worth at once. */
 class Allowance {
-  readonly #clock: Clock
   readonly #perSecond: number
   #left: number
   #at: number
 
   constructor(clock: Clock, perSecond: number) {
-    this.#clock = clock
     this.#perSecond = perSecond
     this.#left = perSecond
     this.#at = clock.now()
   }
 
-  take(bytes: number): boolean {
+  /** `now` in milliseconds, as the clock says. */
+  take(bytes: number, now: number): boolean {
     if (this.#perSecond === 0) return true
-    const now = this.#clock.now()
-    // a clock set back must not take anything away
-    this.#left = Math.min(this.#perSecond, this.#left + (Math.max(0, now - this.#at) * this.#perSecond) / 1000)
-    this.#at = now
+    if (now !== this.#at) {
+      // a clock set back must not take anything away
+      this.#left = Math.min(this.#perSecond, this.#left + (Math.max(0, now - this.#at) * this.#perSecond) / 1000)
+      this.#at = now
+    }
     if (bytes > this.#left) return false
     this.#left -= bytes
     return true

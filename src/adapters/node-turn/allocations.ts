@@ -1,17 +1,20 @@
-/** All allocations of the relay: by 5-tuple, by relayed port, and counted against the bounds. */
+/** All allocations of the relay: by relayed address, by who holds them, and counted against the bounds. */
 
 import type { Allocation } from './allocation.ts'
-import type { Endpoint } from './endpoint.ts'
+import type { Caller } from './authentication.ts'
+import type { Client, ClientTransport } from './client.ts'
+import type { Family } from './endpoint.ts'
+import { Holding } from './holding.ts'
 
 export class Allocations {
   readonly #perUser: number
   readonly #most: number
-  readonly #byClient = new Map<string, Allocation>()
-  readonly #byPort = new Map<number, Allocation>()
-  /** User → allocations, those included that are being made. */
+  readonly #holdings = new Set<Holding>()
+  readonly #byPort: Readonly<Record<Family, Map<number, Allocation>>> = { 4: new Map(), 6: new Map() }
+  readonly #by: Record<ClientTransport, number> = { udp: 0, tcp: 0, tls: 0 }
+  /** User → places taken: allocations, those that are being made, and reserved ports. */
   readonly #users = new Map<string, number>()
-  /** 5-tuple → transaction of an Allocate whose port is not bound yet. */
-  readonly #pending = new Map<string, string>()
+  #places = 0
 
   constructor({ perUser, most }: { perUser: number; most: number }) {
     this.#perUser = perUser
@@ -19,61 +22,75 @@ export class Allocations {
   }
 
   get size(): number {
-    return this.#byClient.size
+    return this.#byPort[4].size + this.#byPort[6].size
   }
 
-  /** There is one listening address and one transport, so the client's address is all of the 5-tuple. */
-  of(client: Endpoint): Allocation | undefined {
-    return this.#byClient.get(keyOf(client))
+  /** How many there are, by how their clients reach the relay. */
+  get by(): Readonly<Record<ClientTransport, number>> {
+    return { ...this.#by }
   }
 
   /** The one whose relayed address has this port. */
-  at(port: number): Allocation | undefined {
-    return this.#byPort.get(port)
+  at(family: Family, port: number): Allocation | undefined {
+    return this.#byPort[family].get(port)
   }
 
-  /** The transaction of the Allocate that is under way for this client. */
-  pending(client: Endpoint): string | undefined {
-    return this.#pending.get(keyOf(client))
+  /** Takes places for this user, all or none: they are held until {@link leave}. */
+  enter(user: string, places = 1): 'entered' | 'quota' | 'full' {
+    const count = (this.#users.get(user) ?? 0) + places
+    if (count > this.#perUser) return 'quota'
+    if (this.#places + places > this.#most) return 'full'
+    this.#users.set(user, count)
+    this.#places += places
+    return 'entered'
   }
 
-  /** Reserves a place for one more of this user: {@link add} or {@link giveUp} must follow. */
-  reserve(client: Endpoint, user: string, transaction: string): 'reserved' | 'quota' | 'full' {
-    const count = this.#users.get(user) ?? 0
-    if (count >= this.#perUser) return 'quota'
-    if (this.#byClient.size + this.#pending.size >= this.#most) return 'full'
-    this.#users.set(user, count + 1)
-    this.#pending.set(keyOf(client), transaction)
-    return 'reserved'
+  leave(user: string, places = 1): void {
+    const count = (this.#users.get(user) ?? 0) - places
+    if (count > 0) this.#users.set(user, count)
+    else this.#users.delete(user)
+    this.#places -= places
   }
 
-  add(allocation: Allocation): void {
-    const key = keyOf(allocation.client)
-    this.#pending.delete(key)
-    this.#byClient.set(key, allocation)
-    this.#byPort.set(allocation.relayed.port, allocation)
+  /** The client holds something from now on: allocations are {@link add}ed to it, or it is {@link drop}ped. */
+  hold(client: Client, caller: Caller, transaction: string): Holding {
+    const holding = new Holding(client, caller, transaction)
+    client.holding = holding
+    client.keep()
+    this.#holdings.add(holding)
+    return holding
   }
 
-  giveUp(client: Endpoint, user: string): void {
-    this.#pending.delete(keyOf(client))
-    this.#leave(user)
+  /** Whether it is still held: a connection may have been closed while its port was being bound. */
+  has(holding: Holding): boolean {
+    return this.#holdings.has(holding)
   }
 
-  remove(allocation: Allocation): void {
-    this.#byClient.delete(keyOf(allocation.client))
-    this.#byPort.delete(allocation.relayed.port)
-    this.#leave(allocation.caller.user)
+  /** Adds an allocation, for which a place has been taken. */
+  add(holding: Holding, allocation: Allocation): void {
+    holding.add(allocation)
+    this.#byPort[allocation.relayed.family].set(allocation.relayed.port, allocation)
+    this.#by[holding.client.transport]++
+  }
+
+  /** Removes one that is over, and its place. */
+  remove(holding: Holding, allocation: Allocation): void {
+    holding.remove(allocation)
+    this.#byPort[allocation.relayed.family].delete(allocation.relayed.port)
+    this.#by[holding.client.transport]--
+    this.leave(holding.caller.user)
+    if (holding.allocations.length === 0) this.drop(holding)
+  }
+
+  /** The client holds nothing any more; what it had is released. */
+  drop(holding: Holding): void {
+    if (!this.#holdings.delete(holding)) return
+    holding.client.holding = undefined
+    holding.client.forget()
+    holding.release()
   }
 
   releaseAll(): void {
-    for (const allocation of [...this.#byClient.values()]) allocation.release()
-  }
-
-  #leave(user: string): void {
-    const count = (this.#users.get(user) ?? 0) - 1
-    if (count > 0) this.#users.set(user, count)
-    else this.#users.delete(user)
+    for (const holding of [...this.#holdings]) this.drop(holding)
   }
 }
-
-const keyOf = ({ address, port }: Endpoint) => `${address}/${port}`

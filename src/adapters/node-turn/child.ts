@@ -26,10 +26,14 @@ function trouble(error: unknown): void {
 const reasonOf = (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error))
 
 async function start({ settings, reportEveryMs }: ToChild & { type: 'start' }): Promise<void> {
-  const relay = new RelayServer(settings, systemClock, trouble)
-  const { port } = await relay.start()
+  const relay = new RelayServer(settings, systemClock, {
+    report: trouble,
+    certificate: (validTo) => tell({ type: 'certificate', validTo: validTo.toISOString() }),
+    tls: (listening) => tell({ type: 'listening', ...listening }),
+  })
+  const listening = await relay.start()
   server = relay
-  tell({ type: 'listening', port })
+  tell({ type: 'listening', ...listening })
   setInterval(() => tell({ type: 'stats', stats: relay.stats() }), reportEveryMs).unref()
 }
 

@@ -5,7 +5,7 @@
  */
 
 import type { Caller } from './authentication.ts'
-import type { Endpoint } from './endpoint.ts'
+import type { Client } from './client.ts'
 import { addRaw, type Inbound } from './message.ts'
 import { CONSTANTS, type NodeTurnMessage } from './node-turn.ts'
 
@@ -37,13 +37,13 @@ const SMALLEST_ALLOCATE = 28
 
 export class Exchange {
   readonly request: Inbound
-  readonly client: Endpoint
+  readonly client: Client
   readonly #reply: NodeTurnMessage
   readonly #refused: (code: ErrorCode) => void
   #caller: Caller | undefined
 
   /** `refused` is told of every error response. */
-  constructor(request: Inbound, client: Endpoint, refused: (code: ErrorCode) => void) {
+  constructor(request: Inbound, client: Client, refused: (code: ErrorCode) => void) {
     this.request = request
     this.client = client
     this.#reply = request.reply()
@@ -65,6 +65,12 @@ export class Exchange {
   /** Adds an attribute in node-turn's terms to the response. */
   add(name: string, value: unknown): this {
     this.#reply.addAttribute(name, value)
+    return this
+  }
+
+  /** Adds an attribute that node-turn cannot write. */
+  addRaw(type: number, value: Buffer): this {
+    addRaw(this.#reply, type, value)
     return this
   }
 

@@ -11,12 +11,10 @@ import { CONSTANTS } from './node-turn.ts'
 export const FIRST_CHANNEL = 0x4000
 export const LAST_CHANNEL = 0x4fff
 
-/** What a datagram from a client is, by its first two bits (RFC 8656, section 12.5). */
-export function kindOf(datagram: Buffer): 'stun' | 'channel' | 'neither' {
-  const first = datagram[0]
-  if (first === undefined) return 'neither'
-  if (first < 0x40) return 'stun'
-  return first <= LAST_CHANNEL >> 8 ? 'channel' : 'neither'
+/** Whether what starts here is ChannelData, by its first octet (RFC 8656, section 12). */
+export function isChannelData(octets: Buffer, at = 0): boolean {
+  const first = octets[at]
+  return first !== undefined && first >= FIRST_CHANNEL >> 8 && first <= LAST_CHANNEL >> 8
 }
 
 /** The number and data of a ChannelData message; undefined when it is cut short. Octets after the data are padding. */
@@ -27,11 +25,17 @@ export function readChannelData(datagram: Buffer): { channel: number; data: Buff
   return { channel: datagram.readUInt16BE(0), data: datagram.subarray(4, 4 + length) }
 }
 
-export function writeChannelData(channel: number, data: Buffer): Buffer {
-  const message = Buffer.allocUnsafe(4 + data.length)
-  message.writeUInt16BE(channel, 0)
-  message.writeUInt16BE(data.length, 2)
-  data.copy(message, 4)
+/** `padding` octets follow the data: none in a datagram, up to the next multiple of four in a stream (section 12.5). */
+export function writeChannelData(channel: number, data: Buffer, padding = 0): Buffer {
+  const { length } = data
+  const message = Buffer.allocUnsafe(4 + length + padding)
+  // by hand: this is the one line that every packet to a client passes
+  message[0] = channel >> 8
+  message[1] = channel
+  message[2] = length >> 8
+  message[3] = length
+  message.set(data, 4)
+  if (padding > 0) message.fill(0, 4 + length)
   return message
 }
 

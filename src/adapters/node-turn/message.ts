@@ -27,6 +27,7 @@ const FINGERPRINT_XOR = 0x5354554e
 
 /** Attributes that node-turn lacks, or reads wrongly. */
 export const REQUESTED_ADDRESS_FAMILY = 0x0017
+export const ADDITIONAL_ADDRESS_FAMILY = 0x8000
 
 /** What a known attribute's length must be; what is missing here is no request's or indication's business. */
 const LENGTHS: ReadonlyMap<number, (length: number, value: Buffer) => boolean> = new Map([
@@ -38,6 +39,7 @@ const LENGTHS: ReadonlyMap<number, (length: number, value: Buffer) => boolean> =
   [ATTR.XOR_PEER_ADDRESS, (length, value) => length === (value[1] === 1 ? 8 : value[1] === 2 ? 20 : -1)],
   [ATTR.DATA, () => true],
   [REQUESTED_ADDRESS_FAMILY, (length) => length === 4],
+  [ADDITIONAL_ADDRESS_FAMILY, (length) => length === 4],
   [ATTR.EVEN_PORT, (length) => length === 1],
   [ATTR.REQUESTED_TRANSPORT, (length) => length === 4],
   [ATTR.RESERVATION_TOKEN, (length) => length === 8],
@@ -55,6 +57,7 @@ const IGNORED: ReadonlySet<number | undefined> = new Set([
 /** Known, of fixed layout, and read by us. */
 const OURS: ReadonlySet<number | undefined> = new Set([
   REQUESTED_ADDRESS_FAMILY,
+  ADDITIONAL_ADDRESS_FAMILY,
   ATTR.EVEN_PORT,
   ATTR.RESERVATION_TOKEN,
 ])

@@ -44,6 +44,9 @@ export interface RelayOptions {
   readonly allocationsPerUser: number
   /** In all. */
   readonly allocations: number
+  /** Over TCP and TLS: in all, and from one address (IPv6: from one /64). */
+  readonly connections: number
+  readonly connectionsPerAddress: number
   /** Per allocation. */
   readonly permissions: number
   readonly channels: number
@@ -70,6 +73,8 @@ const DEFAULTS = {
   nonceSeconds: 3600,
   allocationsPerUser: 32,
   allocations: 4096,
+  connections: 8192,
+  connectionsPerAddress: 256,
   permissions: 64,
   channels: 64,
   bytesPerSecond: 1_250_000,
@@ -136,6 +141,8 @@ const POSITIVE = [
   'nonceSeconds',
   'allocationsPerUser',
   'allocations',
+  'connections',
+  'connectionsPerAddress',
   'permissions',
   'channels',
   'challengesPerSecond',

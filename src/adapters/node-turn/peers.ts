@@ -4,7 +4,7 @@
  */
 
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
-import { type Family, familyOf } from './endpoint.ts'
+import { type Family, familyOf, groups } from './endpoint.ts'
 
 /** IANA special-purpose registries (RFC 6890 and successors), multicast, and transition prefixes that embed IPv4. */
 export const DENIED_BY_DEFAULT: readonly string[] = [
@@ -50,26 +50,57 @@ export type PeerVerdict = 'allowed' | 'own' | 'denied'
 export class PeerPolicy {
   readonly #allowed: Blocks
   readonly #denied: Blocks
-  readonly #relayed: string
+  readonly #deniedByDefault = new Blocks(DENIED_BY_DEFAULT)
+  readonly #relayed: ReadonlySet<string>
   readonly #own: ReadonlySet<string>
 
   /**
-   * `relayed` is the address of all relayed addresses, `own` every address of this machine; all canonical.
-   * `allow` wins over everything else.
+   * `relayed` are the addresses of all relayed addresses, `own` every address of this machine; all canonical. `deny`
+   * wins over `allow`, and `allow` over what is denied by default. No rule is about what two parties who are relayed
+   * here say to each other: that never leaves the process.
    */
-  constructor({ allow, relayed, own }: { allow: readonly string[]; relayed: string; own: Iterable<string> }) {
+  constructor({ allow, deny, relayed, own }: PeerRules) {
     this.#allowed = new Blocks(allow)
-    this.#denied = new Blocks(DENIED_BY_DEFAULT)
-    this.#relayed = relayed
+    this.#denied = new Blocks(deny)
+    this.#relayed = new Set(relayed)
     this.#own = new Set(own)
   }
 
   /** `address` must be canonical. */
   verdict(address: string): PeerVerdict {
-    if (this.#allowed.has(address)) return 'allowed'
-    if (address === this.#relayed) return 'own'
-    return this.#own.has(address) || this.#denied.has(address) ? 'denied' : 'allowed'
+    // an address that leads to an IPv4 address is never better than that one
+    const inside = embedded(address)
+    return inside === undefined || this.#judge(inside) === 'allowed' ? this.#judge(address) : 'denied'
   }
+
+  #judge(address: string): PeerVerdict {
+    const own = this.#relayed.has(address)
+    if (this.#denied.has(address)) return own ? 'own' : 'denied'
+    if (this.#allowed.has(address)) return 'allowed'
+    if (own) return 'own'
+    return this.#own.has(address) || this.#deniedByDefault.has(address) ? 'denied' : 'allowed'
+  }
+}
+
+export interface PeerRules {
+  readonly allow: readonly string[]
+  readonly deny: readonly string[]
+  readonly relayed: Iterable<string>
+  readonly own: Iterable<string>
+}
+
+/**
+ * The IPv4 address within an IPv4-mapped one (RFC 4291, section 2.5.5.2), behind a NAT64 (RFC 6052, section 2.1: the
+ * well-known prefix) or behind 6to4 (RFC 3056).
+ */
+function embedded(address: string): string | undefined {
+  if (familyOf(address) === 4) return undefined
+  const all = groups(address).map((group) => Number.parseInt(group, 16))
+  const starts = (...wanted: number[]) => wanted.every((group, at) => all[at] === group)
+  const at = starts(0, 0, 0, 0, 0, 0xffff) || starts(0x64, 0xff9b, 0, 0, 0, 0) ? 6 : starts(0x2002) ? 1 : undefined
+  if (at === undefined) return undefined
+  const [high = 0, low = 0] = all.slice(at, at + 2)
+  return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.')
 }
 
 /** Blocks of both families, kept apart: in one BlockList a rule for ::ffff:0:0/96 matches every IPv4 address. */

@@ -26,27 +26,46 @@ export class RelayPorts {
     return this.#taken.size
   }
 
-  /** A bound socket, on an even port when asked (RFC 8656, section 18.6); undefined when there is none left. */
-  async bind({ even }: { even: boolean }): Promise<Socket | undefined> {
+  /**
+   * A bound socket, and where it is asked for the one of the next port after it (RFC 8656, section 18.6); empty when
+   * there is none left.
+   */
+  async bind(which: 'any' | 'even' | 'even and the next'): Promise<Socket[]> {
     let attempts = 0
-    for (const port of this.#candidates(even)) {
-      if (++attempts > MOST_ATTEMPTS) return undefined
-      this.#taken.add(port)
-      const socket = await openUdp(this.#ip, port).catch(() => undefined)
-      if (socket) return socket.once('close', () => this.#taken.delete(port))
-      this.#taken.delete(port)
+    for (const port of this.#candidates(which)) {
+      if (++attempts > MOST_ATTEMPTS) return []
+      const socket = await this.#open(port)
+      if (!socket) continue
+      if (which !== 'even and the next') return [socket]
+      const next = await this.#open(port + 1)
+      if (next) return [socket, next]
+      socket.close()
     }
-    return undefined
+    return []
+  }
+
+  async #open(port: number): Promise<Socket | undefined> {
+    // also by another Allocate, while this one was waiting
+    if (this.#taken.has(port)) return undefined
+    this.#taken.add(port)
+    const socket = await openUdp(this.#ip, port).catch(() => undefined)
+    if (!socket) this.#taken.delete(port)
+    return socket?.once('close', () => this.#taken.delete(port))
   }
 
   /** Ports not in use, from a random one on and round the range once. */
-  *#candidates(even: boolean): Generator<number> {
+  *#candidates(which: 'any' | 'even' | 'even and the next'): Generator<number> {
     if (this.#taken.size >= this.#count) return
     const start = randomInt(this.#count)
     for (let step = 0; step < this.#count; step++) {
       const port = this.#min + ((start + step) % this.#count)
-      if (!this.#taken.has(port) && (!even || port % 2 === 0)) yield port
+      if (this.#taken.has(port) || (which !== 'any' && port % 2 !== 0)) continue
+      if (which !== 'even and the next' || this.#free(port + 1)) yield port
     }
+  }
+
+  #free(port: number): boolean {
+    return port < this.#min + this.#count && !this.#taken.has(port)
   }
 }
 

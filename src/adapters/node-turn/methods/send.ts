@@ -1,10 +1,10 @@
 /** Send (RFC 8656, section 11.2): an indication, so whatever is wrong with it, there is no answer. */
 
-import type { Allocation } from '../allocation.ts'
+import type { Holding } from '../holding.ts'
 import type { Inbound } from '../message.ts'
 
-export function send(indication: Inbound, allocation: Allocation): void {
+export function send(indication: Inbound, holding: Holding): void {
   const [peer] = indication.peers
   const data = indication.payload
-  if (peer && peer.port !== 0 && data) allocation.toPeer(peer, data)
+  if (peer && peer.port !== 0 && data) holding.of(peer.family)?.toPeer(peer, data)
 }
