@@ -59,6 +59,8 @@ export class CallClient {
   /** The answer names no question: whoever asks meanwhile gets the same. */
   #asking: Promise<TurnCredentials> | undefined
   #tellCredentials: (credentials: TurnCredentials) => void = () => {}
+  /** The last ones that were heard: asked for, or told by the server before those of before end. */
+  #heardCredentials: { readonly credentials: TurnCredentials; readonly goodUntil: number } | undefined
 
   constructor(options: ClientOptions) {
     this.#clock = options.clock ?? systemClock
@@ -183,11 +185,20 @@ export class CallClient {
     }
   }
 
-  /** Fresh credentials for the relay (contract, section 6). */
+  /**
+   * Fresh credentials for the relay (contract, section 6). Always asked for, because the server knows which relay is up
+   * now; when it does not answer, the last ones that were heard, as long as they are good.
+   */
   turnCredentials(): Promise<TurnCredentials> {
-    this.#asking ??= this.#askCredentials().finally(() => {
-      this.#asking = undefined
-    })
+    this.#asking ??= this.#askCredentials()
+      .catch((error: unknown) => {
+        const heard = this.#heardCredentials
+        if (heard && this.#clock.now() < heard.goodUntil) return heard.credentials
+        throw error
+      })
+      .finally(() => {
+        this.#asking = undefined
+      })
     return this.#asking
   }
 
@@ -204,6 +215,13 @@ export class CallClient {
     } finally {
       tooLate()
     }
+  }
+
+  #credentials(credentials: TurnCredentials): void {
+    // By our own clock: the server's may be another
+    const goodUntil = this.#clock.now() + (credentials.ttl ?? 0) * 1000
+    this.#heardCredentials = { credentials, goodUntil }
+    this.#tellCredentials(credentials)
   }
 
   async #notPlaced(call: LiveCall, error: CallError): Promise<Call> {
@@ -259,7 +277,7 @@ export class CallClient {
 
   #heard(destination: Heard, headers: Readonly<Record<string, string>>, body: unknown): void {
     if (destination === HEARS.status) this.#statuses(body)
-    else if (destination === HEARS.turn) this.#tellCredentials(body as TurnCredentials)
+    else if (destination === HEARS.turn) this.#credentials(body as TurnCredentials)
     else if (destination === HEARS.request) this.#offered(body as CallOffered)
     else {
       // What names no call, or one that is over here, crossed our own word on its way.

@@ -90,7 +90,10 @@ async function record(): Promise<string> {
 
     says(
       '## TURN credentials\n',
-      'Good for `ttl` seconds, as coturn checks them with `use-auth-secret`. Ask anew before each call.\n',
+      'Good for `ttl` seconds, as coturn checks them with `use-auth-secret`, in the order to be tried: STUN, then TURN over UDP,',
+      'TCP and TLS. Ask anew before each call. A session that has asked once hears fresh ones here when 80 % of `ttl` is over,',
+      'without asking, and so on for as long as it is connected and subscribed. Where there are relays in several regions, a',
+      'body `{"region":"eu"}` (over HTTP `?region=eu`) asks for those of one.\n',
     )
     alice.sends('SEND', { destination: '/app/turn/get-turn-credentials' })
     await alice.hears()

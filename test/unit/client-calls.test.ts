@@ -468,6 +468,22 @@ describe('credentials for the relay', () => {
     expect(server.socket.sent('/app/turn/get-turn-credentials')).toEqual([{}, {}])
   })
 
+  test('that were told last serve while the server does not answer, as long as they are good', async () => {
+    const { server, clock, client, tells } = await online()
+    const pushed = { ...ANSWER, ttl: 60 }
+    await tells(HEARS.turn, { ...ANSWER, ttl: 60, iceServers: [] })
+    await tells(HEARS.turn, pushed)
+    const unanswered = client.turnCredentials()
+    await clock.advance(5_000)
+    expect(await unanswered).toEqual(pushed)
+    server.socket.breaks(1006)
+    expect(await client.turnCredentials()).toEqual(pushed)
+    await clock.advance(55_000)
+    const late = expect(client.turnCredentials()).rejects.toBeInstanceOf(Error)
+    await clock.advance(5_000)
+    await late
+  })
+
   test('fail after 5 seconds without an answer', async () => {
     const { clock, client } = await online()
     const late = expect(client.turnCredentials()).rejects.toMatchObject({ code: 'timeout' })
