@@ -8,6 +8,7 @@ import { noise } from './octets.ts'
 import { type Input, input, inspect } from './parsing.ts'
 import { Random } from './random.ts'
 import { mutated } from './recordings.ts'
+import { type Packet, packet, RelayScene, shownPacket } from './relay.ts'
 import { type Visit, visit, WebStage } from './web.ts'
 
 /** Where cases are played one after the other; each answer says what was wrong. */
@@ -19,7 +20,7 @@ export interface Scene<C> {
 
 export interface Kind<C = unknown> {
   readonly name: string
-  /** Of a million cases. */
+  /** In proportion to the others'. */
   readonly share: number
   /** The same for the same seed. */
   cases(seed: number, count: number): readonly C[]
@@ -126,8 +127,24 @@ const web: Kind<Visit> = {
   shown: (one) => one.requests.map(text).join('\n'),
 }
 
+const relay: Kind<Packet> = {
+  name: 'relay',
+  share: 0.2,
+  ...byItself(packet),
+  opens: () => RelayScene.opens(),
+  shown: shownPacket,
+}
+
 /** The most work first. */
-export const KINDS: readonly Kind[] = [frames, recordings, noises, web, parsing, bodies] as unknown as readonly Kind[]
+export const KINDS: readonly Kind[] = [
+  frames,
+  recordings,
+  noises,
+  web,
+  parsing,
+  bodies,
+  relay,
+] as unknown as readonly Kind[]
 
 function showCase({ steps }: Case): string {
   return steps.map(showStep).join('\n')
