@@ -20,12 +20,21 @@ const FLAGS = [
   '--autoplay-policy=user-gesture-required',
 ]
 
-/** One browser process. `asks`: it asks the person for camera and microphone, and nobody answers yes. */
-export function launch({ asks = false } = {}): Promise<Browser> {
+/**
+ * One browser process. `asks`: it asks the person for camera and microphone, and nobody answers yes. `trusts`: the
+ * public key of a certificate that it takes whoever has signed it (base64 of the SHA-256 of its SPKI).
+ */
+export function launch({ asks = false, trusts }: { asks?: boolean; trusts?: string } = {}): Promise<Browser> {
   const executablePath = process.env.CHROMIUM_PATH ?? PLACES.find((path) => existsSync(path))
   if (!executablePath) throw new Error('no Chromium: apt-get install chromium, or set CHROMIUM_PATH')
-  const args = asks ? FLAGS : [...FLAGS, '--use-fake-ui-for-media-stream']
+  const args = asks ? [...FLAGS] : [...FLAGS, '--use-fake-ui-for-media-stream']
+  if (trusts !== undefined) args.push(`--ignore-certificate-errors-spki-list=${trusts}`)
   return chromium.launch({ executablePath, args, headless: true })
+}
+
+export interface PhoneOptions extends BrowserContextOptions {
+  /** Of the servers that it is told, it uses those whose URL is like this, as if nothing else could be reached. */
+  readonly servers?: RegExp
 }
 
 export type StageState = 'idle' | 'incoming' | 'calling' | 'ringing' | 'connecting' | 'connected'
@@ -56,16 +65,17 @@ export class Phone {
   }
 
   /** A device of its own: nothing is shared with other phones of the same browser. */
-  static async open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Phone> {
+  static async open(browser: Browser, url: string, { servers, ...options }: PhoneOptions = {}): Promise<Phone> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
     context.setDefaultTimeout(20_000)
+    if (servers !== undefined) await context.addInitScript(knowsOnly, servers.source)
     const phone = new Phone(await context.newPage())
     await phone.page.goto(url)
     return phone
   }
 
   /** Signed in under the name, and online. */
-  static async of(browser: Browser, url: string, name: string, options: BrowserContextOptions = {}): Promise<Phone> {
+  static async of(browser: Browser, url: string, name: string, options: PhoneOptions = {}): Promise<Phone> {
     const phone = await Phone.open(browser, url, options)
     await phone.signIn(name)
     return phone
@@ -156,6 +166,11 @@ export class Phone {
     return this.page.evaluate(() => carillon.calls[0]?.path())
   }
 
+  /** `udp`, `tcp` or `tls`: what runs between this browser and its relay. */
+  relayProtocol(): Promise<string | undefined> {
+    return this.page.evaluate(relayProtocol)
+  }
+
   /** To be looked at: `test/browser/screenshots/`. */
   async shot(name: string): Promise<void> {
     mkdirSync(SCREENSHOTS, { recursive: true })
@@ -175,7 +190,36 @@ export async function connect(caller: Phone, callee: Phone, calleeName: string):
   await Promise.all([caller.stage('connected'), callee.stage('connected')])
 }
 
-// These two run in the page, each for itself.
+// These run in the page, each for itself.
+
+function knowsOnly(source: string): void {
+  const like = new RegExp(source)
+  globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor({ iceServers = [], ...configuration }: RTCConfiguration = {}) {
+      super({
+        ...configuration,
+        iceServers: iceServers.filter(({ urls }) => [urls].flat().some((url) => like.test(url))),
+      })
+    }
+
+    override setConfiguration({ iceServers = [], ...configuration }: RTCConfiguration = {}): void {
+      const known = iceServers.filter(({ urls }) => [urls].flat().some((url) => like.test(url)))
+      super.setConfiguration({ ...configuration, iceServers: known })
+    }
+  }
+}
+
+/** How the client of the chosen candidate pair talks to its relay. */
+async function relayProtocol(): Promise<string | undefined> {
+  const stats = new Map<string, Record<string, unknown>>()
+  const report = await carillon.calls[0]?.peerConnection?.getStats()
+  report?.forEach((stat: { id: string }) => {
+    stats.set(stat.id, { ...stat })
+  })
+  const transport = [...stats.values()].find(({ type }) => type === 'transport')
+  const pair = stats.get(String(transport?.selectedCandidatePairId))
+  return stats.get(String(pair?.localCandidateId))?.relayProtocol as string | undefined
+}
 
 async function received({ kind, key }: { kind: string; key: string }): Promise<number> {
   let sum = 0

@@ -1,0 +1,98 @@
+/**
+ * Calls that may use nothing but a relay, over each transport that a network may let through: through the bundled relay,
+ * and through a coturn that knows our secret and nothing else of us.
+ */
+
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import type { Browser } from 'playwright-core'
+import { type CertificateFiles, certificateFiles } from '../support/certificate.ts'
+import { type Coturn, startCoturn } from '../support/coturn.ts'
+import { connect, launch, Phone } from './phone.ts'
+import { type RunningServer, startServer } from './server.ts'
+
+jest.setTimeout(120_000)
+
+const SECRET = 'the secret that relay and server share in this test'
+
+let certificate: CertificateFiles
+let one: Browser
+let two: Browser
+
+beforeAll(async () => {
+  certificate = certificateFiles()
+  const trusts = certificate.fingerprint
+  ;[one, two] = await Promise.all([launch({ trusts }), launch({ trusts })])
+})
+
+afterAll(async () => {
+  await Promise.all([one?.close(), two?.close()])
+  certificate?.remove()
+})
+
+const TRANSPORTS = [
+  ['udp', /^turn:.*transport=udp$/],
+  ['tcp', /^turn:.*transport=tcp$/],
+  ['tls', /^turns:.*transport=tcp$/],
+] as const
+
+let calls = 0
+
+/** Two pages that know these servers only call each other, and see each other through the relay. */
+async function expectCall(server: RunningServer, transport: string, servers: RegExp): Promise<void> {
+  const [alice, bob] = [`alice${++calls}`, `bob${calls}`]
+  const url = `${server.url}/?relay=1`
+  const [a, b] = await Promise.all([Phone.of(one, url, alice, { servers }), Phone.of(two, url, bob, { servers })])
+  await connect(a, b, bob)
+  await Promise.all([a.decodes(30), b.decodes(30)])
+  for (const phone of [a, b]) {
+    expect(await phone.path()).toMatchObject({ local: 'relay', remote: 'relay', relayed: true })
+    expect(await phone.relayProtocol()).toBe(transport)
+  }
+  expect([...a.complaints, ...b.complaints]).toEqual([])
+  await a.press('hang-up')
+  await b.tells(/hung up/)
+  await Promise.all([a.close(), b.close()])
+}
+
+describe('through the bundled relay', () => {
+  let server: RunningServer
+
+  beforeAll(async () => {
+    server = await startServer({
+      TURN_SECRET: SECRET,
+      TURN_PORT: '0',
+      TURN_TLS_CERT: certificate.cert,
+      TURN_TLS_KEY: certificate.key,
+    })
+  })
+
+  afterAll(() => server?.stop())
+
+  test.each(TRANSPORTS)('two browsers see each other over %s', async (transport, servers) => {
+    await expectCall(server, transport, servers)
+  })
+})
+
+describe('through coturn, with the credentials that we give', () => {
+  let coturn: Coturn
+  let server: RunningServer
+
+  beforeAll(async () => {
+    coturn = await startCoturn({ secret: SECRET, certificate, flags: ['--allow-loopback-peers'] })
+    const { ip, port, tlsPort } = coturn
+    server = await startServer({
+      TURN_SECRET: SECRET,
+      TURN_ENABLED: 'false',
+      TURN_URLS: `turn:${ip}:${port}?transport=udp,turn:${ip}:${port}?transport=tcp,turns:${ip}:${tlsPort}?transport=tcp`,
+    })
+  })
+
+  afterAll(async () => {
+    await server?.stop()
+    await coturn?.stop()
+  })
+
+  test.each(TRANSPORTS)('two browsers see each other over %s', async (transport, servers) => {
+    await expectCall(server, transport, servers)
+  })
+})
