@@ -196,9 +196,15 @@ export class RelayWorker {
     }
   }
 
+  /** Heard again when TLS follows later, with its certificate. */
   #up(child: ChildProcess, { port, tlsPort }: WorkerPorts): void {
     const { clock, log } = this.#world
+    const again = this.#ports !== undefined
     this.#ports = { port, ...(tlsPort !== undefined && { tlsPort }) }
+    if (again) {
+      log.info({ ...this.#ports }, 'relay listens for TLS as well')
+      return
+    }
     this.#upSince = clock.now()
     this.#unanswered = 0
     this.#ask(child)
