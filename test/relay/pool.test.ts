@@ -7,7 +7,7 @@ import { shares } from '../../src/adapters/node-turn/shares.ts'
 import { mint } from '../../src/turn/credentials.ts'
 import { TestClock } from '../support/clock.ts'
 import { closing, SECRET } from './fixture.ts'
-import { CLASS, TurnClient } from './turn-client.ts'
+import { CLASS, Peer, TurnClient } from './turn-client.ts'
 
 /** Processes start as slowly as the machine is busy. */
 jest.setTimeout(60_000)
@@ -119,6 +119,36 @@ describe('several processes', () => {
     }
     await until(() => relay.workers().every(({ allocations }) => allocations === 1))
     expect(relay.workers().map(({ allocationsMade }) => allocationsMade)).toEqual([1, 1, 1])
+  })
+
+  test('let two parties who are on different ones talk, and nobody reach anything else of this machine', async () => {
+    const settings = { ...SETTINGS, allowPeers: [], minPort: 21_000, maxPort: 21_399 }
+    const { relay } = pool({ settings, workers: 2 })
+    await relay.start()
+    const on = async (user: string) => {
+      const credential = mint(SECRET, user, Date.now() / 1000 + 600)
+      const port = relay.placeFor(user)?.port ?? 1
+      return { port, client: closing(await TurnClient.open({ address: '127.0.0.1', port }, credential)) }
+    }
+    const alice = await on('user-0')
+    const other = USERS.find((user) => relay.placeFor(user)?.port !== alice.port) ?? ''
+    const bob = await on(other)
+    const [here, there] = [await alice.client.relayed(), await bob.client.relayed()]
+    await alice.client.permit(there)
+    await bob.client.permit(here)
+    alice.client.indicate(there, 'hello')
+    expect(await bob.client.hears()).toEqual({ from: here, data: Buffer.from('hello') })
+    bob.client.indicate(here, 'good day')
+    expect(await alice.client.hears()).toEqual({ from: there, data: Buffer.from('good day') })
+
+    const local = closing(await Peer.open())
+    expect(local.local.port < 21_000 || local.local.port > 21_399).toBe(true)
+    await alice.client.permit(local.local)
+    alice.client.indicate(local.local, 'not for you')
+    alice.client.indicate(there, 'after it')
+    expect((await bob.client.hears()).data.toString()).toBe('after it')
+    closing(await Peer.open()).say(local.local, 'the first that came')
+    expect((await local.next()).bytes.toString()).toBe('the first that came')
   })
 
   test('are down when all are, and off after stop()', async () => {

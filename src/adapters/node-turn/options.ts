@@ -30,6 +30,11 @@ export interface RelayOptions {
   /** Relayed addresses have ports from this range, both ends included. */
   readonly minPort: number
   readonly maxPort: number
+  /**
+   * The relayed ports of all processes of this relay together, when there are several: those that are not ours are
+   * reached by the public address, as anybody outside would.
+   */
+  readonly sharedPorts?: { readonly min: number; readonly max: number } | undefined
   /** Credentials made with any of these are accepted; the present one comes first. */
   readonly secrets: readonly string[]
   readonly realm: string

@@ -199,7 +199,13 @@ export class RelayServer implements Arrivals {
     if (address !== this.#relayed[family]) return 'network'
     const allocation = this.#allocations.at(family, port)
     if (allocation) return allocation
-    return this.#policy.verdict(address) === 'allowed' ? 'network' : undefined
+    return this.#policy.verdict(address) === 'allowed' || this.#isOfAnother(port) ? 'network' : undefined
+  }
+
+  /** Whether another process of this relay has the port for relaying. */
+  #isOfAnother(port: number): boolean {
+    const { sharedPorts: all, minPort, maxPort } = this.#options
+    return all !== undefined && port >= all.min && port <= all.max && (port < minPort || port > maxPort)
   }
 }
 

@@ -18,6 +18,7 @@ export function shares(settings: RelaySettings, workers: number): readonly Relay
       port: port === 0 ? 0 : port + each,
       ...(tls && { tls: { ...tls, port: tls.port === 0 ? 0 : tls.port + each } }),
       minPort: first,
+      sharedPorts: { min: minPort, max: maxPort },
       maxPort: each === workers - 1 ? maxPort : first + width - 1,
       allocations: Math.ceil(allocations / workers),
     }
