@@ -56,8 +56,7 @@ afterEach(async () => {
   await Promise.all(relays.splice(0).map((relay) => relay.stop()))
 })
 
-function pool(plan: Partial<RelayPlan> = {}) {
-  const clock = new TestClock(Date.now())
+function pool(plan: Partial<RelayPlan> = {}, clock = new TestClock(Date.now())) {
   const waiting = new Set<() => void>()
   const log = { info: () => undefined, warn: () => undefined, error: () => undefined }
   const onChange = () => {
@@ -173,5 +172,20 @@ describe('what clients are told', () => {
     const named = pool({ workers: 1, host: 'turn.example.org' }).relay
     await named.start()
     expect(named.placeFor('alice')?.hosts).toEqual(['turn.example.org'])
+  })
+
+  test('is TLS as well, where its certificate is for a name and has not ended', async () => {
+    const settings: RelaySettings = { ...SETTINGS, tls: { port: 0, certificate: 'self-made' } }
+    const named = pool({ settings, workers: 1, tlsHost: 'turn.example.org' })
+    const unnamed = pool({ settings, workers: 1 })
+    const inHundredYears = new TestClock(Date.now() + 100 * 366 * 86_400_000)
+    const ended = pool({ settings, workers: 1, tlsHost: 'turn.example.org' }, inHundredYears)
+    await Promise.all([named, unnamed, ended].map(({ relay }) => relay.start()))
+    const place = named.relay.placeFor('alice')
+    expect(place?.tls).toEqual({ host: 'turn.example.org', port: expect.any(Number) })
+    expect(place?.tls?.port).not.toBe(place?.port)
+    expect(unnamed.relay.placeFor('alice')).not.toHaveProperty('tls')
+    expect(ended.relay.placeFor('alice')).not.toHaveProperty('tls')
+    expect(ended.relay.state()).toBe('up')
   })
 })

@@ -1,6 +1,12 @@
 /** TURN credentials over the real server: asked for on every face, told anew before they end. */
 
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect } from 'node:tls'
 import { afterEach, describe, expect, test } from '@jest/globals'
+import { CERTIFICATES } from '../support/certificates.ts'
 import { opens, SECRET, tokenFor, type World } from '../support/story.ts'
 
 const ASK = '/app/turn/get-turn-credentials'
@@ -112,5 +118,26 @@ describe('what is asked for', () => {
     expect(ports.size).toBe(2)
     const ready = await world.asks('alice', '/readyz', undefined, { method: 'GET' })
     expect(ready.body).toEqual({ status: 'ready', relay: 'up', relayWorkers: ['up', 'up'] })
+  })
+
+  test('is the bundled relay over TLS too, by the name in its certificate', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'carillon-tls-'))
+    try {
+      const [TURN_TLS_CERT, TURN_TLS_KEY] = [join(folder, 'turn.crt'), join(folder, 'turn.key')]
+      writeFileSync(TURN_TLS_CERT, CERTIFICATES.name)
+      writeFileSync(TURN_TLS_KEY, CERTIFICATES.key)
+      world = await opens({ TURN_ENABLED: 'true', TURN_PORT: '0', TURN_TLS_CERT, TURN_TLS_KEY })
+      const { body } = await world.asks('alice', PATH, undefined, { method: 'GET' })
+      const [, port] = /^turns:turn\.example\.org:(\d+)\?transport=tcp$/.exec(urlsOf(body.data).at(-1) ?? '') ?? []
+      const servername = 'turn.example.org'
+      const socket = connect({ host: '127.0.0.1', port: Number(port), servername, ca: CERTIFICATES.name })
+      await once(socket, 'secureConnect')
+      expect(socket.authorized).toBe(true)
+      socket.destroy()
+      const metrics = await (await fetch(`${world.url}/metrics`)).text()
+      expect(metrics).toMatch(/^carillon_relay_certificate_end_seconds\{worker="0"\} \d{10}$/m)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 })
