@@ -79,11 +79,14 @@ describe('through coturn, with the credentials that we give', () => {
 
   beforeAll(async () => {
     coturn = await startCoturn({ secret: SECRET, certificate, flags: ['--allow-loopback-peers'] })
-    const { ip, port, tlsPort } = coturn
+    const { port, tlsPort } = coturn
     server = await startServer({
       TURN_SECRET: SECRET,
       TURN_ENABLED: 'false',
-      TURN_URLS: `turn:${ip}:${port}?transport=udp,turn:${ip}:${port}?transport=tcp,turns:${ip}:${tlsPort}?transport=tcp`,
+      TURN_URLS: ['udp', 'tcp']
+        .map((transport) => `turn:127.0.0.1:${port}?transport=${transport}`)
+        .concat(`turns:127.0.0.1:${tlsPort}?transport=tcp`)
+        .join(),
     })
   })
 

@@ -16,6 +16,8 @@ const PLACES = ['/usr/bin/turnserver', '/usr/local/bin/turnserver']
 export interface CoturnOptions {
   readonly secret: string
   readonly realm?: string
+  /** Where it listens and from where it relays; 127.0.0.1. */
+  readonly ips?: readonly string[]
   /** Files in PEM: it speaks TLS, too, when it has them. */
   readonly certificate?: { readonly cert: string; readonly key: string }
   /** More of its command line. */
@@ -25,7 +27,6 @@ export interface CoturnOptions {
 }
 
 export interface Coturn {
-  readonly ip: string
   /** UDP and TCP. */
   readonly port: number
   /** TLS, where it has a certificate. */
@@ -45,7 +46,7 @@ export function coturnPath(): string {
 
 /** Resolves when it answers over UDP and TCP; rejects with all it has said when it ends before. */
 export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
-  const { secret, realm = 'carillon', certificate, flags = [], launcher = [] } = options
+  const { secret, realm = 'carillon', ips = ['127.0.0.1'], certificate, flags = [], launcher = [] } = options
   const path = coturnPath()
   const folder = mkdtempSync(join(tmpdir(), 'carillon-coturn-'))
   const [port, tlsPort] = [await freePort(), await freePort()]
@@ -54,7 +55,8 @@ export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
     path,
     // no configuration file, no control port, no threads that other tests need the processor for
     ...['-n', '--no-cli', '--relay-threads=1', '--no-dtls'],
-    ...['--listening-ip=127.0.0.1', '--relay-ip=127.0.0.1', `--listening-port=${port}`],
+    ...ips.flatMap((ip) => [`--listening-ip=${ip}`, `--relay-ip=${ip}`]),
+    `--listening-port=${port}`,
     ...['--min-port=20000', '--max-port=20999'],
     ...['--use-auth-secret', `--static-auth-secret=${secret}`, `--realm=${realm}`],
     ...(certificate
@@ -86,7 +88,7 @@ export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
     await stop()
     throw new Error(`coturn ended with ${child.exitCode}:\n${said}`)
   }
-  return { ip: '127.0.0.1', port, tlsPort, pid: child.pid ?? 0, log: () => said, stop }
+  return { port, tlsPort, pid: child.pid ?? 0, log: () => said, stop }
 }
 
 const BINDING = Buffer.from('000100002112a442000000000000000000000000', 'hex')

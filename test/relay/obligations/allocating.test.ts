@@ -117,6 +117,15 @@ describe('RFC 8656, section 7.2: Allocate', () => {
     expect((await (await client()).allocate(family(2))).code).toBe(440)
   })
 
+  test('asked for IPv6 besides, on a relay that has none, gives IPv4 and says why (ADDRESS-ERROR-CODE, section 18.12)', async () => {
+    const { client } = await open()
+    const reply = await (await client()).allocate(attribute(ATTR.additionalAddressFamily, 2 * 0x1000000))
+    expect(reply.addresses(ATTR.xorRelayedAddress).map(({ address }) => address)).toEqual(['127.0.0.1'])
+    const why = reply.get(ATTR.addressErrorCode)?.toString('hex', 0, 4)
+    // IPv6, and 440
+    expect(why).toBe(rfc<string | undefined>('02000428', { coturn: undefined }))
+  })
+
   test('asked for an even port gives one', async () => {
     const { client } = await open()
     for (let each = 0; each < 8; each++) expect((await (await client()).relayed(EVEN)).port % 2).toBe(0)

@@ -8,9 +8,20 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, afterEach, beforeAll } from '@jest/globals'
 import type { RelaySettings } from '../../../src/adapters/node-turn/options.ts'
 import { mint } from '../../../src/turn/credentials.ts'
+import { type CertificateFiles, certificateFiles } from '../../support/certificate.ts'
 import { type Coturn, startCoturn } from '../../support/coturn.ts'
 import { closing, relay } from '../fixture.ts'
-import { CLASS, type Credential, type Draft, encode, METHOD, Peer, Reply, TurnClient } from '../turn-client.ts'
+import {
+  CLASS,
+  type Credential,
+  type Draft,
+  encode,
+  METHOD,
+  Peer,
+  Reply,
+  type Transport,
+  TurnClient,
+} from '../turn-client.ts'
 
 declare global {
   /** Set by the jest project. */
@@ -30,41 +41,65 @@ export interface Target {
   /** Credentials that are good for `seconds` from now on the clock of the relay. */
   credential(user: string, seconds?: number): Credential
   /** Over a 5-tuple of its own; without a name, as somebody who was not there before. */
-  client(user?: string): Promise<TurnClient>
-  stranger(credential: Credential): Promise<TurnClient>
+  client(user?: string, way?: Way): Promise<TurnClient>
+  stranger(credential: Credential, way?: Way): Promise<TurnClient>
   peer(ip?: string): Promise<Peer>
+}
+
+/** How a client comes. */
+export interface Way {
+  readonly transport?: Transport
+  readonly ip?: string
 }
 
 let people = 0
 
-/** One coturn for a file, one bundled relay for each test; both relay to loopback and to no other private address. */
-export function target(): (settings?: Partial<RelaySettings>) => Promise<Target> {
+/**
+ * One coturn for a file, one bundled relay for each test; both relay to loopback and to no other private address. They
+ * listen at `ips`, over TLS, too, when it is said so.
+ */
+export function target({ ips = ['127.0.0.1'], tls = false } = {}): () => Promise<Target> {
   let running: Coturn | undefined
+  let certificate: CertificateFiles | undefined
   const used = new Set<number>()
   beforeAll(async () => {
-    if (coturn) running = await startCoturn({ secret: SECRET, realm: REALM, flags: LIKE_OURS })
+    if (!coturn) return
+    certificate = tls ? certificateFiles() : undefined
+    const options = { secret: SECRET, realm: REALM, ips, flags: LIKE_OURS }
+    running = await startCoturn(certificate ? { ...options, certificate } : options)
   })
-  afterAll(() => running?.stop())
+  afterAll(async () => {
+    await running?.stop()
+    certificate?.remove()
+  })
   afterEach(() => {
     people++
   })
-  return async (settings = {}) => {
-    const own = running ? undefined : await relay({ secrets: [SECRET], ...settings })
-    const address = running ? { address: running.ip, port: running.port } : own?.address
-    if (!address) throw new Error('nothing is under test')
+  const ours: Partial<RelaySettings> = {
+    secrets: [SECRET],
+    listenIps: ips,
+    publicIps: ips,
+    allowPeers: ['127.0.0.0/8', '::1'],
+    tls: tls ? { port: 0, certificate: 'self-made' } : undefined,
+  }
+  return async () => {
+    const own = running ? undefined : await relay(ours)
+    const ports = running ?? { port: own?.address.port ?? 0, tlsPort: own?.tlsAddress.port ?? 0 }
     const now = () => (own ? own.clock.now() : Date.now()) / 1000
     const credential = (user: string, seconds = 600) => mint(SECRET, user, now() + seconds)
-    const stranger = async (credentials: Credential): Promise<TurnClient> => {
-      const client = closing(await TurnClient.open(address, credentials))
+    const stranger = async (credentials: Credential, way: Way = {}): Promise<TurnClient> => {
+      const { transport = 'udp', ip = '127.0.0.1' } = way
+      const server = { address: ip, port: transport === 'tls' ? ports.tlsPort : ports.port }
+      const client = closing(await TurnClient.open(server, credentials, transport))
       // coturn still has the allocations of those who were there before, and ports come back
-      if (used.has(client.local.port)) return stranger(credentials)
+      if (used.has(client.local.port)) return stranger(credentials, way)
       if (running) used.add(client.local.port)
       return client
     }
     return {
       credential,
       stranger,
-      client: (user = `user-${++people}`) => stranger(credential(user)),
+      client: (user = `user-${++people}`, way = {}) => stranger(credential(user), way),
       peer: async (ip = '127.0.0.1') => closing(await Peer.open(ip)),
     }
   }
