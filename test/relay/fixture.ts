@@ -3,7 +3,7 @@
 import { networkInterfaces } from 'node:os'
 import { afterEach, expect, test } from '@jest/globals'
 import type { RelaySettings } from '../../src/adapters/node-turn/options.ts'
-import { RelayServer } from '../../src/adapters/node-turn/server.ts'
+import { type RelayNews, RelayServer } from '../../src/adapters/node-turn/server.ts'
 import { mint } from '../../src/turn/credentials.ts'
 import { TestClock } from '../support/clock.ts'
 import { type Address, type Credential, Peer, type Transport, TurnClient } from './turn-client.ts'
@@ -29,8 +29,8 @@ export interface Fixture {
   peer(ip?: string): Promise<Peer>
 }
 
-/** Loopback is allowed, and no test is about the bound on challenges unless it says so. */
-export async function relay(settings: Partial<RelaySettings> = {}): Promise<Fixture> {
+/** Loopback is allowed, faults fail the test unless it takes the reports itself, and no test is about the bound on challenges unless it says so. */
+export async function relay(settings: Partial<RelaySettings> = {}, news: Partial<RelayNews> = {}): Promise<Fixture> {
   const clock = new TestClock()
   const faults: unknown[] = []
   const server = new RelayServer(
@@ -44,7 +44,7 @@ export async function relay(settings: Partial<RelaySettings> = {}): Promise<Fixt
       ...settings,
     },
     clock,
-    { report: (fault) => faults.push(fault) },
+    { report: (fault) => faults.push(fault), ...news },
   )
   const { port, tlsPort } = await server.start()
   const ip = settings.listenIps?.[0] ?? '127.0.0.1'

@@ -3,7 +3,7 @@
  * connections that come after it; one that cannot be used is reported, and the one before it stays.
  */
 
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Cancel, Clock } from '../../../broker/clock.ts'
@@ -12,8 +12,9 @@ import { selfMade } from './self-made.ts'
 
 /** Looked at, not watched: that works for renamed files, swapped links and every file system alike. */
 const LOOK_MS = 10_000
+const DAY_MS = 86_400_000
 /** A certificate of our own is made anew so long before its end. */
-const RENEWAL_MS = 30 * 86_400_000
+const RENEWAL_MS = 30 * DAY_MS
 
 export interface CertificateWorld {
   readonly clock: Clock
@@ -70,7 +71,9 @@ export class Certificate {
     } catch (error) {
       this.#fail(error as Error, first)
     }
-    if (!this.#closed) this.#cancel = this.#world.clock.after(LOOK_MS, () => void this.#look(false))
+    if (this.#closed) return
+    const pauseMs = this.#source === 'self-made' ? DAY_MS : LOOK_MS
+    this.#cancel = this.#world.clock.after(pauseMs, () => void this.#look(false))
   }
 
   /** What should be used; undefined when there is nothing new. */
@@ -83,8 +86,9 @@ export class Certificate {
   }
 
   #use(pem: Pem): void {
-    const validTo = new Date(new X509Certificate(pem.cert).validTo)
-    // throws when key and certificate do not belong together
+    const certificate = new X509Certificate(pem.cert)
+    if (!certificate.checkPrivateKey(createPrivateKey(pem.key))) throw new Error('the key is not the certificate’s')
+    const validTo = new Date(certificate.validTo)
     this.#context = createSecureContext({ ...pem })
     this.#used = pem
     this.#renewAt = validTo.getTime() - RENEWAL_MS
