@@ -104,6 +104,40 @@ describe('whom the relay sends to', () => {
     )
   })
 
+  test('what the operator denies stays denied, even what is opened; the defaults yield to both', () => {
+    const both = policy(['10.0.0.0/8', '8.8.0.0/16'], ['10.9.0.0/16', '8.8.8.8', '2a00:1450::/32'])
+    expect(['10.8.0.1', '8.8.4.5', '1.1.1.1'].map((address) => both.verdict(address))).toEqual(Array(3).fill('allowed'))
+    expect(['10.9.0.1', '8.8.8.8', '2a00:1450:4001::1', '192.168.0.1'].map((address) => both.verdict(address))).toEqual(
+      Array(4).fill('denied'),
+    )
+    // what two parties relayed here say to each other leaves for nowhere
+    expect(policy([], ['203.0.113.0/24']).verdict('203.0.113.99')).toBe('own')
+    expect(policy(['203.0.113.99'], ['203.0.113.99']).verdict('203.0.113.99')).toBe('own')
+  })
+
+  test('an IPv6 address that leads to an IPv4 address is no better than that one', () => {
+    const open = policy(['64:ff9b::/96', '::ffff:0:0/96', '2002::/16'], ['9.9.9.9'])
+    expect(['64:ff9b::808:808', '::ffff:8.8.8.8', '2002:808:808::1'].map((each) => open.verdict(each))).toEqual(
+      Array(3).fill('allowed'),
+    )
+    for (const each of ['127.0.0.1', '10.0.0.1', '169.254.169.254', '9.9.9.9', '8.8.4.4', '203.0.113.99']) {
+      const hex = each.split('.').map((octet) => Number(octet).toString(16).padStart(2, '0'))
+      const groups4 = `${hex[0]}${hex[1]}:${hex[2]}${hex[3]}`
+      for (const address of [`64:ff9b::${groups4}`, `::ffff:${groups4}`, `2002:${groups4}::1`]) {
+        expect([address, open.verdict(canonical(address) ?? '')]).toEqual([address, 'denied'])
+      }
+    }
+  })
+
+  test('a denied block is refused with 403 although its surroundings are open', async () => {
+    const { client } = await relay({ denyPeers: ['127.0.0.66'] })
+    const alice = await client()
+    await alice.allocate()
+    expect((await alice.permit({ address: '127.0.0.66', port: 1 })).code).toBe(403)
+    expect((await alice.bind(0x4000, { address: '127.0.0.66', port: 1 })).code).toBe(403)
+    expect((await alice.permit({ address: '127.0.0.67', port: 1 })).class).toBe(CLASS.success)
+  })
+
   test('the relay’s own public address is open for what is relayed here, every other address of the machine is not', () => {
     expect(policy().verdict('203.0.113.99')).toBe('own')
     expect(policy().verdict('8.8.4.4')).toBe('denied')
