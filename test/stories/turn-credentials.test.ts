@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { afterEach, describe, expect, test } from '@jest/globals'
+import { mint, passwordOf } from '../../src/turn/credentials.ts'
+import { CLASS, TurnClient } from '../relay/turn-client.ts'
 import { CERTIFICATES } from '../support/certificates.ts'
 import { opens, SECRET, tokenFor, type World } from '../support/story.ts'
 
@@ -22,7 +24,11 @@ const RELAYS = {
 }
 
 interface Answer {
-  readonly iceServers: readonly { readonly url: string; readonly username: string | null }[]
+  readonly iceServers: readonly {
+    readonly url: string
+    readonly username: string | null
+    readonly credential: string | null
+  }[]
   readonly ttl: number
   readonly expiresAt: number
 }
@@ -71,6 +77,23 @@ describe('a session that has asked once', () => {
     await alice.subscribes(HEARS)
     await alice.hears(HEARS)
   })
+})
+
+test('a session whose token has expired at that time hears them when it has a new one', async () => {
+  world = await opens({ ...RELAYS, TURN_TTL_S: '130' })
+  const now = Math.ceil(world.clock.now() / 1000)
+  const lasting = (seconds: number) => tokenFor('alice', { iat: now, exp: now + seconds })
+  const listens = [HEARS, '/user/queue/auth', '/user/queue/errors']
+  const alice = await world.arrives('alice', 'phone', { token: await lasting(100), listens })
+  await alice.says(ASK, '')
+  await alice.hears(HEARS)
+  await world.clock.advance(108_000)
+  await alice.hears('/user/queue/auth', { type: 'EXPIRING' })
+  await alice.hears('/user/queue/auth', { type: 'EXPIRED' })
+  await alice.hearsNothing()
+  await alice.says('/app/auth/refresh', { token: await lasting(1000) })
+  await alice.hears('/user/queue/auth', { type: 'REFRESHED' })
+  await alice.hears(HEARS)
 })
 
 describe('what is asked for', () => {
@@ -139,5 +162,26 @@ describe('what is asked for', () => {
     } finally {
       rmSync(folder, { recursive: true })
     }
+  })
+
+  test('is made with the present secret, while the relay takes those of the one before as well', async () => {
+    const [TURN_SECRET, TURN_SECRET_PREVIOUS] = ['the secret of this year', 'the secret of last year']
+    world = await opens({ TURN_ENABLED: 'true', TURN_PORT: '0', TURN_SECRET, TURN_SECRET_PREVIOUS })
+    const { body } = await world.asks('alice', PATH, undefined, { method: 'GET' })
+    const { url, username, credential } = (body.data as Answer).iceServers[1] ?? {}
+    expect(passwordOf(TURN_SECRET, username ?? '')).toBe(credential)
+    const port = Number(/:(\d+)\?/.exec(url ?? '')?.[1])
+    const allocates = async (secret: string) => {
+      const client = await TurnClient.open(
+        { address: '127.0.0.1', port },
+        mint(secret, 'alice', Date.now() / 1000 + 600),
+      )
+      const { class: outcome } = await client.allocate()
+      client.close()
+      return outcome
+    }
+    expect(await allocates(TURN_SECRET)).toBe(CLASS.success)
+    expect(await allocates(TURN_SECRET_PREVIOUS)).toBe(CLASS.success)
+    expect(await allocates('the secret of nobody')).toBe(CLASS.error)
   })
 })
