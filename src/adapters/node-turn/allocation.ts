@@ -6,6 +6,7 @@
 import type { Socket } from 'node:dgram'
 import type { Cancel, Clock } from '../../../broker/clock.ts'
 import type { Client } from './client.ts'
+import { DatagramSocket } from './datagrams.ts'
 import { type Endpoint, familyOf } from './endpoint.ts'
 import { writeDataIndication } from './framing.ts'
 
@@ -64,6 +65,7 @@ export class Allocation {
   readonly #options: AllocationOptions
   readonly #correspondents = new Map<string, Correspondent>()
   readonly #channels = new Map<number, Channel>()
+  readonly #socket: DatagramSocket
   readonly #allowance: Allowance
   #cancel: Cancel = () => undefined
   #lifetime = 0
@@ -72,6 +74,7 @@ export class Allocation {
   constructor(options: AllocationOptions, seconds: number) {
     this.#options = options
     this.#allowance = new Allowance(options.clock, options.bounds.bytesPerSecond)
+    this.#socket = new DatagramSocket(options.socket, MOST_QUEUED)
     // without a listener any trouble of this one socket would end the process
     options.socket.on('error', () => this.release())
     options.socket.on('message', (data, { address, port }) => this.fromPeer(address, port, data))
@@ -102,7 +105,7 @@ export class Allocation {
     this.#cancel()
     this.#correspondents.clear()
     this.#channels.clear()
-    this.#options.socket.close()
+    this.#socket.close()
     this.#options.released(this)
   }
 
@@ -178,17 +181,16 @@ export class Allocation {
   }
 
   #send(peer: Endpoint, correspondent: Correspondent | undefined, data: Buffer, now: number): void {
-    const { socket, relayed, route, traffic } = this.#options
+    const { relayed, route, traffic } = this.#options
     const way = correspondent !== undefined && correspondent.until > now ? route(peer) : undefined
     if (way === undefined || !this.#allowance.take(data.length, now)) {
       traffic.dropped++
     } else if (way !== 'network') {
       way.fromPeer(relayed.address, relayed.port, data)
-    } else if (socket.getSendQueueSize() > MOST_QUEUED) {
-      traffic.dropped++
-    } else {
-      socket.send(data, peer.port, peer.address)
+    } else if (this.#socket.send(data, peer.port, peer.address)) {
       this.#count(data)
+    } else {
+      traffic.dropped++
     }
   }
 

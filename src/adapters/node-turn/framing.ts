@@ -25,15 +25,19 @@ export function readChannelData(datagram: Buffer): { channel: number; data: Buff
   return { channel: datagram.readUInt16BE(0), data: datagram.subarray(4, 4 + length) }
 }
 
+/** Into the first four octets (section 12.4). Octet by octet: every packet to a client passes here. */
+export function writeChannelHeader(into: Buffer, channel: number, length: number): void {
+  into[0] = channel >> 8
+  into[1] = channel
+  into[2] = length >> 8
+  into[3] = length
+}
+
 /** `padding` octets follow the data: none in a datagram, up to the next multiple of four in a stream (section 12.5). */
 export function writeChannelData(channel: number, data: Buffer, padding = 0): Buffer {
   const { length } = data
   const message = Buffer.allocUnsafe(4 + length + padding)
-  // by hand: this is the one line that every packet to a client passes
-  message[0] = channel >> 8
-  message[1] = channel
-  message[2] = length >> 8
-  message[3] = length
+  writeChannelHeader(message, channel, length)
   message.set(data, 4)
   if (padding > 0) message.fill(0, 4 + length)
   return message

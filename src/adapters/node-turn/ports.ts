@@ -69,6 +69,15 @@ export class RelayPorts {
   }
 }
 
+/** What the system keeps for us while this process does something else; it gives less where it is told to. */
+export function receiveBuffer(socket: Socket, octets: number): void {
+  try {
+    socket.setRecvBufferSize(octets)
+  } catch {
+    // some systems refuse what others cut down; the size they have is a good one
+  }
+}
+
 /** A UDP socket that is bound, or a rejection. Its addresses are always numbers, so nothing is ever looked up. */
 export async function openUdp(ip: string, port: number): Promise<Socket> {
   const six = familyOf(ip) === 6

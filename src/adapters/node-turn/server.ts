@@ -59,6 +59,8 @@ export class RelayServer implements Arrivals {
   readonly #policy: PeerPolicy
   readonly #ports: Readonly<Partial<Record<Family, RelayPorts>>>
   readonly #relayed: Readonly<Partial<Record<Family, string>>>
+  /** Whether all of this machine may be reached at the address of relayed addresses; kept, for it is asked per packet. */
+  readonly #openToItself: Readonly<Partial<Record<Family, boolean>>>
   readonly #requests: Requests
   readonly #listeners: Listeners
   readonly #certificate: Certificate | undefined
@@ -84,6 +86,9 @@ export class RelayServer implements Arrivals {
       relayed: relayed.map(({ address }) => address),
       own: ownAddresses(),
     })
+    this.#openToItself = Object.fromEntries(
+      relayed.map(({ family, address }) => [family, this.#policy.verdict(address) === 'allowed']),
+    )
     this.#requests = new Requests({
       options,
       clock,
@@ -199,7 +204,7 @@ export class RelayServer implements Arrivals {
     if (address !== this.#relayed[family]) return 'network'
     const allocation = this.#allocations.at(family, port)
     if (allocation) return allocation
-    return this.#policy.verdict(address) === 'allowed' || this.#isOfAnother(port) ? 'network' : undefined
+    return this.#openToItself[family] || this.#isOfAnother(port) ? 'network' : undefined
   }
 
   /** Whether another process of this relay has the port for relaying. */

@@ -5,11 +5,15 @@
 
 import type { Socket } from 'node:dgram'
 import { Client } from './client.ts'
+import { DatagramSocket } from './datagrams.ts'
 import { type Endpoint, endpoint, familyOf } from './endpoint.ts'
-import { isChannelData, writeChannelData } from './framing.ts'
+import { isChannelData } from './framing.ts'
+import { receiveBuffer } from './ports.ts'
 
 /** All calls share the way to the clients; beyond this it does not keep up, and late media is of no use. */
 const MOST_QUEUED = 4 * 1024 * 1024
+/** All calls share the way from the clients, too: some hundredths of a second of a Gbit/s. */
+const RECEIVE_BUFFER = 4 * 1024 * 1024
 
 /** What is done with what arrives; nothing of it may throw. */
 export interface Arrivals {
@@ -23,17 +27,17 @@ export interface Arrivals {
 
 export class UdpListener {
   readonly local: Endpoint
-  readonly #socket: Socket
+  readonly #socket: DatagramSocket
   readonly #arrivals: Arrivals
   /** By port, then by address: a packet tells both, and no key has to be made of them. */
   readonly #clients = new Map<number, Map<string, UdpClient>>()
-  #closed = false
 
   /** The socket is bound, and from now on ours. */
   constructor(socket: Socket, ip: string, arrivals: Arrivals, report: (error: unknown) => void) {
-    this.#socket = socket
+    this.#socket = new DatagramSocket(socket, MOST_QUEUED)
     this.#arrivals = arrivals
     this.local = endpoint(ip, socket.address().port)
+    receiveBuffer(socket, RECEIVE_BUFFER)
     socket.on('error', report)
     socket.on('message', (datagram, { address, port }) => {
       try {
@@ -55,10 +59,12 @@ export class UdpListener {
     }
   }
 
-  send(datagram: Buffer, port: number, address: string): boolean {
-    if (this.#closed || this.#socket.getSendQueueSize() > MOST_QUEUED) return false
-    this.#socket.send(datagram, port, address)
-    return true
+  send(datagram: Buffer, { port, address }: Endpoint): boolean {
+    return this.#socket.send(datagram, port, address)
+  }
+
+  sendChannelData(channel: number, data: Buffer, { port, address }: Endpoint): boolean {
+    return this.#socket.sendChannelData(channel, data, port, address)
   }
 
   keep(client: UdpClient): void {
@@ -77,9 +83,7 @@ export class UdpListener {
   }
 
   close(): Promise<void> {
-    if (this.#closed) return Promise.resolve()
-    this.#closed = true
-    return new Promise((resolve) => this.#socket.close(() => resolve()))
+    return new Promise((resolve) => this.#socket.close(resolve))
   }
 }
 
@@ -92,11 +96,11 @@ class UdpClient extends Client {
   }
 
   override send(message: Buffer): boolean {
-    return this.#listener.send(message, this.remote.port, this.remote.address)
+    return this.#listener.send(message, this.remote)
   }
 
   override sendChannelData(channel: number, data: Buffer): boolean {
-    return this.#listener.send(writeChannelData(channel, data), this.remote.port, this.remote.address)
+    return this.#listener.sendChannelData(channel, data, this.remote)
   }
 
   override keep(): void {
