@@ -37,9 +37,19 @@ const TRANSPORTS = [
 
 let calls = 0
 
+interface CallOptions {
+  readonly users?: readonly [string, string]
+  /** Done while they see each other. */
+  readonly during?: () => Promise<void>
+}
+
 /** Two pages that know these servers only call each other, and see each other through the relay. */
-async function expectCall(server: RunningServer, transport: string, servers: RegExp): Promise<void> {
-  const [alice, bob] = [`alice${++calls}`, `bob${calls}`]
+async function expectCall(
+  server: RunningServer,
+  transport: string,
+  servers: RegExp,
+  { users: [alice, bob] = [`alice${++calls}`, `bob${calls}`], during = async () => {} }: CallOptions = {},
+): Promise<void> {
   const url = `${server.url}/?relay=1`
   const [a, b] = await Promise.all([Phone.of(one, url, alice, { servers }), Phone.of(two, url, bob, { servers })])
   await connect(a, b, bob)
@@ -48,6 +58,7 @@ async function expectCall(server: RunningServer, transport: string, servers: Reg
     expect(await phone.path()).toMatchObject({ local: 'relay', remote: 'relay', relayed: true })
     expect(await phone.relayProtocol()).toBe(transport)
   }
+  await during()
   expect([...a.complaints, ...b.complaints]).toEqual([])
   await a.press('hang-up')
   await b.tells(/hung up/)
@@ -70,6 +81,29 @@ describe('through the bundled relay', () => {
 
   test.each(TRANSPORTS)('two browsers see each other over %s', async (transport, servers) => {
     await expectCall(server, transport, servers)
+  })
+})
+
+describe('through two processes of the bundled relay', () => {
+  let server: RunningServer
+
+  beforeAll(async () => {
+    server = await startServer({ TURN_PORT: '0', TURN_WORKERS: '2' })
+  })
+
+  afterAll(() => server?.stop())
+
+  test('two browsers see each other, each relayed by another one', async () => {
+    const busy = async () => {
+      const metrics = await (await fetch(`${server.url}/metrics`)).text()
+      return [...metrics.matchAll(/^carillon_relay_allocations{worker="\d",transport="udp"} [1-9]/gm)].length
+    }
+    // they report once a second
+    const during = async () => {
+      while ((await busy()) < 2);
+    }
+    // names whose hashes send them to different ones
+    await expectCall(server, 'udp', /^turn:.*transport=udp$/, { users: ['dora', 'emil'], during })
   })
 })
 
