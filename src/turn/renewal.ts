@@ -10,6 +10,8 @@ import type { Clock, DeviceId } from '../ports.ts'
 const RENEWED_AFTER = 0.8
 /** The part of their life after which it is tried again when there was nothing to tell. */
 const TRIED_AGAIN_AFTER = 0.05
+/** Of credentials that live for moments only. */
+const LEAST_PAUSE_MS = 500
 
 export interface RenewalOptions {
   readonly clock: Clock
@@ -81,6 +83,6 @@ export class Renewal {
   #next(session: DeviceId, region: string | undefined, part: number): void {
     const { clock, ttlSeconds } = this.#options
     this.#askers.set(session, { region, missed: false })
-    this.#deadlines.set(session, clock.now() + ttlSeconds * 1000 * part)
+    this.#deadlines.set(session, clock.now() + Math.max(ttlSeconds * 1000 * part, LEAST_PAUSE_MS))
   }
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import { Renewal } from '../../src/turn/renewal.ts'
 import { TestClock } from '../support/clock.ts'
 
-function renewal(outcome: () => 'told' | 'unheard' | 'nothing' = () => 'told') {
+function renewal(outcome: () => 'told' | 'unheard' | 'nothing' = () => 'told', ttlSeconds = 1000) {
   const clock = new TestClock()
   const start = clock.now()
   const tried: [string, number, string | undefined][] = []
@@ -10,7 +10,7 @@ function renewal(outcome: () => 'told' | 'unheard' | 'nothing' = () => 'told') {
     tried.push([session, (clock.now() - start) / 1000, region])
     return outcome()
   }
-  return { clock, tried, renewal: new Renewal({ clock, ttlSeconds: 1000, tell }) }
+  return { clock, tried, renewal: new Renewal({ clock, ttlSeconds, tell }) }
 }
 
 describe('fresh credentials', () => {
@@ -72,6 +72,13 @@ describe('fresh credentials', () => {
     up = true
     await clock.advance(849_999)
     expect(tried.map(([, at]) => at)).toEqual([800, 850, 900])
+  })
+
+  test('that live for a second are not tried more than twice in it', async () => {
+    const { clock, tried, renewal: all } = renewal(() => 'nothing', 1)
+    all.asked('a')
+    await clock.advance(3000)
+    expect(tried.map(([, at]) => at)).toEqual([0.8, 1.3, 1.8, 2.3, 2.8])
   })
 
   test('take one timer, however many have asked, and none after stop()', async () => {
