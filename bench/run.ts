@@ -2,7 +2,7 @@
  * `npm run bench`: runs the scenarios; prints what they found, and which targets are met, as Markdown on stdout,
  * and draws it.
  *
- * --only NAME      one scenario (again for more): relay, calls, fan-out, connect, presence, slow
+ * --only NAME      one scenario (again for more): relay, calls, fan-out, connect, presence, slow, turn
  * --pairs N        pairs that work at the same time (500 in relay, 100 in calls)
  * --seconds N      length of a round (1)
  * --chart FILE     where the picture goes (bench.svg)
@@ -20,6 +20,7 @@ import { fanOut } from './scenarios/fan-out.ts'
 import { presence } from './scenarios/presence.ts'
 import { relay } from './scenarios/relay.ts'
 import { slow } from './scenarios/slow.ts'
+import { turn } from './scenarios/turn.ts'
 import { type Installed, installed, OTHER_BROKERS } from './support/brokers.ts'
 import { chartOf, type Drawn } from './support/chart.ts'
 import { cores, pinThisProcess } from './support/cpu.ts'
@@ -27,7 +28,7 @@ import { summaries } from './support/profile.ts'
 import type { Options, Scenario } from './support/scenario.ts'
 import { tableOf, verdict } from './support/target.ts'
 
-const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect, presence, slow]
+const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect, presence, slow, turn]
 
 const {
   only,

@@ -31,6 +31,8 @@ const COLOURS: Readonly<Record<Contender, string>> = {
   sio: '#e0a030',
   stompBrokerJs: '#4fa3a5',
   rabbitmq: '#8c5a96',
+  nodeTurn: '#9aa5b1',
+  coturn: '#e0a030',
 }
 /** Longer bars are cut off; their number says how long they are. */
 const MOST_TIMES = 4

@@ -48,6 +48,7 @@ export async function startRabbitmq(script: string): Promise<Measured> {
   const pid = await virtualMachine(starter, url)
   return {
     ...meterOfPid(pid),
+    pid,
     url,
     async stop() {
       process.kill(pid, 'SIGTERM')

@@ -38,6 +38,7 @@ const ENVIRONMENT = {
 }
 
 export interface Measured extends Meter {
+  readonly pid: number
   /** `http://127.0.0.1:port` */
   readonly url: string
   stop(): Promise<void>
@@ -53,6 +54,11 @@ export function startCarillon(environment: Readonly<Record<string, string>>, pro
 /** The smallest relay on ws: see peers/raw-relay.mjs. */
 export function startRawRelay(): Promise<Measured> {
   return start([RAW_RELAY], {})
+}
+
+/** Something of peers/ with arguments. */
+export function startPeer(args: readonly string[]): Promise<Measured> {
+  return start(args, { NODE_ENV: 'production' })
 }
 
 /** See peers/socket-io.mjs. */
@@ -82,6 +88,7 @@ async function start(args: readonly string[], environment: Readonly<Record<strin
   const url = await listening(child, exited)
   return {
     ...meterOf(child),
+    pid: child.pid ?? 0,
     url,
     async stop() {
       child.kill('SIGTERM')

@@ -10,6 +10,8 @@ export const NAMES: Readonly<Record<Contender, string>> = {
   sio: 'socket.io',
   stompBrokerJs: 'stomp-broker-js',
   rabbitmq: 'RabbitMQ',
+  nodeTurn: 'node-turn',
+  coturn: 'coturn',
 }
 
 /**
@@ -81,14 +83,19 @@ export function atLeast(limit: number, row: Row, what = row.what): Target {
   }
 }
 
-/** A scenario's lines as a Markdown table, each with its ratio to raw where there is one. */
+/** What Carillon is compared with in a column of its own, where it was measured. */
+const REFERENCES = ['raw', 'nodeTurn', 'coturn'] as const
+
+/** A scenario's lines as a Markdown table, each with its ratios to the references that there are. */
 export function tableOf(title: string, rows: readonly Row[]): string {
   const measured = CONTENDERS.filter((name) => rows.some(({ found }) => found[name] !== undefined))
-  const head = ['', ...measured.map((name) => NAMES[name]), ...(measured.includes('raw') ? ['Carillon × raw'] : [])]
+  const references = REFERENCES.filter((name) => measured.includes(name))
+  const names = measured.map((name) => NAMES[name])
+  const head = ['', ...names, ...references.map((name) => `Carillon × ${NAMES[name]}`)]
   const lines = rows.map((row) => {
-    const times = ratio(row, 'carillon', 'raw')
     const columns = measured.map((name) => shown(row.found[name]))
-    return [`${row.what} (${row.unit})`, ...columns, ...(measured.includes('raw') ? [times?.toFixed(2) ?? ''] : [])]
+    const times = references.map((name) => ratio(row, 'carillon', name)?.toFixed(2) ?? '')
+    return [`${row.what} (${row.unit})`, ...columns, ...times]
   })
   return [`**${title}**`, '', ...markdown(head, lines)].join('\n')
 }

@@ -206,9 +206,14 @@ function sixteen(address: string): Buffer {
 export class Inbox {
   readonly #arrived: { bytes: Buffer; from: Address }[] = []
   readonly #waiting: ((datagram: { bytes: Buffer; from: Address }) => void)[] = []
+  #tap: ((bytes: Buffer) => void) | undefined
 
   /** Something has arrived. */
   protected put(bytes: Buffer, from: Address): void {
+    if (this.#tap) {
+      this.#tap(bytes)
+      return
+    }
     const waiting = this.#waiting.shift()
     if (waiting) waiting({ bytes, from })
     else this.#arrived.push({ bytes, from })
@@ -217,6 +222,11 @@ export class Inbox {
   next(): Promise<{ bytes: Buffer; from: Address }> {
     const arrived = this.#arrived.shift()
     return arrived ? Promise.resolve(arrived) : new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** From now on everything goes there, and nothing waits; without one, as before. */
+  tap(tap: ((bytes: Buffer) => void) | undefined): void {
+    this.#tap = tap
   }
 
   /** What has arrived and nobody has waited for. */
@@ -279,8 +289,8 @@ interface Wire {
   readonly closed: Promise<void>
 }
 
-async function datagramWire(server: Address): Promise<Wire> {
-  const socket = await Datagrams.bound(server.address)
+async function datagramWire(server: Address, from: string): Promise<Wire> {
+  const socket = await Datagrams.bound(from)
   return {
     local: { address: socket.address().address, port: socket.address().port },
     send: (bytes) => socket.send(bytes, server.port, server.address),
@@ -340,8 +350,14 @@ export class TurnClient extends Inbox {
     wire.listen((bytes) => this.put(bytes, server))
   }
 
-  static async open(server: Address, credential?: Credential, transport: Transport = 'udp'): Promise<TurnClient> {
-    const wire = transport === 'udp' ? await datagramWire(server) : await streamWire(server, transport === 'tls')
+  /** `from`: the address that it comes from, over UDP. */
+  static async open(
+    server: Address,
+    credential?: Credential,
+    transport: Transport = 'udp',
+    from = server.address,
+  ): Promise<TurnClient> {
+    const wire = transport === 'udp' ? await datagramWire(server, from) : await streamWire(server, transport === 'tls')
     return new TurnClient(wire, server, transport, credential)
   }
 
