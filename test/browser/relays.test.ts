@@ -35,6 +35,23 @@ const TRANSPORTS = [
   ['tls', /^turns:.*transport=tcp$/],
 ] as const
 
+/** Runs in the page: whether it gets a relayed address from these servers. */
+async function gathersRelay(iceServers: string): Promise<boolean> {
+  const connection = new RTCPeerConnection({ iceServers: JSON.parse(iceServers), iceTransportPolicy: 'relay' })
+  connection.createDataChannel('x')
+  const gathered = new Promise<boolean>((resolve) => {
+    connection.onicecandidate = ({ candidate }) => {
+      if (candidate?.type === 'relay') resolve(true)
+      // the last one is none
+      if (!candidate) resolve(false)
+    }
+  })
+  await connection.setLocalDescription()
+  const relayed = await gathered
+  connection.close()
+  return relayed
+}
+
 let calls = 0
 
 interface CallOptions {
@@ -81,6 +98,19 @@ describe('through the bundled relay', () => {
 
   test.each(TRANSPORTS)('two browsers see each other over %s', async (transport, servers) => {
     await expectCall(server, transport, servers)
+  })
+
+  test('a browser that does not trust the certificate gets no relay over TLS', async () => {
+    const strict = await launch()
+    const phone = await Phone.of(strict, server.url, 'sceptic')
+    const { iceServers } = await phone.page.evaluate(() => carillon.turnCredentials())
+    const turns = iceServers.filter(({ url }) => url.startsWith('turns:'))
+    expect(turns).toHaveLength(1)
+    expect(await phone.page.evaluate(gathersRelay, JSON.stringify(turns))).toBe(false)
+    await strict.close()
+    const trusting = await Phone.of(one, server.url, 'believer')
+    expect(await trusting.page.evaluate(gathersRelay, JSON.stringify(turns))).toBe(true)
+    await trusting.close()
   })
 })
 

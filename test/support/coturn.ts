@@ -39,7 +39,8 @@ export interface Coturn {
 
 /** Where it is installed. Throws what to do when it is not: nothing is skipped. */
 export function coturnPath(): string {
-  const found = process.env.COTURN_PATH ?? PLACES.find((path) => existsSync(path))
+  const { COTURN_PATH } = process.env
+  const found = (COTURN_PATH === undefined ? PLACES : [COTURN_PATH]).find((path) => existsSync(path))
   if (found === undefined) throw new Error('no coturn: apt-get install coturn, or set COTURN_PATH')
   return found
 }

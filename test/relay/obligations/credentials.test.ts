@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from '@jest/globals'
 import { passwordOf } from '../../../src/turn/credentials.ts'
 import { ATTR, attribute, CLASS, encode, METHOD, type Reply, UDP, xorAddress } from '../turn-client.ts'
-import { answer, outcome, REALM, rfc, SECRET, target } from './target.ts'
+import { answer, outcome, PREVIOUS_SECRET, REALM, rfc, SECRET, target } from './target.ts'
 
 const open = target()
 
@@ -52,6 +52,15 @@ describe('RFC 8489, section 9.2.4: a request', () => {
     const draft = alice.signed({ method: METHOD.allocate, attributes: [UDP] })
     const attributes = draft.attributes?.filter(([type]) => type !== missing) ?? []
     expect(await answer(alice, { ...draft, attributes })).toBe(400)
+  })
+
+  test('signed with a password of the previous secret succeeds while the secret is being changed', async () => {
+    const { credential, stranger } = await open()
+    const { username } = credential('patient')
+    const alice = await stranger({ username, credential: passwordOf(PREVIOUS_SECRET, username) })
+    const reply = await alice.allocate()
+    expect([reply.class, reply.signedWith(alice.key)]).toEqual([CLASS.success, true])
+    expect((await alice.refresh()).class).toBe(CLASS.success)
   })
 
   test('of a user with the right key succeeds, and its response is signed with the same key', async () => {

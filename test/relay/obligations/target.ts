@@ -30,6 +30,8 @@ declare global {
 
 export const coturn = globalThis.relayUnderTest === 'coturn'
 export const SECRET = 'the secret of relay and broker'
+/** While the secret is being changed, what was made with the one of before is still good. */
+export const PREVIOUS_SECRET = 'the secret of before'
 export const REALM = 'carillon'
 
 /** What the RFC demands, and what coturn 4.6 does where that differs. */
@@ -76,7 +78,7 @@ export function target({ ips = ['127.0.0.1'], tls = false } = {}): () => Promise
     people++
   })
   const ours: Partial<RelaySettings> = {
-    secrets: [SECRET],
+    secrets: [SECRET, PREVIOUS_SECRET],
     listenIps: ips,
     publicIps: ips,
     allowPeers: ['127.0.0.0/8', '::1'],
@@ -108,6 +110,7 @@ export function target({ ips = ['127.0.0.1'], tls = false } = {}): () => Promise
 /** As operators are told to start it (docs/operations.md), with loopback open. */
 const LIKE_OURS = [
   '--allow-loopback-peers',
+  `--static-auth-secret=${PREVIOUS_SECRET}`,
   '--no-multicast-peers',
   '--user-quota=32',
   ...[
