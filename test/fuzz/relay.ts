@@ -5,6 +5,7 @@
  */
 
 import { randomBytes } from 'node:crypto'
+import { networkInterfaces } from 'node:os'
 import { RelayServer } from '../../src/adapters/node-turn/server.ts'
 import { mint } from '../../src/turn/credentials.ts'
 import {
@@ -57,6 +58,10 @@ export function shownPacket({ who, kind, spoils, seed }: Packet): string {
 }
 
 const HERE: Address = { address: '127.0.0.1', port: 9 }
+/** A machine may have no IPv6. */
+const IPS = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
+  ? ['127.0.0.1', '::1']
+  : ['127.0.0.1']
 const SECRET = 'the secret of relay and broker'
 /** A socket's buffer holds so many, and their answers. */
 const SETTLE_EVERY = 20
@@ -84,11 +89,11 @@ export class RelayScene {
 
   private constructor() {
     const settings = {
-      listenIps: ['127.0.0.1'],
-      publicIps: ['127.0.0.1'],
+      listenIps: IPS,
+      publicIps: IPS,
       port: 0,
       secrets: [SECRET],
-      allowPeers: ['127.0.0.0/8'],
+      allowPeers: ['127.0.0.0/8', '::1'],
       // each answer is to be judged, so none is left out
       challengesPerSecond: 10_000,
     }
@@ -387,6 +392,18 @@ const TYPES = [...Object.values(ATTR), 0x0001, 0x001c, 0x8000, 0x8004, 0x7abc, 0
 const METHODS = [...Object.values(METHOD), 0, 0x0c, 0xfff]
 const PEERS = ['127.0.0.1', '127.0.0.2', '10.0.0.1', '0.0.0.0', '2a00:1450:4001::1', '::ffff:7f00:1', '::1']
 
+/** What an Allocate can ask for. */
+const WISHES: readonly Attribute[] = [
+  attribute(ATTR.lifetime, 60),
+  attribute(ATTR.lifetime, 0xffffffff),
+  attribute(ATTR.evenPort, Buffer.from([0])),
+  attribute(ATTR.evenPort, Buffer.from([0x80])),
+  attribute(ATTR.reservationToken, Buffer.alloc(8, 7)),
+  attribute(ATTR.requestedAddressFamily, 0x1000000),
+  attribute(ATTR.requestedAddressFamily, 0x2000000),
+  attribute(ATTR.additionalAddressFamily, 0x2000000),
+]
+
 const octets = (random: Random, most: number): Buffer => {
   const bytes = Buffer.alloc(random.below(most))
   for (let at = 0; at < bytes.length; at++) bytes[at] = random.bits()
@@ -440,7 +457,11 @@ const peers = (random: Random, transaction: Buffer, count: number): Attribute[] 
 const KINDS: readonly Kind[] = [
   bare('a Binding request', METHOD.binding),
   bare('a first Allocate', METHOD.allocate),
-  asks('an Allocate', METHOD.allocate, (random, id) => (random.once(2) ? [UDP] : [UDP, anyAttribute(random, id)])),
+  asks('an Allocate', METHOD.allocate, (random, id) => [
+    ...(random.once(10) ? [] : [UDP]),
+    ...Array.from({ length: random.below(3) }, () => random.pick(WISHES)),
+    ...(random.once(3) ? [anyAttribute(random, id)] : []),
+  ]),
   asks('a Refresh', METHOD.refresh, (random) => [attribute(ATTR.lifetime, random.pick([0, 60, 600, 4e9]))]),
   asks('a CreatePermission', METHOD.createPermission, (random, id) => peers(random, id, random.below(70))),
   asks('a ChannelBind', METHOD.channelBind, (random, id) => [

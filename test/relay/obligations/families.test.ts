@@ -68,6 +68,16 @@ describe.each(['127.0.0.1', '::1'])('RFC 8656, section 7.2: a client at %s', (ip
   })
 })
 
+describe('amplification over IPv6', () => {
+  test('the answer to a Binding request is as small as can be: a header and an address of 16 octets', async () => {
+    const { client } = await open()
+    const alice = await client(undefined, { ip: '::1' })
+    const { raw } = await alice.ask({ method: METHOD.binding })
+    // more than twice the smallest request there is, which has 20 octets: nothing smaller is an answer
+    expect(raw.length <= 44).toBe(rfc(true, { coturn: false }))
+  })
+})
+
 describe('RFC 8656, section 8.2: Refresh of one of two families', () => {
   test('to 0 ends that one, and the other goes on', async () => {
     const { client } = await open()
