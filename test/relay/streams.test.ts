@@ -209,15 +209,18 @@ describe.each(STREAMS)('over %s', (transport) => {
 })
 
 describe('connections', () => {
-  test('are so many from one address at most, and one that ends makes room', async () => {
-    const { address, client } = await relay({ connectionsPerAddress: 2 })
-    const one = await client('one', 'tcp')
-    await one.nothingCame()
-    await (await client('two', 'tcp')).nothingCame()
-    await (await raw(address)).closed
-    one.close()
-    await expect(untilWelcome(address)).resolves.toBe(true)
-  })
+  test.each(STREAMS)(
+    'over %s are so many from one address at most, and one that ends makes room',
+    async (transport) => {
+      const { address, tlsAddress, client } = await relay({ ...TLS, connectionsPerAddress: 2 })
+      const one = await client('one', transport)
+      await one.nothingCame()
+      await (await client('two', transport)).nothingCame()
+      await (await raw(transport === 'tls' ? tlsAddress : address)).closed
+      one.close()
+      await expect(untilWelcome(address)).resolves.toBe(true)
+    },
+  )
 
   test('are so many in all at most', async () => {
     const { address, client } = await relay({ connections: 1 })
