@@ -371,6 +371,7 @@ describe('ports and bounds', () => {
         clock,
         traffic: { packets: 0, bytes: 0, dropped: 0 },
         route: () => 'network',
+        report: () => undefined,
         released: () => void released++,
       },
       600,

@@ -11,15 +11,23 @@ async function sender(ip = '127.0.0.1'): Promise<DatagramSocket> {
   return closing(new DatagramSocket(await openUdp(ip, 0), 1000))
 }
 
+interface Handle {
+  send(request: object, list: readonly Buffer[]): number
+  onmessage(nread: number, handle: object, data?: Buffer, from?: object): void
+}
+
+function handleOf(socket: Socket): Handle {
+  const symbol = Object.getOwnPropertySymbols(socket).find(({ description }) => description === 'state symbol')
+  const state = symbol && (socket as unknown as Record<symbol, { handle: Handle } | undefined>)[symbol]
+  if (!state) throw new Error('no state')
+  return state.handle
+}
+
 /** A socket whose handle answers as it is told, and keeps what it was given. */
 function held(answer: number): { socket: Socket; lists: (readonly Buffer[])[]; requests: object[] } {
   const socket = closing(createSocket('udp4'))
   const [lists, requests]: [(readonly Buffer[])[], object[]] = [[], []]
-  const symbol = Object.getOwnPropertySymbols(socket).find(({ description }) => description === 'state symbol')
-  if (!symbol) throw new Error('no state')
-  const state = (socket as unknown as Record<symbol, { handle: { send: unknown } }>)[symbol]
-  if (!state) throw new Error('no state')
-  state.handle.send = (request: object, list: readonly Buffer[]) => {
+  handleOf(socket).send = (request: object, list: readonly Buffer[]) => {
     requests.push(request)
     lists.push(list)
     return answer
@@ -66,6 +74,31 @@ describe('a socket for packets', () => {
     for (let each = 0; each < 3; each++) packets.send(Buffer.from('four'), 9, '127.0.0.1')
     expect(new Set(lists).size).toBe(1)
     expect(new Set(requests).size).toBe(1)
+  })
+
+  test('hears datagrams of any length, and leaves errors to the socket', async () => {
+    const [socket, peer] = [await openUdp('127.0.0.1', 0), closing(await Peer.open())]
+    const packets = closing(new DatagramSocket(socket, 1000))
+    const heard: unknown[] = []
+    const errors: string[] = []
+    const last = new Promise<void>((resolve) => {
+      packets.receive((data, address, port) => {
+        heard.push([data.toString(), address, port])
+        if (heard.length === 2) resolve()
+      })
+    })
+    socket.on('error', ({ message }) => errors.push(message))
+    peer.say(socket.address(), '')
+    peer.say(socket.address(), 'four')
+    await last
+    const { address, port } = peer.local
+    expect(heard).toEqual([
+      ['', address, port],
+      ['four', address, port],
+    ])
+    const handle = handleOf(socket)
+    handle.onmessage(-111, handle)
+    expect(errors).toEqual(['recvmsg ECONNREFUSED'])
   })
 
   test('drops what the system refuses, and everything once it is closed', async () => {

@@ -42,6 +42,8 @@ export interface AllocationOptions {
   readonly traffic: Traffic
   readonly client: Pick<Client, 'send' | 'sendChannelData'>
   readonly route: (peer: Endpoint) => Route
+  /** Told of what should never happen. */
+  readonly report: (error: unknown) => void
   /** Told once, when it is over, whatever the cause. */
   readonly released: (allocation: Allocation) => void
 }
@@ -77,7 +79,13 @@ export class Allocation {
     this.#socket = new DatagramSocket(options.socket, MOST_QUEUED)
     // without a listener any trouble of this one socket would end the process
     options.socket.on('error', () => this.release())
-    options.socket.on('message', (data, { address, port }) => this.fromPeer(address, port, data))
+    this.#socket.receive((data, address, port) => {
+      try {
+        this.fromPeer(address, port, data)
+      } catch (error) {
+        options.report(error)
+      }
+    })
     this.refresh(seconds)
   }
 

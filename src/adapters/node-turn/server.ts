@@ -192,6 +192,7 @@ export class RelayServer implements Arrivals {
         clock: this.#clock,
         traffic: this.#traffic,
         route: (peer) => this.#route(peer),
+        report: this.#news.report,
         released: (allocation) => this.#allocations.remove(holding, allocation),
       },
       seconds,

@@ -39,7 +39,7 @@ export class UdpListener {
     this.local = endpoint(ip, socket.address().port)
     receiveBuffer(socket, RECEIVE_BUFFER)
     socket.on('error', report)
-    socket.on('message', (datagram, { address, port }) => {
+    this.#socket.receive((datagram, address, port) => {
       try {
         this.#receive(datagram, address, port)
       } catch (error) {
