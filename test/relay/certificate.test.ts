@@ -153,6 +153,32 @@ describe('a certificate in files', () => {
     expect(reports).toHaveLength(1)
   })
 
+  test('of which only one half is new at one look is not reported, and is used when the other one has come', async () => {
+    const { certFile, keyFile, replace, write } = await files()
+    await replace()
+    const clock = new TestClock(Date.now())
+    const reports: unknown[] = []
+    let loads = 0
+    const certificate = new Certificate(
+      { certFile, keyFile },
+      { clock, addresses: [], loaded: () => void loads++, report: (error) => reports.push(error) },
+    )
+    // the next look is set as soon as this one is over
+    const looked = async () => {
+      await clock.advance(10_000)
+      while (clock.waiting === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    await certificate.start()
+    const { cert, key } = selfMade(['127.0.0.1'], Date.now())
+    await write({ cert })
+    await looked()
+    await write({ key })
+    await looked()
+    expect(loads).toBe(2)
+    expect(reports).toEqual([])
+    certificate.close()
+  })
+
   test('that is not there at the start leaves UDP and TCP as they are; TLS follows when it comes', async () => {
     const { certFile, keyFile, replace } = await files()
     const reports: string[] = []

@@ -3,9 +3,10 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { describe, expect, test } from '@jest/globals'
+import { Client } from '../../src/adapters/node-turn/client.ts'
 import { StreamReader } from '../../src/adapters/node-turn/stream.ts'
 import { closing, type Fixture, relay } from './fixture.ts'
-import { type Address, ATTR, CLASS, encode, METHOD, type Transport, TurnClient, UDP } from './turn-client.ts'
+import { type Address, ATTR, CLASS, encode, METHOD, Reply, type Transport, TurnClient, UDP } from './turn-client.ts'
 
 const STREAMS = ['tcp', 'tls'] as const
 const TLS = { tls: { port: 0, certificate: 'self-made' } } as const
@@ -205,6 +206,46 @@ describe.each(STREAMS)('over %s', (transport) => {
     expect((await bob.hearsChannel()).data.toString()).toBe('hello')
     bob.channelData(0x4000, 'hello yourself')
     expect((await alice.hearsChannel()).data.toString()).toBe('hello yourself')
+  })
+})
+
+/** A connection without a network: what it says is heard, and its end is seen, at once. */
+class Line extends Client {
+  readonly heard: Buffer[] = []
+
+  constructor() {
+    super('tcp', { family: 4, address: '127.0.0.1', port: 1 }, { family: 4, address: '127.0.0.1', port: 2 })
+  }
+
+  override send(message: Buffer): boolean {
+    return this.heard.push(message) > 0
+  }
+
+  override sendChannelData(): boolean {
+    return false
+  }
+
+  override keep(): void {}
+  override forget(): void {}
+}
+
+describe('a connection that is closed', () => {
+  test('while a port is being bound for it leaves neither port nor place behind', async () => {
+    const { server, client } = await relay({ allocations: 1 })
+    const alice = await client()
+    const line = new Line()
+    server.message(line, encode({ method: METHOD.allocate, attributes: [UDP] }))
+    const [answer] = line.heard as [Buffer]
+    const challenge = new Reply(answer)
+    alice.realm = challenge.get(ATTR.realm)?.toString() ?? ''
+    alice.nonce = challenge.get(ATTR.nonce)?.toString() ?? ''
+    server.message(line, encode(alice.signed({ method: METHOD.allocate, attributes: [UDP] })))
+    expect(line.heard).toHaveLength(1)
+    server.gone(line)
+    while (server.portsInUse > 0) await alice.nothingCame()
+    expect(server.stats()).toMatchObject({ allocations: 0, allocationsMade: 0 })
+    alice.nonce = ''
+    expect((await alice.allocate()).class).toBe(CLASS.success)
   })
 })
 
