@@ -70,6 +70,19 @@ describe('the figures of the benchmark', () => {
     )
   })
 
+  test('a table of relays compares with both references, line by line', () => {
+    const packet: Row = { what: 'CPU', unit: 'µs', found: { carillon: [6], nodeTurn: [10], coturn: [4] } }
+    const memory: Row = { what: 'memory', unit: 'KiB', found: { carillon: [18], nodeTurn: [12] } }
+    expect(tableOf('turn', [packet, memory]).split('\n').slice(2)).toEqual([
+      '|  | Carillon | node-turn | coturn | Carillon × node-turn | Carillon × coturn |',
+      '| --- | --- | --- | --- | --- | --- |',
+      '| CPU (µs) | 6 | 10 | 4 | 0.60 | 1.50 |',
+      '| memory (KiB) | 18 | 12 |  | 1.50 |  |',
+    ])
+    expect(atMostTimes(0.6, 'nodeTurn', packet)).toMatchObject({ met: true, wanted: '≤ 0.60 × node-turn' })
+    expect(atMostTimes(1.3, 'coturn', memory)).toMatchObject({ met: false, found: undefined })
+  })
+
   test('a chart escapes its words', () => {
     const svg = chartOf([{ name: 'a<b', merits: [cost], targets: [below(10, cost)] }], 'R&D')
     expect(svg).toContain('a&lt;b')
