@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { describe, expect, test } from '@jest/globals'
 import { relay } from './fixture.ts'
 import {
@@ -142,4 +145,41 @@ describe('hostile traffic', () => {
     expect(server.stats()).toMatchObject({ allocations: 0, refused: { 401: 2000 } })
     expect(clock.waiting).toBe(0)
   })
+
+  test('octets of any kind in the place of a TLS handshake cause no fault, and hold no connection for long', async () => {
+    const { client, clock, tlsAddress } = await relay({ tls: { port: 0, certificate: 'self-made' } })
+    const hello = await clientHello()
+    const below = random(8446)
+    for (let round = 0; round < 300; round++) {
+      const bytes = below(10) === 0 ? hello : mutate(hello, below)
+      const socket = connect({ host: tlsAddress.address, port: tlsAddress.port })
+      socket.on('error', () => undefined)
+      let closed = false
+      socket.once('close', () => {
+        closed = true
+      })
+      await once(socket, 'connect')
+      socket.resume().write(bytes)
+      // some say no more, some are gone in the middle
+      if (below(4) === 0) socket.destroy()
+      while (!closed) await clock.advance(1000)
+    }
+    const bob = await client('bob', 'tls')
+    expect((await bob.allocate()).class).toBe(CLASS.success)
+  })
 })
+
+/** What a TLS client says first. */
+async function clientHello(): Promise<Buffer> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const client = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false })
+  client.on('error', () => undefined)
+  const [socket] = (await once(server, 'connection')) as [Socket]
+  const [hello] = (await once(socket, 'data')) as [Buffer]
+  client.destroy()
+  socket.destroy()
+  server.close()
+  return hello
+}

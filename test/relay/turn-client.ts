@@ -296,7 +296,8 @@ async function datagramWire(server: Address, from: string): Promise<Wire> {
     send: (bytes) => socket.send(bytes, server.port, server.address),
     close: () => socket.close(),
     pause: () => undefined,
-    listen: (arrived) => socket.on('message', (bytes) => arrived(bytes)),
+    // what somebody else on this machine sends is not from the server
+    listen: (arrived) => socket.on('message', (bytes, { port }) => port === server.port && arrived(bytes)),
     closed: new Promise(() => undefined),
   }
 }
