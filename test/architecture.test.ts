@@ -104,7 +104,8 @@ const RULES: readonly Rule[] = [
   { files: /^src\/(errors|lifecycle|steps|schedule)\.ts$/, may: [], pure: true, why: 'they know nobody' },
   { files: /^src\/deadlines\.ts$/, may: [/^src\/(ports|schedule)\.ts$/], pure: true, why: 'it knows times alone' },
   {
-    files: /^src\/(admission|auth|hmac-tokens|jwks|config|turn-config|machine|variables|log|proxy-notice|validation|handlers)\.ts$/,
+    files:
+      /^src\/(admission|auth|hmac-tokens|jwks|config|turn-config|machine|variables|log|proxy-notice|validation|handlers)\.ts$/,
     may: [
       /^src\/[a-z-]+\.ts$/,
       /^src\/calls\/(types|messages)\.ts$/,
