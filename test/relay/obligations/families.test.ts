@@ -1,6 +1,7 @@
 /** RFC 8656, section 7.2: relayed addresses of IPv4 and IPv6, and ports that are reserved. */
 
-import { describe, expect, test } from '@jest/globals'
+import { describe, expect } from '@jest/globals'
+import { onIPv6 } from '../fixture.ts'
 import { ATTR, type Attribute, attribute, CLASS, METHOD, UDP } from '../turn-client.ts'
 import { coturn, rfc, target } from './target.ts'
 
@@ -18,12 +19,12 @@ describe.each(['127.0.0.1', '::1'])('RFC 8656, section 7.2: a client at %s', (ip
     return { ...relay, alice: await relay.client(undefined, { ip }) }
   }
 
-  test('that names no family gets IPv4', async () => {
+  onIPv6('that names no family gets IPv4', async () => {
     const { alice } = await arrives()
     expect((await alice.relayed()).address).toBe('127.0.0.1')
   })
 
-  test('that asks for IPv6 gets it, and exchanges data with a peer there', async () => {
+  onIPv6('that asks for IPv6 gets it, and exchanges data with a peer there', async () => {
     const { alice, peer } = await arrives()
     const relayed = await alice.relayed(wants(2))
     expect(relayed.address).toBe(V6_LOOPBACK)
@@ -37,14 +38,14 @@ describe.each(['127.0.0.1', '::1'])('RFC 8656, section 7.2: a client at %s', (ip
     expect(await alice.hears()).toEqual({ from: hisAddress, data: Buffer.from('and back') })
   })
 
-  test('that asks for IPv6 alone may have no IPv4 peer: 443', async () => {
+  onIPv6('that asks for IPv6 alone may have no IPv4 peer: 443', async () => {
     const { alice } = await arrives()
     await alice.relayed(wants(2))
     expect((await alice.permit({ address: '127.0.0.1', port: 9 })).code).toBe(443)
     expect((await alice.bind(0x4000, { address: '127.0.0.1', port: 9 })).code).toBe(443)
   })
 
-  test('that asks for IPv6 besides gets both, and peers of both', async () => {
+  onIPv6('that asks for IPv6 besides gets both, and peers of both', async () => {
     const { alice, peer } = await arrives()
     const reply = await alice.allocate(also(2))
     const relayed = reply.addresses(ATTR.xorRelayedAddress)
@@ -69,7 +70,7 @@ describe.each(['127.0.0.1', '::1'])('RFC 8656, section 7.2: a client at %s', (ip
 })
 
 describe('amplification over IPv6', () => {
-  test('the answer to a Binding request is as small as can be: a header and an address of 16 octets', async () => {
+  onIPv6('the answer to a Binding request is as small as can be: a header and an address of 16 octets', async () => {
     const { client } = await open()
     const alice = await client(undefined, { ip: '::1' })
     const { raw } = await alice.ask({ method: METHOD.binding })
@@ -79,7 +80,7 @@ describe('amplification over IPv6', () => {
 })
 
 describe('RFC 8656, section 8.2: Refresh of one of two families', () => {
-  test('to 0 ends that one, and the other goes on', async () => {
+  onIPv6('to 0 ends that one, and the other goes on', async () => {
     const { client } = await open()
     const alice = await client()
     await alice.allocate(also(2))
@@ -92,7 +93,7 @@ describe('RFC 8656, section 8.2: Refresh of one of two families', () => {
 })
 
 describe('RFC 8656, section 7.2: what may not be asked for together', () => {
-  test.each<[string, Attribute[], number | undefined]>([
+  onIPv6.each<[string, Attribute[], number | undefined]>([
     ['a family and an additional one', [wants(1), also(2)], undefined],
     ['IPv4 as the additional one', [also(1)], undefined],
     ['an additional family and a reserved port', [also(2), EVEN_AND_NEXT], undefined],
@@ -107,14 +108,14 @@ describe('RFC 8656, section 7.2: what may not be asked for together', () => {
 })
 
 describe('RFC 8656, section 7.2: EVEN-PORT and RESERVATION-TOKEN', () => {
-  test('without the R bit there is an even port and no token', async () => {
+  onIPv6('without the R bit there is an even port and no token', async () => {
     const { client } = await open()
     const reply = await (await client()).allocate(EVEN)
     expect((reply.address(ATTR.xorRelayedAddress)?.port ?? 1) % 2).toBe(0)
     expect(reply.get(ATTR.reservationToken)).toBeUndefined()
   })
 
-  test('with the R bit the next port is kept, and whoever of the user has the token gets it, once', async () => {
+  onIPv6('with the R bit the next port is kept, and whoever of the user has the token gets it, once', async () => {
     const { client } = await open()
     const name = 'who-reserves'
     const reply = await (await client(name)).allocate(EVEN_AND_NEXT)
