@@ -17,8 +17,12 @@ export class Schedule {
     return this.#entries.size
   }
 
-  /** Each key has one time: the last one set. */
+  /** Each key has one time: the last one set. One that is no number never comes. */
   set(key: string, at: number): void {
+    if (Number.isNaN(at)) {
+      this.delete(key)
+      return
+    }
     if (this.#entries.get(key)?.at === at) return
     const entry = { at, key }
     this.#entries.set(key, entry)

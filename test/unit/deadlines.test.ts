@@ -4,6 +4,17 @@ import { Deadlines } from '../../src/deadlines.ts'
 import { Schedule } from '../../src/schedule.ts'
 import { TestClock } from '../support/clock.ts'
 
+test('a time that is no number never comes, and holds up nothing', () => {
+  const schedule = new Schedule()
+  schedule.set('a', Number.NaN)
+  schedule.set('b', 2)
+  schedule.set('c', 1)
+  schedule.set('c', Number.NaN)
+  expect(schedule.next()).toBe(2)
+  expect(schedule.due(5, 10)).toEqual(['b'])
+  expect(schedule.size).toBe(1)
+})
+
 test('a key that is moved away and back is due once', () => {
   const schedule = new Schedule()
   for (const at of [1, 2, 1]) schedule.set('a', at)
