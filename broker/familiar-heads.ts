@@ -32,7 +32,8 @@ export class FamiliarHeads {
     if (from < 0) return this.#known.get(text)
     const end = endOfLine(text, from + 1)
     const known = this.#known.get(text.slice(0, from) + text.slice(end))
-    if (known === undefined) return undefined
+    // Others may announce no body: what is wrong with that is for the reader to say
+    if (known?.command !== 'SEND') return undefined
     const contentLength = number(text, from + LENGTH.length, end)
     return contentLength === undefined ? undefined : { ...known, contentLength }
   }

@@ -68,3 +68,9 @@ test('of the other commands none is remembered: they come once', () => {
   )
   expect(known).toEqual(['SEND', 'SUBSCRIBE'])
 })
+
+test('a SUBSCRIBE that is known without a body is not taken for one when it announces a body', () => {
+  const familiar = new FamiliarHeads()
+  read('SUBSCRIBE\nid:1', familiar)
+  expect(read('SUBSCRIBE\nid:1\ncontent-length:5', familiar)).toHaveProperty('explanation')
+})
