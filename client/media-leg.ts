@@ -231,7 +231,8 @@ export class MediaLeg {
     this.#servers = this.#askServers()
     const iceServers = await this.#servers
     if (this.#closed || !this.#connection) return
-    this.#connection.setConfiguration({ ...this.#options.rtcConfiguration, iceServers })
+    // What the page's own `rtc` added must hold as well: a page that demands a relay demands it for the whole call
+    this.#connection.setConfiguration({ ...this.#connection.getConfiguration(), iceServers })
     this.#connection.restartIce()
   }
 

@@ -166,6 +166,11 @@ export class Phone {
     return this.page.evaluate(() => carillon.calls[0]?.path())
   }
 
+  /** What the call's connection may use now, after all that has been set since it was made. */
+  transportPolicy(): Promise<string | undefined> {
+    return this.page.evaluate(() => carillon.calls[0]?.peerConnection?.getConfiguration().iceTransportPolicy)
+  }
+
   /** `udp`, `tcp` or `tls`: what runs between this browser and its relay. */
   relayProtocol(): Promise<string | undefined> {
     return this.page.evaluate(relayProtocol)

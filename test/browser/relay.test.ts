@@ -71,6 +71,7 @@ test('when the relay dies in the middle of a call, its successor takes over afte
   }
   await Promise.all([a.decodes(10), b.decodes(10)])
   expect(relays()).toHaveLength(2)
+  for (const phone of [a, b]) expect(await phone.transportPolicy()).toBe('relay')
   expect(await a.path()).toMatchObject({ local: 'relay', remote: 'relay' })
   await Promise.all([a.close(), b.close()])
 })
