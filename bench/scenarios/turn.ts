@@ -3,8 +3,22 @@
 import { inTurn, type Row, rowOf, type Scenario } from '../support/scenario.ts'
 import { median } from '../support/stats.ts'
 import { atMostTimes } from '../support/target.ts'
-import { bothRelayed, type Flood, flood, halfRelayed, memoryPerAllocation, type Pair } from '../support/turn-load.ts'
-import { type MeasuredRelay, startCarillonRelay, startCoturnRelay, startNodeTurn } from '../support/turn-relays.ts'
+import {
+  bothRelayed,
+  type Flood,
+  flood,
+  forwarded,
+  halfRelayed,
+  memoryPerAllocation,
+  type Pair,
+} from '../support/turn-load.ts'
+import {
+  type MeasuredRelay,
+  startCarillonRelay,
+  startCoturnRelay,
+  startNodeTurn,
+  startUdpForwarder,
+} from '../support/turn-relays.ts'
 
 const RATE = 15_000
 const PAIRS = 50
@@ -55,7 +69,7 @@ export const turn: Scenario = {
       const half = await halfRelayed(relay, count)
       contestants.push({ name, relay, half, both: await bothRelayed(relay, count / 2) })
     }
-    const plays: Partial<Record<Name, (seconds: number) => Promise<Round>>> = {}
+    const plays: Partial<Record<Name | 'udp', (seconds: number) => Promise<Round>>> = {}
     for (const { name, relay, half, both } of contestants) {
       plays[name] = async (seconds) => {
         const share = { rate: RATE, seconds: seconds / 2 }
@@ -67,11 +81,22 @@ export const turn: Scenario = {
         }
       }
     }
+    const floor = await startUdpForwarder()
+    const floorPairs = await forwarded(floor.port, count)
+    plays.udp = async (seconds) => {
+      const share = { rate: RATE, seconds: seconds / 2 }
+      const small = await flood(floor, floorPairs, { ...share, octets: 160 })
+      const back = await flood(floor, floorPairs, { ...share, octets: 160, backOnly: true })
+      // between two clients it makes no difference to who decides nothing
+      return { small, large: await flood(floor, floorPairs, { ...share, octets: 1200 }), back, both: small }
+    }
     const found = await inTurn(ROUNDS, options, plays)
     for (const { relay, half, both } of contestants) {
       for (const pair of [...half, ...both]) pair.close()
       await relay.stop()
     }
+    for (const pair of floorPairs) pair.close()
+    await floor.stop()
     const small = rowOf('relay CPU per packet, 160 octets', 'µs', found, (round) => round.small.microsPerPacket)
     const large = rowOf('relay CPU per packet, 1,200 octets', 'µs', found, (round) => round.large.microsPerPacket)
     const micros = 'µs'

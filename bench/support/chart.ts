@@ -33,6 +33,7 @@ const COLOURS: Readonly<Record<Contender, string>> = {
   rabbitmq: '#8c5a96',
   nodeTurn: '#9aa5b1',
   coturn: '#e0a030',
+  udp: '#4fa3a5',
 }
 /** Longer bars are cut off; their number says how long they are. */
 const MOST_TIMES = 4

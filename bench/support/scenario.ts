@@ -3,7 +3,7 @@
 import type { Installed } from './brokers.ts'
 
 /** Who is measured, in the order of the table's columns. */
-export const CONTENDERS = ['carillon', 'raw', 'sio', 'stompBrokerJs', 'rabbitmq', 'nodeTurn', 'coturn'] as const
+export const CONTENDERS = ['carillon', 'raw', 'sio', 'stompBrokerJs', 'rabbitmq', 'nodeTurn', 'coturn', 'udp'] as const
 
 export type Contender = (typeof CONTENDERS)[number]
 

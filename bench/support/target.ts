@@ -12,6 +12,7 @@ export const NAMES: Readonly<Record<Contender, string>> = {
   rabbitmq: 'RabbitMQ',
   nodeTurn: 'node-turn',
   coturn: 'coturn',
+  udp: 'forwarder',
 }
 
 /**
@@ -84,7 +85,7 @@ export function atLeast(limit: number, row: Row, what = row.what): Target {
 }
 
 /** What Carillon is compared with in a column of its own, where it was measured. */
-const REFERENCES = ['raw', 'nodeTurn', 'coturn'] as const
+const REFERENCES = ['raw', 'nodeTurn', 'coturn', 'udp'] as const
 
 /** A scenario's lines as a Markdown table, each with its ratios to the references that there are. */
 export function tableOf(title: string, rows: readonly Row[]): string {

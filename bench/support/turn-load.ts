@@ -18,7 +18,7 @@ import {
   TurnClient,
   xorAddress,
 } from '../../test/relay/turn-client.ts'
-import { costOf } from './cpu.ts'
+import { costOf, type Meter } from './cpu.ts'
 import type { MeasuredRelay } from './turn-relays.ts'
 
 const CHANNEL = 0x4000
@@ -159,6 +159,48 @@ export async function bothRelayed(relay: MeasuredRelay, count: number): Promise<
   return pairs
 }
 
+/** The same ends around a forwarder that knows no TURN. */
+export async function forwarded(port: number, count: number): Promise<Pair[]> {
+  const pairs: Pair[] = []
+  while (pairs.length < count) {
+    const [client, peer] = [await boundSocket(), await boundSocket()]
+    const hello = Buffer.alloc(2)
+    hello.writeUInt16BE(peer.address().port)
+    client.send(hello, port, '127.0.0.1')
+    const [answer] = (await once(client, 'message')) as [Buffer]
+    const relayed = answer.readUInt16BE(0)
+    pairs.push({
+      legs: [],
+      forth: between(client, port, 4, peer),
+      back: between(peer, relayed, 0, client),
+      close: () => {
+        client.close()
+        peer.close()
+      },
+    })
+  }
+  return pairs
+}
+
+/** Packets that leave with so many octets before them. */
+function between(from: Socket, port: number, head: number, to: Socket): Way {
+  return {
+    prepared: (octets) => {
+      const data = Buffer.alloc(octets + head, FIRST_OCTET)
+      return () => from.send(data, port, '127.0.0.1')
+    },
+    listen: (octets, arrived) => {
+      to.removeAllListeners('message').on('message', (data) => data.length === octets && arrived())
+    },
+  }
+}
+
+async function boundSocket(): Promise<Socket> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  return socket
+}
+
 export interface FloodOptions {
   readonly octets: number
   /** Packets per second over all pairs, both directions together. */
@@ -178,7 +220,7 @@ export interface Flood {
 }
 
 /** Packets on schedule through all pairs, and what the relay has spent on those that arrived. */
-export async function flood(relay: MeasuredRelay, pairs: readonly Pair[], options: FloodOptions): Promise<Flood> {
+export async function flood(relay: Meter, pairs: readonly Pair[], options: FloodOptions): Promise<Flood> {
   const { octets, rate, seconds, backOnly = false } = options
   for (const { legs } of pairs) for (const leg of legs) await leg.bind()
   let arrived = 0

@@ -14,6 +14,7 @@ import { cores, type Meter, meterOfPid } from './cpu.ts'
 import { type Measured, startCarillon, startPeer } from './server.ts'
 
 const NODE_TURN = fileURLToPath(new URL('../peers/node-turn.mjs', import.meta.url))
+const UDP_FORWARDER = fileURLToPath(new URL('../peers/udp-forwarder.mjs', import.meta.url))
 /** Below the ports that the load's own sockets get. */
 const [FIRST_PORT, LAST_PORT] = [10_000, 19_999]
 const SECRET = 'a secret for the benchmark and nothing else'
@@ -79,6 +80,12 @@ export async function startCoturnRelay(): Promise<MeasuredRelay | undefined> {
   })
   const { pid, port, stop } = coturn
   return { ...meterOfPid(pid), port, credential: named, takesChannelData: true, stop }
+}
+
+/** Not a relay: what is left of one on Node when nothing is decided. */
+export async function startUdpForwarder(): Promise<Measured & { readonly port: number }> {
+  const peer = await startPeer([UDP_FORWARDER, '0'])
+  return { ...peer, port: Number(new URL(peer.url).port) }
 }
 
 const BINDING = Buffer.from('000100002112a442000000000000000000000000', 'hex')
