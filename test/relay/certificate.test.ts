@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { isIPv4 } from 'node:net'
+import { type AddressInfo, createServer, isIPv4 } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, type PeerCertificate } from 'node:tls'
@@ -207,5 +207,27 @@ describe('a certificate in files', () => {
     await told
     expect(heard[0]?.port).toBe(address.port)
     expect((await shown({ address: '127.0.0.1', port: heard[0]?.tlsPort ?? 0 })).fingerprint256).toBe(fingerprint)
+  })
+
+  test('is not asked for where the port for TLS is taken: UDP and TCP work, and TLS follows when the port is free', async () => {
+    const blocker = createServer()
+    await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve))
+    const { port } = blocker.address() as AddressInfo
+    const reports: string[] = []
+    let tell: (listening: Listening) => void = () => undefined
+    const told = new Promise<Listening>((resolve) => {
+      tell = resolve
+    })
+    const { client, clock, tlsAddress } = await relay(
+      { tls: { port, certificate: 'self-made' } },
+      { report: (error) => reports.push(String(error)), tls: (listening) => tell(listening) },
+    )
+    expect(tlsAddress.port).toBe(0)
+    expect(reports.join()).toMatch(new RegExp(`no TLS on port ${port}.*EADDRINUSE`))
+    await (await client('alice', 'tcp')).relayed()
+    await new Promise((resolve) => blocker.close(resolve))
+    await clock.advance(10_000)
+    expect((await told).tlsPort).toBe(port)
+    expect((await shown({ address: '127.0.0.1', port })).fingerprint256).toBeDefined()
   })
 })

@@ -5,7 +5,7 @@
 
 import type { Socket } from 'node:dgram'
 import { networkInterfaces } from 'node:os'
-import type { Clock } from '../../../broker/clock.ts'
+import type { Cancel, Clock } from '../../../broker/clock.ts'
 import { Allocation, type Route, type Traffic } from './allocation.ts'
 import { Allocations } from './allocations.ts'
 import { Certificate } from './certificate.ts'
@@ -23,6 +23,9 @@ import type { Arrivals } from './udp.ts'
 
 export type { ClientTransport } from './client.ts'
 export type { Listening } from './listeners.ts'
+
+/** Between two attempts to have the port for TLS. */
+const TLS_AGAIN_MS = 10_000
 
 export interface RelayStats {
   /** Now. A client that has relayed addresses of both families has two. */
@@ -46,7 +49,7 @@ export interface RelayNews {
   readonly report: (error: unknown) => void
   /** A certificate was loaded and is used from now on. */
   readonly certificate?: (validTo: Date) => void
-  /** It listens for TLS later than for all else, because there was no usable certificate before. */
+  /** It listens for TLS later than for all else, because there was no usable certificate, or no free port, before. */
   readonly tls?: (listening: Listening) => void
 }
 
@@ -67,6 +70,8 @@ export class RelayServer implements Arrivals {
   readonly #traffic: Traffic = { packets: 0, bytes: 0, dropped: 0 }
   #made = 0
   #listening: Listening | undefined
+  /** There is to be TLS, and the port is being tried, or is to be tried again. */
+  #tlsAgain: Cancel | undefined
 
   /** Throws a RangeError for settings that make no sense. */
   constructor(settings: RelaySettings, clock: Clock, news: RelayNews) {
@@ -113,27 +118,25 @@ export class RelayServer implements Arrivals {
   }
 
   /**
-   * Resolves with the ports it listens on; rejects when they cannot be bound. Without a usable certificate it starts
-   * without TLS, and listens for that as soon as there is one.
+   * Resolves with the ports it listens on; rejects when those for UDP and TCP cannot be bound. Without a usable
+   * certificate, or a free port for TLS, it starts without TLS, and listens for that as soon as there is one.
    */
   async start(): Promise<Listening> {
     await this.#certificate?.start()
-    const { tls } = this.#options
     try {
-      const port = await this.#listeners.plain(this.#options.port)
-      const certificate = this.#certificate?.context && this.#certificate
-      const tlsPort = tls && certificate && (await this.#listeners.tls(tls.port, certificate))
-      this.#listening = { port, ...(tlsPort !== undefined && { tlsPort }) }
-      return this.#listening
+      this.#listening = { port: await this.#listeners.plain(this.#options.port) }
     } catch (error) {
       await this.stop()
       throw error
     }
+    await this.#listenForTls()
+    return this.#listening
   }
 
   /** Releases all allocations and closes every socket. */
   async stop(): Promise<void> {
     this.#listening = undefined
+    this.#tlsAgain?.()
     this.#certificate?.close()
     this.#allocations.releaseAll()
     this.#reservations.releaseAll()
@@ -169,16 +172,33 @@ export class RelayServer implements Arrivals {
   }
 
   #certified(validTo: Date): void {
-    const { report, certificate: tell, tls: tellTls } = this.#news
-    tell?.(validTo)
+    this.#news.certificate?.(validTo)
+    if (this.#listening && !this.#tlsAgain) void this.#followWithTls()
+  }
+
+  async #followWithTls(): Promise<void> {
+    if ((await this.#listenForTls()) && this.#listening) this.#news.tls?.(this.#listening)
+  }
+
+  /** Whether it has begun to. A port that cannot be had is tried again: all else works meanwhile. */
+  async #listenForTls(): Promise<boolean> {
     const { tls } = this.#options
-    const listening = this.#listening
     const certificate = this.#certificate
-    if (!listening || listening.tlsPort !== undefined || !tls || !certificate) return
-    this.#listeners.tls(tls.port, certificate).then((tlsPort) => {
-      this.#listening = { ...listening, tlsPort }
-      tellTls?.(this.#listening)
-    }, report)
+    if (!tls || !certificate?.context || !this.#listening || this.#listening.tlsPort !== undefined) return false
+    // Also while it is under way: a certificate may come meanwhile
+    this.#tlsAgain = () => undefined
+    try {
+      const tlsPort = await this.#listeners.tls(tls.port, certificate)
+      if (!this.#listening) await this.#listeners.close()
+      else this.#listening = { ...this.#listening, tlsPort }
+      this.#tlsAgain = undefined
+      return true
+    } catch (error) {
+      const why = `no TLS on port ${tls.port}, tried again in ${TLS_AGAIN_MS / 1000} s; UDP and TCP work without`
+      this.#news.report(new Error(`${why}: ${(error as Error).message}`))
+      if (this.#listening) this.#tlsAgain = this.#clock.after(TLS_AGAIN_MS, () => void this.#followWithTls())
+      return false
+    }
   }
 
   #open(holding: Holding, socket: Socket, family: Family, seconds: number): void {
