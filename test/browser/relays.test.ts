@@ -5,7 +5,7 @@
 
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
 import type { Browser } from 'playwright-core'
-import { type CertificateFiles, certificateFiles } from '../support/certificate.ts'
+import { type CertificateFiles, certificateFiles } from '../support/certificate-files.ts'
 import { type Coturn, startCoturn } from '../support/coturn.ts'
 import { connect, launch, Phone } from './phone.ts'
 import { type RunningServer, startServer } from './server.ts'

@@ -5,6 +5,7 @@ import { type RelaySettings, relayOptions } from '../../src/adapters/node-turn/o
 import { BundledRelay, type RelayPlan } from '../../src/adapters/node-turn/relay.ts'
 import { shares } from '../../src/adapters/node-turn/shares.ts'
 import { mint } from '../../src/turn/credentials.ts'
+import { changes } from '../support/changes.ts'
 import { TestClock } from '../support/clock.ts'
 import { closing, SECRET } from './fixture.ts'
 import { CLASS, Peer, TurnClient } from './turn-client.ts'
@@ -57,24 +58,11 @@ afterEach(async () => {
 })
 
 function pool(plan: Partial<RelayPlan> = {}, clock = new TestClock(Date.now())) {
-  const waiting = new Set<() => void>()
+  const { changed: onChange, until } = changes()
   const log = { info: () => undefined, warn: () => undefined, error: () => undefined }
-  const onChange = () => {
-    for (const check of waiting) check()
-  }
   const world = { clock, log, askEveryMs: 1e9, reportEveryMs: 20, onChange }
   const relay = new BundledRelay({ settings: SETTINGS, workers: 3, ...plan }, world)
   relays.push(relay)
-  const until = (satisfied: () => boolean) =>
-    new Promise<void>((resolve) => {
-      const check = () => {
-        if (!satisfied()) return
-        waiting.delete(check)
-        resolve()
-      }
-      waiting.add(check)
-      check()
-    })
   return { relay, clock, until }
 }
 

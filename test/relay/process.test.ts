@@ -8,6 +8,7 @@ import type { RelaySettings } from '../../src/adapters/node-turn/options.ts'
 import { openUdp } from '../../src/adapters/node-turn/ports.ts'
 import { RelayWorker, type RelayWorld } from '../../src/adapters/node-turn/worker.ts'
 import { mint } from '../../src/turn/credentials.ts'
+import { changes } from '../support/changes.ts'
 import { TestClock } from '../support/clock.ts'
 import { closing, SECRET } from './fixture.ts'
 import { CLASS, METHOD, Peer, TurnClient } from './turn-client.ts'
@@ -41,20 +42,7 @@ function watched(settings: Partial<RelaySettings> = {}, more: Partial<RelayWorld
   const clock = startedNow()
   const log: Watched['log'] = []
   const states: string[] = []
-  const waiting = new Set<() => void>()
-  const wake = () => {
-    for (const each of waiting) each()
-  }
-  const until = (satisfied: () => boolean) =>
-    new Promise<void>((resolve) => {
-      const check = () => {
-        if (!satisfied()) return
-        waiting.delete(check)
-        resolve()
-      }
-      waiting.add(check)
-      check()
-    })
+  const { changed, until } = changes()
   const write = (level: string) => (facts: object, message: string) => {
     log.push({ level, message, facts: facts as Record<string, unknown> })
   }
@@ -65,10 +53,10 @@ function watched(settings: Partial<RelaySettings> = {}, more: Partial<RelayWorld
     // asked only where a test is about that: its clock does not wait for a child's answer
     askEveryMs: 1e9,
     ...more,
-    onStats: wake,
+    onStats: changed,
     onState: (state) => {
       states.push(state)
-      wake()
+      changed()
     },
   }
   const relay = new RelayWorker(

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, afterEach, beforeAll } from '@jest/globals'
 import type { RelaySettings } from '../../../src/adapters/node-turn/options.ts'
 import { mint } from '../../../src/turn/credentials.ts'
-import { type CertificateFiles, certificateFiles } from '../../support/certificate.ts'
+import { type CertificateFiles, certificateFiles } from '../../support/certificate-files.ts'
 import { type Coturn, startCoturn } from '../../support/coturn.ts'
 import { closing, relay } from '../fixture.ts'
 import {
