@@ -52,7 +52,7 @@ async function heardBy(chunks: readonly Buffer[], short: boolean): Promise<{ hea
     heard.push(['error', (error as Error & { code: string }).code])
   })
   // As sockets do it: every chunk comes in a turn of its own, all of them in the same memory
-  const shared = Buffer.alloc(200_000)
+  const shared = Buffer.alloc(chunks.reduce((most, { length }) => Math.max(most, length), 200_000))
   for (const chunk of chunks) {
     chunk.copy(shared)
     if (!short) receiver.write(Buffer.from(chunk))
