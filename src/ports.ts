@@ -2,7 +2,7 @@
  * What the domain asks of the world. Adapters answer these ports; `main.ts` joins the two.
  */
 
-import type { Call, CallId } from './calls/types.ts'
+import type { Call, CallId, Effect, Target } from './calls/types.ts'
 import type { Awaitable } from './steps.ts'
 
 export type { Cancel, Clock } from '../broker/index.ts'
@@ -13,6 +13,9 @@ export type UserId = string
 
 /** One session of a user (`session` in CONNECTED). What a session resumes keeps its id. */
 export type DeviceId = string
+
+/** One process of several that act as one server. */
+export type NodeId = string
 
 /** Something to be sent: encoded once, however many devices get it. */
 export interface Message {
@@ -26,17 +29,61 @@ export interface Message {
   readonly missed?: (device: DeviceId) => void
 }
 
-/** The devices that are connected now, and the way to them. */
+/**
+ * The devices that this process holds, and the way to them. A device that has lost its connection a moment ago is
+ * away: it may resume its session, and what it is told meanwhile waits for it.
+ */
 export interface Devices {
-  /** The user's devices that subscribe to this user destination (`/user/queue/…`), the oldest session first. */
+  /** The user's connected devices that subscribe to this user destination (`/user/queue/…`), the oldest session first. */
   listening(user: UserId, destination: string): readonly DeviceId[]
+  /** The same with those that are away. */
+  reachable(user: UserId, destination: string): readonly DeviceId[]
   /**
    * Queues a message for one device. Messages of one caller arrive in the order of the calls.
    * False when the device is gone or does not subscribe to the destination: nothing was sent.
    */
   tell(device: DeviceId, destination: string, message: Message): boolean
-  /** All devices of the user that are connected, the oldest session first. */
+  /** All devices of the user that are connected (not away), the oldest session first. */
   connected(user: UserId): readonly DeviceId[]
+  /** Whether this process holds the device, connected or away. */
+  holds(device: DeviceId): boolean
+}
+
+/** A device wherever it is connected. */
+export interface KnownDevice {
+  readonly id: DeviceId
+  readonly node: NodeId
+  /** Fingerprint of its token, and of those before it that are still good. */
+  readonly token: string
+  readonly former: readonly string[]
+  /** It subscribes to where calls ring. */
+  readonly rings: boolean
+  /** It has lost its connection and may resume. */
+  readonly away: boolean
+  /** Milliseconds since the epoch. */
+  readonly connectedAt: number
+}
+
+/** Who is connected where. With one process the broker knows; with several, a registry that they share. */
+export interface Directory {
+  /** Every device of the user, also those that are away, the oldest session first. Rejected with {@link Unavailable}. */
+  devices(user: UserId): Awaitable<readonly KnownDevice[]>
+}
+
+/**
+ * The way to devices that other processes hold. There is none with one process. Both calls return at once; what they
+ * send arrives in the order of the calls at each receiver, and waits or is lost while the way is cut.
+ */
+export interface Routes {
+  /** Brings the message to those of the target's devices that this process does not hold. */
+  tell(to: Target, destination: string, message: Message): void
+  /** Has every other process that holds devices of the user ring this call on them. */
+  ring(user: UserId, callId: CallId): void
+}
+
+/** Something that the answer depends on cannot be reached: refused with 503, nothing was changed as far as is known. */
+export class Unavailable extends Error {
+  override readonly name = 'Unavailable'
 }
 
 /** One call as it shall be, and the version that it must still have in the store (0: not there yet). */
@@ -60,9 +107,13 @@ export interface CallStore {
   /**
    * All writes or none: false when a call has another version than expected, or when a live call would take a slot
    * that another live call holds (one that ends in the same commit lets go of it). Each call is stored with
-   * version `expected + 1`.
+   * version `expected + 1`. A store that outlives this process keeps `effects` with them until {@link told}, so that
+   * another one can do what this one has left undone. Rejected with {@link Unavailable} when it is not known whether
+   * the writes took place.
    */
-  commit(writes: readonly CallWrite[]): Awaitable<boolean>
+  commit(writes: readonly CallWrite[], effects?: readonly Effect[]): Awaitable<boolean>
+  /** What was committed with these writes has taken effect. Waits for nobody, and never throws. */
+  told?(writes: readonly CallWrite[]): void
   /** Ended calls are forgotten with this; false when the version has changed meanwhile. */
   forget(callId: CallId, expected: number): Awaitable<boolean>
   /** Calls whose `due` is not later than `now`, the earliest first. */

@@ -80,6 +80,8 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   // Handlers need the broker and the broker needs handlers: the services see it through this port.
   const devices: Devices = {
     listening: (user, destination) => broker.listening(user, destination),
+    reachable: (user, destination) => broker.listening(user, destination),
+    holds: (device) => broker.session(device) !== undefined,
     tell: (device, destination, message) => broker.tell(device, destination, message),
     connected: (user) => broker.sessions(user).map(({ id }) => id),
   }

@@ -266,7 +266,7 @@ export class CallService {
   #send(to: Target, destination: string, message: Message): void {
     const { devices } = this.#options
     const those =
-      'devices' in to ? to.devices : devices.listening(to.user, destination).filter((device) => device !== to.except)
+      'devices' in to ? to.devices : devices.reachable(to.user, destination).filter((device) => device !== to.except)
     for (const device of those) devices.tell(device, destination, message)
   }
 

@@ -142,9 +142,9 @@ export type CallCommand =
 /** The `/user/queue/…` on which devices hear of calls (contract, section 3). */
 export type CallQueue = 'call/request' | 'call/response' | 'call/down' | 'call/hangup' | 'call/timeout' | 'call/ringing'
 
-/** These devices, or every device of a user but one. A message for several is encoded once. */
+/** These devices of a user, or every one of theirs but one. A message for several is encoded once. */
 export type Target =
-  | { readonly devices: readonly DeviceId[] }
+  | { readonly user: UserId; readonly devices: readonly DeviceId[] }
   | { readonly user: UserId; readonly except?: DeviceId | undefined }
 
 /** What is done once the decision is committed. */

@@ -76,6 +76,8 @@ export class World {
     const events = new Events(report)
     const devices: Devices = {
       listening: (user, destination) => this.broker.listening(user, destination),
+      reachable: (user, destination) => this.broker.listening(user, destination),
+      holds: (device) => this.broker.session(device) !== undefined,
       tell: (device, destination, message) => this.broker.tell(device, destination, message),
       connected: (user) => this.broker.sessions(user).map(({ id }) => id),
     }

@@ -34,6 +34,14 @@ export class FakeDevices implements Devices {
     return this.connected(user).filter((device) => this.#connected.get(device)?.listens(destination))
   }
 
+  reachable(user: UserId, destination: string): readonly DeviceId[] {
+    return this.listening(user, destination)
+  }
+
+  holds(device: DeviceId): boolean {
+    return this.#connected.has(device)
+  }
+
   tell(device: DeviceId, destination: string, message: Message): boolean {
     if (!this.#connected.get(device)?.listens(destination)) return false
     const raw = Buffer.from(message.body)

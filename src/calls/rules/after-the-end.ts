@@ -49,19 +49,19 @@ function closingFrame(call: Call, actor: Actor): readonly Effect[] {
   const { callId, reason } = call
   switch (call.status) {
     case 'MISSED':
-      return [tell({ devices: [device] }, 'call/timeout', { callId })]
+      return [tell({ user, devices: [device] }, 'call/timeout', { callId })]
     case 'REJECTED':
       return user === call.caller
-        ? [tell({ devices: [device] }, 'call/response', { callId, type: 'REJECT', reason })]
+        ? [tell({ user, devices: [device] }, 'call/response', { callId, type: 'REJECT', reason })]
         : [declinedElsewhere(call, [device])]
     case 'COMPLETED':
       return user === call.callee && !speaksFor(call.winner, actor)
         ? [answeredElsewhere(call, [device])]
-        : [tell({ devices: [device] }, 'call/hangup', { callId, reason })]
+        : [tell({ user, devices: [device] }, 'call/hangup', { callId, reason })]
     case 'CANCELLED':
     case 'CALLING':
     case 'RINGING':
     case 'CONNECTED':
-      return [tell({ devices: [device] }, 'call/hangup', { callId, reason })]
+      return [tell({ user, devices: [device] }, 'call/hangup', { callId, reason })]
   }
 }

@@ -37,4 +37,4 @@ export function speaksFor(leg: Leg | undefined, actor: Actor): boolean {
 }
 
 export const targetOf = (leg: Leg, except?: string): Target =>
-  leg.device === undefined ? { user: leg.user, except } : { devices: [leg.device] }
+  leg.device === undefined ? { user: leg.user, except } : { user: leg.user, devices: [leg.device] }

@@ -84,7 +84,11 @@ function appear(call: Call, devices: readonly string[], now: number, timers: Cal
         { kind: 'news', news: 'call.ringing', call: next },
       ]
     : []
-  return { outcome: accepted, write: next, effects: [tell({ devices: fresh }, 'call/request', body), ...told] }
+  return {
+    outcome: accepted,
+    write: next,
+    effects: [tell({ user: call.callee, devices: fresh }, 'call/request', body), ...told],
+  }
 }
 
 export function accept(call: Call, actor: Actor, now: number, timers: CallTimers): Decision {
@@ -158,7 +162,7 @@ function signal(call: Call, actor: Actor, frame: SignalFrame, now: number, timer
   const other = otherLeg(call, actor.user)
   // Device to device, which nearly all signalling is
   if (call.status === 'CONNECTED' && isBound(leg) && leg.device === actor.device && other && isBound(other))
-    return { outcome: accepted, effects: [relay({ devices: [other.device] }, actor.user, frame)] }
+    return { outcome: accepted, effects: [relay({ user: other.user, devices: [other.device] }, actor.user, frame)] }
   const asTheUser = actor.device === undefined
   if (!asTheUser && leg.device !== undefined && !speaksFor(leg, actor)) return elsewhereQuietly(call)
   const bound =
@@ -179,7 +183,7 @@ function listen(call: Call, user: string, device: string): Decision {
   const leg = legOf(call, user)
   if (call.status !== 'CONNECTED' || !leg || leg.device !== undefined) return unchanged
   const missed = call.kept.filter((frame) => frame.from !== user)
-  return { outcome: accepted, effects: missed.map((frame) => relay({ devices: [device] }, frame.from, frame)) }
+  return { outcome: accepted, effects: missed.map((frame) => relay({ user, devices: [device] }, frame.from, frame)) }
 }
 
 function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], timers: CallTimers): Decision {

@@ -84,7 +84,7 @@ function requestAgain(call: Call, command: RequestCommand, now: number, timers: 
 }
 
 /** What a request that rang nobody was answered with. */
-function firstAnswer({ callId, answer }: Call, { device }: Actor): Pick<Decision, 'outcome' | 'effects'> {
+function firstAnswer({ callId, answer }: Call, { user, device }: Actor): Pick<Decision, 'outcome' | 'effects'> {
   const { busy: reason, activeCallId } = answer
   if (reason) {
     const facts = { callId, reason, ...(activeCallId === undefined ? {} : { activeCallId }) }
@@ -92,7 +92,9 @@ function firstAnswer({ callId, answer }: Call, { device }: Actor): Pick<Decision
     return { outcome: refuse('busy', words, facts), effects: [] }
   }
   const told =
-    device === undefined ? [] : [tell({ devices: [device] }, 'call/response', { callId, type: 'ACCEPT', activeCallId })]
+    device === undefined
+      ? []
+      : [tell({ user, devices: [device] }, 'call/response', { callId, type: 'ACCEPT', activeCallId })]
   return { outcome: { ok: true, data: { activeCallId } }, effects: told }
 }
 

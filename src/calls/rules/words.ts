@@ -33,7 +33,7 @@ export function tellLeg(
 }
 
 export function hangUpRung(call: Call, reason: EndReason): readonly Effect[] {
-  return [tell({ devices: call.rung }, 'call/hangup', { callId: call.callId, reason })]
+  return [tell({ user: call.callee, devices: call.rung }, 'call/hangup', { callId: call.callId, reason })]
 }
 
 /** Who hears `call/hangup` when a party ends the call: the other party, and the own devices but the one that did it. */
@@ -47,11 +47,16 @@ export function farewell(call: Call, actor: Actor, reason: EndReason): readonly 
   ]
 }
 
-export const answeredElsewhere = (call: Call, devices: readonly string[]): Effect =>
-  tell({ devices }, 'call/down', { callId: call.callId, type: 'ACCEPT', reason: 'ANSWERED_ELSEWHERE' })
+/** `devices` of the callee, unless it is another party's. */
+export const answeredElsewhere = (call: Call, devices: readonly string[], user = call.callee): Effect =>
+  tell({ user, devices }, 'call/down', { callId: call.callId, type: 'ACCEPT', reason: 'ANSWERED_ELSEWHERE' })
 
 export const declinedElsewhere = (call: Call, devices: readonly string[]): Effect =>
-  tell({ devices }, 'call/down', { callId: call.callId, type: 'REJECT', reason: 'DECLINED_ELSEWHERE' })
+  tell({ user: call.callee, devices }, 'call/down', {
+    callId: call.callId,
+    type: 'REJECT',
+    reason: 'DECLINED_ELSEWHERE',
+  })
 
 /** Told to the two who talk: what they have goes from device to device, only nobody carries their words any more. */
 export function forgotten(call: Call): readonly Effect[] {
@@ -76,7 +81,7 @@ const handledElsewhere = (call: Call): Refusal =>
 
 /** 1004, and the window on this device closes. */
 export function elsewhere(call: Call, actor: Actor): Decision {
-  const closing = actor.device === undefined ? [] : [answeredElsewhere(call, [actor.device])]
+  const closing = actor.device === undefined ? [] : [answeredElsewhere(call, [actor.device], actor.user)]
   return { outcome: handledElsewhere(call), effects: closing }
 }
 

@@ -1,0 +1,35 @@
+/**
+ * Messages from process to process: each has an inbox of its own in Redis (a stream). What is sent in one turn of the
+ * event loop to the same process is one entry.
+ */
+
+import type { NodeId } from '../../ports.ts'
+
+/** Facts as JSON, octets beside them untouched. */
+export interface BusMessage {
+  /** Who handles it: `tell`, `ring`, `presence`, … */
+  readonly kind: string
+  readonly facts: unknown
+  readonly body?: Buffer
+}
+
+export interface Bus {
+  readonly self: NodeId
+  /** Queues a message; those to one process arrive in order, each once. While Redis is away they wait, up to a bound. */
+  send(to: NodeId, message: BusMessage): void
+  /** To every living process but this one. */
+  broadcast(message: BusMessage): void
+  /** One handler per kind. It must not throw; a promise is not waited for. */
+  handle(kind: string, handler: (from: NodeId, message: BusMessage) => void): void
+}
+
+/** What the processes know of each other. */
+export interface Members {
+  readonly self: NodeId
+  /** Those whose lease stands, this one included, as far as is known. */
+  living(): readonly NodeId[]
+  /** Told when a process is found dead (its lease has run out), once on one surviving process: it cleans up. */
+  onDeath(heir: (dead: NodeId) => Promise<void>): void
+  /** Told when this process finds that it was taken for dead itself, or that Redis was emptied: it registers again. */
+  onRevival(again: () => Promise<void>): void
+}
