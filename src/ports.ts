@@ -75,8 +75,11 @@ export interface Directory {
  * send arrives in the order of the calls at each receiver, and waits or is lost while the way is cut.
  */
 export interface Routes {
-  /** Brings the message to those of the target's devices that this process does not hold. */
-  tell(to: Target, destination: string, message: Message): void
+  /**
+   * Brings the message to those of the target's devices that this process does not hold. `about`: the call that it
+   * speaks of; where it arrives it does not overtake what is being committed there about that call.
+   */
+  tell(to: Target, destination: string, message: Message, about?: CallId): void
   /** Has every other process that holds devices of the user ring this call on them. */
   ring(user: UserId, callId: CallId): void
 }

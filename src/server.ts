@@ -57,8 +57,8 @@ export interface RunningServer {
 export async function startServer(config: Config, { clock, log }: World): Promise<RunningServer> {
   const lifecycle = new Lifecycle(log)
   const report = (error: unknown) => log.error({ err: error }, 'a bug: please report it')
-  const inBackground = (work: () => Awaitable<void>): void => {
-    new Promise<void>((resolve) => resolve(work())).catch(report)
+  const inBackground = (work: () => Awaitable<unknown>): void => {
+    new Promise<unknown>((resolve) => resolve(work())).catch(report)
   }
   let state: 'starting' | 'ready' | 'stopping' = 'starting'
 

@@ -8,9 +8,21 @@
  */
 
 import { hash } from 'node:crypto'
-import { accepted, type Outcome, refuse } from '../errors.ts'
+import { accepted, CODES, type Outcome, refuse } from '../errors.ts'
 import type { Events } from '../events.ts'
-import type { CallStore, Cancel, Clock, DeviceId, Devices, Message, UserId } from '../ports.ts'
+import {
+  type CallStore,
+  type CallWrite,
+  type Cancel,
+  type Clock,
+  type DeviceId,
+  type Devices,
+  type Directory,
+  type Message,
+  type Routes,
+  Unavailable,
+  type UserId,
+} from '../ports.ts'
 import { type Awaitable, perform, type Steps, wait, waitForAll } from '../steps.ts'
 import { Lines } from './lines.ts'
 import type { CallHangup, CallRequest, CallResponse, CallRinging, Signal } from './messages.ts'
@@ -26,9 +38,18 @@ const DUE_AT_ONCE = 256
 /** The longest time between two looks at the store for deadlines. */
 const LONGEST_LOOK_MS = 60_000
 
+/** The same where others commit to the store as well, who may die with the deadlines that they meant to look after. */
+const LONGEST_LOOK_FOR_OTHERS_MS = 1_000
+
+/** Seconds after which it makes sense to ask again when the store could not be reached. */
+const STORE_BACK_AFTER_S = 2
+
 export interface CallOptions {
   readonly store: CallStore
   readonly devices: Devices
+  /** The way to devices of other processes, and who is connected there. Both or none. */
+  readonly routes?: Routes | undefined
+  readonly directory?: Directory | undefined
   readonly clock: Clock
   readonly events: Events
   readonly timers: CallTimers
@@ -38,6 +59,12 @@ export interface CallOptions {
   readonly offline: 'wait' | 'fail'
   /** Told of bugs found outside any command, where nobody waits for an answer. */
   readonly report: (error: unknown) => void
+}
+
+/** Effects that a call was committed with, and that may not have taken place. */
+export interface Untold {
+  readonly call: Call
+  readonly effects: readonly Effect[]
 }
 
 export class CallService {
@@ -53,19 +80,22 @@ export class CallService {
 
   /** Rings the callee. Answered when the call is committed and every listening device of the callee was told. */
   request(actor: Actor, message: CallRequest): Awaitable<Outcome<unknown>> {
-    const { devices, offline, ringMs } = this.#options
-    return this.#perform(message.callId, {
-      verb: 'request',
-      actor,
-      callId: message.callId,
-      type: message.type,
-      callee: message.callee,
-      ringMs: message.timeout == null ? ringMs : message.timeout * 1000,
-      acceptGlare: message.glare === 'accept',
-      unreachable: offline === 'fail' && devices.connected(message.callee).length === 0,
-      request: message,
-      fingerprint: hash('sha256', JSON.stringify(message), 'base64url'),
-    })
+    const { ringMs } = this.#options
+    const go = (unreachable: boolean) =>
+      this.#perform(message.callId, {
+        verb: 'request',
+        actor,
+        callId: message.callId,
+        type: message.type,
+        callee: message.callee,
+        ringMs: message.timeout == null ? ringMs : message.timeout * 1000,
+        acceptGlare: message.glare === 'accept',
+        unreachable,
+        request: message,
+        fingerprint: hash('sha256', JSON.stringify(message), 'base64url'),
+      })
+    const unreachable = this.#isUnreachable(message.callee)
+    return unreachable instanceof Promise ? unreachable.then(go, unlessAway(message.callId)) : go(unreachable)
   }
 
   respond(actor: Actor, { callId, type, reason }: CallResponse): Awaitable<Outcome<unknown>> {
@@ -105,9 +135,34 @@ export class CallService {
     )
   }
 
-  /** A session of the user has ended. `token`: fingerprint of the one it had in the end; `former`: of those before it. */
-  lost(user: UserId, device: DeviceId, token?: string, former?: readonly string[]): Awaitable<void> {
-    return quietly(this.#withCurrent(user, () => ({ verb: 'lose', user, device, token, former })))
+  /**
+   * A session of the user has ended. `token`: fingerprint of the one it had in the end; `former`: of those before it.
+   * False: the store cannot be reached, this must be said again.
+   */
+  lost(user: UserId, device: DeviceId, token?: string, former?: readonly string[]): Awaitable<boolean> {
+    return noted(this.#withCurrent(user, () => ({ verb: 'lose', user, device, token, former })))
+  }
+
+  /** Another process has begun to ring the user: this call shall ring on the devices here too. */
+  ringsHere(user: UserId, callId: CallId): Awaitable<void> {
+    return quietly(this.#lines.run(callId, () => perform(this.#orRefuse(callId, this.#ring({ callId, callee: user })))))
+  }
+
+  /** Does this when what is being committed here about the call has been told: so it cannot be overtaken by news from elsewhere. */
+  inTurn(callId: CallId, work: () => void): void {
+    const done = this.#lines.run(callId, work)
+    if (done instanceof Promise) done.catch(this.#options.report)
+  }
+
+  /**
+   * Does what was committed, and not certainly told, by a process that has died (or by this one, when it could not know
+   * what became of a commit). What was told already may be told again. Rejected with {@link Unavailable}: try again.
+   */
+  async recover(untold: AsyncIterable<Untold>): Promise<void> {
+    for await (const { call, effects } of untold) {
+      const act = () => perform(this.#recovered(call, effects))
+      await this.#lines.run(call.callId, act)
+    }
   }
 
   /** An operator has shut out the user, or this device alone: the live call that they are in ends (ADMIN). */
@@ -115,9 +170,15 @@ export class CallService {
     return quietly(this.#withCurrent(user, () => ({ verb: 'shutOut', user, device })))
   }
 
-  /** Whether a live call goes over this very device of the user: it has called, or answered. */
+  /** Whether a live call goes over this very device of the user: it has called, or answered. True as long as nobody knows. */
   async occupies(user: UserId, device: DeviceId): Promise<boolean> {
-    const call = await this.#options.store.current(user)
+    let call: Call | undefined
+    try {
+      call = await this.#options.store.current(user)
+    } catch (error) {
+      if (error instanceof Unavailable) return true
+      throw error
+    }
     return call !== undefined && [call.origin, call.winner].some((leg) => leg?.user === user && leg.device === device)
   }
 
@@ -156,7 +217,24 @@ export class CallService {
   }
 
   #perform(callId: CallId, command: CallCommand): Awaitable<Outcome<unknown>> {
-    return this.#lines.run(callId, () => perform(this.#attempt(callId, command)))
+    return this.#lines.run(callId, () => perform(this.#orRefuse(callId, this.#attempt(callId, command))))
+  }
+
+  /** That the store cannot be reached is an answer, not a bug. */
+  *#orRefuse(callId: CallId, work: Steps<Outcome<unknown> | void>): Steps<Outcome<unknown>> {
+    try {
+      return (yield* work) ?? accepted
+    } catch (error) {
+      return unlessAway(callId)(error)
+    }
+  }
+
+  #isUnreachable(callee: UserId): Awaitable<boolean> {
+    const { devices, directory, offline } = this.#options
+    if (offline === 'wait' || devices.connected(callee).length > 0) return false
+    const known = directory?.devices(callee)
+    if (known instanceof Promise) return known.then((all) => all.every(({ away }) => away))
+    return known === undefined || known.every(({ away }) => away)
   }
 
   /**
@@ -170,7 +248,7 @@ export class CallService {
     if (call === undefined) return undefined
     const { outcome, effects, write, others, forget } = decide({ callId, call }, command, clock.now(), timers)
     if (write !== undefined || others !== undefined || forget || !effects.every(isRelay)) return undefined
-    for (const { to, from, signal } of effects) this.#relay(to, from, signal)
+    for (const { to, from, signal } of effects) this.#relay(to, from, signal, callId)
     return outcome
   }
 
@@ -181,7 +259,7 @@ export class CallService {
       const command = call && commandFor(call)
       return call && command ? this.#perform(call.callId, command) : accepted
     }
-    return found instanceof Promise ? found.then(go) : go(found)
+    return found instanceof Promise ? found.then(go, unlessAway()) : go(found)
   }
 
   *#attempt(callId: CallId, command: CallCommand): Steps<Outcome<unknown>> {
@@ -191,14 +269,15 @@ export class CallService {
       if (this.#shuttingDown && command.verb === 'request') return restarting(callId)
       const decision = decide(situation, command, clock.now(), timers)
       const writes = writesOf(decision)
-      if (writes.length > 0 && !(yield* this.#commit(writes))) continue
-      // Other calls are told of in their own lines: after whatever was committed about them before. That cannot
-      // deadlock: their lines wait for this one only if they were begun by ending this call, which is just beginning.
-      for (const { call, effects } of decision.others ?? [])
-        yield* wait(this.#lines.run(call.callId, () => perform(this.#act(effects))))
-      yield* this.#act(decision.effects)
-      if (writes.length > 0) yield* this.#lostMeanwhile(command, writes)
-      if (decision.forget && situation.call) yield* wait(store.forget(callId, situation.call.version))
+      if (writes.length === 0) {
+        yield* this.#act(callId, decision.effects)
+        if (decision.forget && situation.call) yield* wait(store.forget(callId, situation.call.version))
+        return decision.outcome
+      }
+      const committed = yield* this.#commit(writes, decision)
+      if (committed === undefined) continue
+      if (yield* this.#told(callId, decision)) store.told?.(committed)
+      yield* this.#lostMeanwhile(command, writes)
       return decision.outcome
     }
     return refuse('unavailable', 'too many commands for this call at the same time; try again', {
@@ -215,65 +294,117 @@ export class CallService {
     return { callId, call, mine, theirs }
   }
 
-  *#commit(writes: readonly Call[]): Steps<boolean> {
-    const done = yield* wait(this.#options.store.commit(writes.map((call) => ({ call, expected: call.version }))))
-    if (done) for (const call of writes) this.#wake(call.due)
-    return done
+  /** What was written; undefined: somebody else was faster. */
+  *#commit(calls: readonly Call[], decision: Decision): Steps<readonly CallWrite[] | undefined> {
+    const { store } = this.#options
+    const writes = calls.map((call) => ({ call, expected: call.version }))
+    const done = yield* wait(store.outlives ? store.commit(writes, effectsOf(decision)) : store.commit(writes))
+    if (!done) return undefined
+    for (const call of calls) this.#wake(call.due)
+    return writes
+  }
+
+  /** After the commit. False: something of it waits for the store to be reached again. */
+  *#told(callId: CallId, { others, effects }: Decision): Steps<boolean> {
+    try {
+      // Other calls are told of in their own lines: after whatever was committed about them before. That cannot
+      // deadlock: their lines wait for this one only if they were begun by ending this call, which is just beginning.
+      for (const { call, effects } of others ?? [])
+        yield* wait(this.#lines.run(call.callId, () => perform(this.#act(call.callId, effects))))
+      yield* this.#act(callId, effects)
+      return true
+    } catch (error) {
+      if (error instanceof Unavailable) return false
+      throw error
+    }
+  }
+
+  *#recovered(call: Call, effects: readonly Effect[]): Steps<void> {
+    // Somebody else may have gone on with the call: nobody is shown what is over
+    const now = (yield* wait(this.#options.store.load(call.callId))) ?? call
+    const over = now.endedAt !== undefined && call.endedAt === undefined
+    yield* this.#act(call.callId, over ? effects.filter(({ kind }) => kind === 'news') : effects)
   }
 
   /** The device may have died between its command and the commit: then its loss found no call to be noted in. */
   *#lostMeanwhile(command: CallCommand, writes: readonly Call[]): Steps<void> {
     if (!('actor' in command) || command.actor.device === undefined) return
     const { user, device } = command.actor
-    if (this.#options.devices.connected(user).includes(device)) return
-    for (const { callId, endedAt } of writes)
-      if (endedAt === undefined) yield* this.#attempt(callId, { verb: 'lose', user, device })
+    try {
+      if (yield* this.#isThere(user, device)) return
+      for (const { callId, endedAt } of writes)
+        if (endedAt === undefined) yield* this.#attempt(callId, { verb: 'lose', user, device })
+    } catch (error) {
+      // The command has been carried out; who holds the device says that it is lost when the store is there again
+      if (!(error instanceof Unavailable)) throw error
+    }
   }
 
-  *#act(effects: readonly Effect[]): Steps<void> {
+  /** Whether the device is connected, wherever that may be. */
+  *#isThere(user: UserId, device: DeviceId): Steps<boolean> {
+    const { devices, directory } = this.#options
+    if (devices.connected(user).includes(device)) return true
+    if (directory === undefined || devices.holds(device)) return false
+    return (yield* wait(directory.devices(user))).some((known) => known.id === device && !known.away)
+  }
+
+  *#act(callId: CallId, effects: readonly Effect[]): Steps<void> {
     for (const effect of effects) {
       switch (effect.kind) {
         case 'tell':
-          this.#tell(effect)
+          this.#tell(effect, callId)
           break
         case 'relay':
-          this.#relay(effect.to, effect.from, effect.signal)
+          this.#relay(effect.to, effect.from, effect.signal, callId)
           break
         case 'news':
           this.#options.events.emit(effect.news, { call: effect.call })
           break
         case 'ring':
           yield* this.#ring(effect.call)
+          this.#options.routes?.ring(effect.call.callee, callId)
           break
       }
     }
   }
 
   /** After the commit, so that a device that subscribes just now is either found here or finds the call itself. */
-  *#ring({ callId, callee }: Call): Steps<void> {
+  *#ring({ callId, callee }: Pick<Call, 'callId' | 'callee'>): Steps<void> {
     const devices = this.#options.devices.listening(callee, RINGS_ON)
     if (devices.length > 0) yield* this.#attempt(callId, { verb: 'appear', user: callee, devices })
   }
 
-  #tell({ to, queue: name, body, headers }: Extract<Effect, { kind: 'tell' }>): void {
-    this.#send(to, queue(name), { body: JSON.stringify(body), ...(headers && { headers }) })
+  #tell({ to, queue: name, body, headers }: Extract<Effect, { kind: 'tell' }>, callId: CallId): void {
+    this.#send(to, queue(name), { body: JSON.stringify(body), ...(headers && { headers }) }, callId)
   }
 
-  #relay(to: Target, from: UserId, { body, contentType }: SignalFrame): void {
-    this.#send(to, SIGNALS_ON, { body, contentType, headers: { from } })
+  #relay(to: Target, from: UserId, { body, contentType }: SignalFrame, callId: CallId): void {
+    this.#send(to, SIGNALS_ON, { body, contentType, headers: { from } }, callId)
   }
 
-  #send(to: Target, destination: string, message: Message): void {
-    const { devices } = this.#options
-    const those =
-      'devices' in to ? to.devices : devices.reachable(to.user, destination).filter((device) => device !== to.except)
-    for (const device of those) devices.tell(device, destination, message)
+  #send(to: Target, destination: string, message: Message, callId: CallId): void {
+    const { devices, routes } = this.#options
+    if (!('devices' in to)) {
+      for (const device of devices.reachable(to.user, destination))
+        if (device !== to.except) devices.tell(device, destination, message)
+      routes?.tell(to, destination, message, callId)
+      return
+    }
+    let elsewhere: DeviceId[] | undefined
+    for (const device of to.devices) {
+      if (routes === undefined || devices.holds(device)) devices.tell(device, destination, message)
+      else {
+        elsewhere ??= []
+        elsewhere.push(device)
+      }
+    }
+    if (elsewhere) routes?.tell({ user: to.user, devices: elsewhere }, destination, message, callId)
   }
 
   /** Makes sure that somebody looks at the store at `at`. */
   #wake(at: number): void {
     const { clock } = this.#options
-    const wanted = Math.min(at, clock.now() + LONGEST_LOOK_MS)
+    const wanted = Math.min(at, clock.now() + this.#longestLook)
     if (this.#stopped || (this.#timer && this.#timer.at <= wanted)) return
     this.#timer?.cancel()
     const cancel = clock.after(wanted - clock.now(), () => {
@@ -283,13 +414,22 @@ export class CallService {
     this.#timer = { at: wanted, cancel }
   }
 
+  get #longestLook(): number {
+    return this.#options.store.outlives ? LONGEST_LOOK_FOR_OTHERS_MS : LONGEST_LOOK_MS
+  }
+
   /** Fires what is due, then sleeps until the next deadline. */
   async #look(): Promise<void> {
     const { store, clock } = this.#options
-    const due = await store.due(clock.now(), DUE_AT_ONCE)
-    await Promise.all(due.map((callId) => this.#perform(callId, { verb: 'tick' })))
-    const next = await store.nextDue()
-    if (next !== undefined) this.#wake(next)
+    try {
+      const due = await store.due(clock.now(), DUE_AT_ONCE)
+      await Promise.all(due.map((callId) => this.#perform(callId, { verb: 'tick' })))
+      const next = await store.nextDue()
+      if (next !== undefined) this.#wake(next)
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error
+    }
+    if (store.outlives) this.#wake(Number.POSITIVE_INFINITY)
   }
 }
 
@@ -299,6 +439,30 @@ const isRelay = (effect: Effect): effect is Extract<Effect, { kind: 'relay' }> =
 function quietly(done: Awaitable<unknown>): Awaitable<void> {
   return done instanceof Promise ? done.then(() => undefined) : undefined
 }
+
+/** The same, and whether it could be said at all. */
+function noted(done: Awaitable<Outcome<unknown>>): Awaitable<boolean> {
+  return done instanceof Promise ? done.then(wasHeard) : wasHeard(done)
+}
+
+const wasHeard = (outcome: Outcome<unknown>): boolean => outcome.ok || outcome.code !== CODES.unavailable.code
+
+/** Whoever has to be told what was decided, another process too: in the order in which it is told. */
+const effectsOf = ({ others = [], effects }: Decision): readonly Effect[] => [
+  ...others.flatMap((other) => other.effects),
+  ...effects,
+]
+
+/** What a command is answered that met this error; one that is no answer is thrown on. */
+const unlessAway =
+  (callId?: CallId) =>
+  (error: unknown): Outcome<never> => {
+    if (!(error instanceof Unavailable)) throw error
+    return refuse('unavailable', NO_STORE, { ...(callId !== undefined && { callId }), retryAfter: STORE_BACK_AFTER_S })
+  }
+
+const NO_STORE =
+  'the server cannot reach its store of calls: nothing can begin or change now; calls in progress go on; try again in a moment'
 
 const writesOf = ({ write, others = [] }: Decision): readonly Call[] => [
   ...others.map(({ call }) => call),

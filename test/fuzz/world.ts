@@ -70,8 +70,8 @@ export class World {
     const { clock } = this
     const bug = (error: unknown, where: string) => void this.faults.push(`${where}: ${told(error)}`)
     const report = (error: unknown) => bug(error, 'reported')
-    const inBackground = (work: () => Awaitable<void>): void => {
-      new Promise<void>((resolve) => resolve(work())).catch(report)
+    const inBackground = (work: () => Awaitable<unknown>): void => {
+      new Promise<unknown>((resolve) => resolve(work())).catch(report)
     }
     const events = new Events(report)
     const devices: Devices = {

@@ -3,7 +3,7 @@ import { CallRequest } from '../../src/calls/messages.ts'
 import { CallService } from '../../src/calls/service.ts'
 import type { Actor, CallTimers } from '../../src/calls/types.ts'
 import { Events } from '../../src/events.ts'
-import type { CallStore } from '../../src/ports.ts'
+import type { CallStore, Directory, Routes } from '../../src/ports.ts'
 import { TestClock } from './clock.ts'
 import { FakeDevices } from './devices.ts'
 
@@ -18,7 +18,14 @@ export const TIMERS: CallTimers = {
 
 /** The call engine with a clock in the hand, a store, and devices without sockets. */
 export function engine(
-  options: { store?: CallStore; devices?: FakeDevices; clock?: TestClock; offline?: 'wait' | 'fail' } = {},
+  options: {
+    store?: CallStore
+    devices?: FakeDevices
+    clock?: TestClock
+    offline?: 'wait' | 'fail'
+    routes?: Routes
+    directory?: Directory
+  } = {},
 ) {
   const store = options.store ?? new MemoryCallStore()
   const devices = options.devices ?? new FakeDevices()
@@ -28,6 +35,8 @@ export function engine(
   const calls = new CallService({
     store,
     devices,
+    routes: options.routes,
+    directory: options.directory,
     clock,
     events,
     timers: TIMERS,

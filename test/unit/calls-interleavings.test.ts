@@ -147,7 +147,8 @@ async function move(world: World, how: Move, who: string, calls: CallService): P
   if (how === 'leave') {
     world.devices.disconnect(name)
     world.away.add(name)
-    return calls.lost(userOf(name), name)
+    await calls.lost(userOf(name), name)
+    return
   }
   if (world.devices.isConnected(name)) return
   const fresh = `${who}#${name.length}`
