@@ -86,6 +86,11 @@ const RULES: readonly Rule[] = [
     why: 'metrics listen, they decide nothing',
   },
   {
+    files: /^src\/adapters\/redis\//,
+    may: [/^src\/adapters\/redis\//, /^src\/(ports|schedule)\.ts$/, /^src\/calls\/(types|changed)\.ts$/, /^redis$/],
+    why: 'adapters answer ports; Redis is spoken to here alone',
+  },
+  {
     files: /^src\/adapters\//,
     may: [/^src\/adapters\/memory\//, /^src\/(ports|schedule)\.ts$/, /^src\/calls\/(types|changed)\.ts$/],
     why: 'adapters answer ports',
