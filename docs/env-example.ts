@@ -10,6 +10,7 @@ const HEADINGS: Partial<Record<VariableName, string>> = {
   RING_TIMEOUT_MS: 'Calls',
   TURN_ENABLED: 'STUN and TURN',
   PRESENCE_SCOPE: 'Presence',
+  REDIS_URL: 'Several servers',
   OPEN_DESTINATIONS: 'STOMP',
   LIMIT_FRAME_BYTES: 'Limits',
   LOG_LEVEL: 'Log',

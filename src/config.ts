@@ -7,6 +7,7 @@ import type { BrokerLimits, Rate } from '../broker/index.ts'
 import { type AuthKey, readPublicKey } from './auth.ts'
 import type { CallTimers } from './calls/types.ts'
 import { type Machine, thisMachine } from './machine.ts'
+import { type RedisConfig, redisOf } from './redis-config.ts'
 import { isLoopback, type TurnConfig, turnOf } from './turn-config.ts'
 import {
   type Complaint,
@@ -66,6 +67,10 @@ export interface Config {
     readonly open: readonly string[]
     readonly sockJs: { readonly webSocket: boolean; readonly cookie: boolean; readonly responseBytes: number }
   }
+  /** Through which several servers act as one; absent: one server on its own. */
+  readonly redis?: RedisConfig
+  /** What this server is called among the others. */
+  readonly nodeName: string
   readonly log: { readonly level: Settings['LOG_LEVEL']; readonly production: boolean }
   /** For the operator: not wrong, but worth a look. Logged at the start. */
   readonly warnings: readonly string[]
@@ -103,6 +108,7 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
   const auth = authOf(settings, demo, machine, notes)
   const host = hostOf(settings, demo, notes)
   const turn = turnOf(settings, { demo, host }, machine, notes)
+  const redis = redisOf(settings, demo, notes)
   checkLimits(settings, malformed, notes)
   if (settings.ADMIN_KEY !== undefined && settings.ADMIN_KEY.length < ADMIN_KEY_CHARACTERS) {
     notes.wrong('ADMIN_KEY', `must have ${ADMIN_KEY_CHARACTERS} or more characters: whoever has it can cut anybody`)
@@ -156,6 +162,8 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
         responseBytes: settings.SOCKJS_RESPONSE_BYTES,
       },
     },
+    ...(redis !== undefined && { redis }),
+    nodeName: settings.NODE_NAME ?? machine.name(),
     log: { level: settings.LOG_LEVEL, production: settings.NODE_ENV === 'production' },
     warnings,
   }

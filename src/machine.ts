@@ -2,12 +2,14 @@
 
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { networkInterfaces } from 'node:os'
+import { hostname, networkInterfaces } from 'node:os'
 
 export interface Machine {
   readFile(path: string): string
   /** Addresses of this machine that others can reach, IPv4 first. */
   addresses(): readonly string[]
+  /** What it is called. */
+  name(): string
   /** A new secret text. */
   secret(): string
 }
@@ -20,5 +22,6 @@ export const thisMachine: Machine = {
       .filter((face) => !face.internal && !/^fe80:/i.test(face.address))
       .sort((a, b) => a.family.localeCompare(b.family))
       .map((face) => face.address),
+  name: () => hostname(),
   secret: () => randomBytes(32).toString('base64url'),
 }

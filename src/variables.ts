@@ -30,8 +30,10 @@ function open<T>(form: z.ZodType<T, string>, example: string, explanation: strin
   return { form, fallback: undefined, example, explanation, secret: false }
 }
 
-function secret(example: string, explanation: string): Open<string> {
-  return { form: z.string(), fallback: undefined, example, explanation, secret: true }
+function secret(example: string, explanation: string): Open<string>
+function secret<T>(example: string, explanation: string, form: z.ZodType<T, string>): Open<T>
+function secret(example: string, explanation: string, form: z.ZodType<unknown, string> = z.string()): Open<unknown> {
+  return { form, fallback: undefined, example, explanation, secret: true }
 }
 
 function whole(from: number, to: number): z.ZodType<number, string> {
@@ -128,6 +130,21 @@ const regions: z.ZodType<readonly Region[], string> = z
     const names = all.flatMap(({ name }) => name ?? [])
     return new Set(names).size === names.length
   }, 'must name each region once')
+
+/** `redis://user:password@host:port/database`; all but the host may be left out. */
+const redisUrl = z.string().refine((text) => {
+  const parsed = URL.canParse(text) ? new URL(text) : undefined
+  if (parsed === undefined || !/^rediss?:$/.test(parsed.protocol) || parsed.hostname === '') return false
+  return /^(\/\d{0,3})?$/.test(parsed.pathname) && parsed.search === '' && isDecodable(parsed)
+}, 'must be redis:// or rediss:// addresses, without a query')
+
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    return decodeURIComponent(username + password) !== undefined
+  } catch {
+    return false
+  }
+}
 
 const openPattern = z
   .string()
@@ -308,6 +325,32 @@ export const VARIABLES = {
     'A user without a session counts as online for this long.',
   ),
 
+  REDIS_URL: secret(
+    'redis://redis.example.org:6379',
+    'Redis, through which several servers act as one; rediss:// for TLS; several addresses, separated by commas, for a Cluster or for Sentinels. Unset: one server on its own.',
+    list(redisUrl),
+  ),
+  REDIS_MODE: fixed(
+    oneOf(['single', 'sentinel', 'cluster']),
+    'single',
+    'What REDIS_URL names: one server (single), Sentinels that know the master (sentinel), members of a Redis Cluster (cluster).',
+  ),
+  REDIS_SENTINEL_NAME: open(
+    z.string().regex(/^[\w.:-]{1,100}$/, 'must be the name of a master'),
+    'mymaster',
+    'The name under which the Sentinels know the master.',
+  ),
+  REDIS_PREFIX: fixed(
+    z.string().regex(/^[\w.:/-]{1,64}$/, 'must be letters, digits and . : / _ -'),
+    'carillon:',
+    'What every key in Redis begins with; servers that act as one have the same.',
+  ),
+  NODE_NAME: open(
+    z.string().regex(/^[\w.:-]{1,63}$/, 'must be a name'),
+    'carillon-0',
+    'What this server is called among the others; unset: the name of the machine.',
+  ),
+
   OPEN_DESTINATIONS: fixed(
     list(openPattern),
     '',
@@ -468,7 +511,8 @@ function wrongness(variable: Variable<unknown>, given: string, error: z.ZodError
   return variable.secret ? wrong : `${wrong}, not ${JSON.stringify(given.slice(0, 60))}`
 }
 
-const PREFIX = /^(ADMIN|REVOCATION|TOKEN|AUTH|TURN|STUN|PRESENCE|LIMIT|HEARTBEAT|RING|CALLER|ALLOWED|OPEN_DEST)_?/
+const PREFIX =
+  /^(ADMIN|REDIS|NODE_NAME|REVOCATION|TOKEN|AUTH|TURN|STUN|PRESENCE|LIMIT|HEARTBEAT|RING|CALLER|ALLOWED|OPEN_DEST)_?/
 
 /** Warnings about variables that look like ours and are not: most often a slip of the pen. */
 export function strangers(env: Readonly<Record<string, string | undefined>>): string[] {

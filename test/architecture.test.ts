@@ -110,7 +110,7 @@ const RULES: readonly Rule[] = [
   { files: /^src\/deadlines\.ts$/, may: [/^src\/(ports|schedule)\.ts$/], pure: true, why: 'it knows times alone' },
   {
     files:
-      /^src\/(admission|auth|hmac-tokens|jwks|config|turn-config|machine|variables|log|proxy-notice|validation|handlers)\.ts$/,
+      /^src\/(admission|auth|hmac-tokens|jwks|config|turn-config|redis-config|machine|variables|log|proxy-notice|validation|handlers)\.ts$/,
     may: [
       /^src\/[a-z-]+\.ts$/,
       /^src\/calls\/(types|messages)\.ts$/,

@@ -14,6 +14,7 @@ const machine: Machine = {
     throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
   },
   addresses: () => ['192.0.2.7', '2001:db8::7'],
+  name: () => 'this-machine',
   secret: () => 'made for this run',
 }
 
@@ -428,5 +429,62 @@ describe('the key of operators', () => {
     const { message } = refusal({ ADMIN_KEY: 'short-key' })
     expect(message).toMatch(/ADMIN_KEY: must have 32 or more characters/)
     expect(message).not.toContain('short-key')
+  })
+})
+
+describe('Redis', () => {
+  const AUTH = { AUTH_JWT_SECRET: SECRET }
+
+  test('is not there unless an address is given', () => {
+    expect(read(AUTH).redis).toBeUndefined()
+    expect(read(AUTH).nodeName).toBe('this-machine')
+  })
+
+  test('is one server, with what its address says of user, password, database and TLS', () => {
+    const { redis } = read({ ...AUTH, REDIS_URL: 'rediss://carl:p%40ss@[::1]:7000/3', NODE_NAME: 'a' })
+    expect(redis).toEqual({
+      mode: 'single',
+      servers: [{ host: '::1', port: 7000 }],
+      access: { tls: true, username: 'carl', password: 'p@ss', database: 3 },
+      prefix: 'carillon:',
+    })
+    expect(read({ ...AUTH, REDIS_URL: 'redis://r' }).redis?.servers).toEqual([{ host: 'r', port: 6379 }])
+  })
+
+  test('may be a Cluster, or known to Sentinels under a name', () => {
+    const cluster = read({ ...AUTH, REDIS_MODE: 'cluster', REDIS_URL: 'redis://a:1, redis://b:2', REDIS_PREFIX: 'x:' })
+    expect(cluster.redis).toMatchObject({ mode: 'cluster', prefix: 'x:', servers: [{ port: 1 }, { port: 2 }] })
+    const sentinel = { REDIS_MODE: 'sentinel', REDIS_URL: 'redis://a,redis://b:2', REDIS_SENTINEL_NAME: 'm' }
+    expect(read({ ...AUTH, ...sentinel }).redis).toMatchObject({
+      mode: 'sentinel',
+      sentinelName: 'm',
+      servers: [
+        { host: 'a', port: 26_379 },
+        { host: 'b', port: 2 },
+      ],
+    })
+  })
+
+  test.each([
+    [{ REDIS_URL: 'http://a' }, ['REDIS_URL']],
+    [{ REDIS_URL: 'redis://a/b' }, ['REDIS_URL']],
+    [{ REDIS_URL: 'redis://a,redis://b' }, ['REDIS_MODE']],
+    [{ REDIS_URL: 'redis://a,redis://:p@b', REDIS_MODE: 'cluster' }, ['REDIS_URL']],
+    [{ REDIS_URL: 'redis://a/1', REDIS_MODE: 'cluster' }, ['REDIS_URL']],
+    [{ REDIS_URL: 'redis://a', REDIS_MODE: 'sentinel' }, ['REDIS_SENTINEL_NAME']],
+    [{ REDIS_MODE: 'cluster' }, ['REDIS_URL']],
+    [{ REDIS_URL: 'redis://a', REDIS_PREFIX: '{x}' }, ['REDIS_PREFIX']],
+  ])('names the variable that is wrong: %j', (env, wrong) => {
+    expect(names({ ...AUTH, ...env })).toEqual(wrong)
+  })
+
+  test('its password is in no message', () => {
+    const { message } = refusal({ ...AUTH, REDIS_URL: 'redis://:hunter2@a/x' })
+    expect(message).toContain('REDIS_URL')
+    expect(message).not.toContain('hunter2')
+  })
+
+  test('warns in demo mode, where servers do not take the tokens of each other', () => {
+    expect(read({ REDIS_URL: 'redis://a' }).warnings.join()).toContain('secret of its own')
   })
 })
