@@ -285,8 +285,8 @@ class Link implements RedisLink {
         if (this.#whole()) break
       } catch (error) {
         const message = problemOf(error)
-        if (problem !== undefined && message !== problem)
-          this.#world.log.warn({ redis: this.#where(), problem: message }, 'Redis is still away')
+        if (message !== problem)
+          this.#world.log.warn({ redis: this.#where(), problem: message }, 'Redis cannot be reached')
         problem = message
       }
       this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS)
@@ -335,18 +335,20 @@ class Link implements RedisLink {
   #lookAgain(): void {
     if (this.#settings.mode !== 'sentinel') return
     this.#look?.()
-    this.#look = this.#world.clock.after(SENTINEL_LOOK_MS, async () => {
-      try {
-        const { servers } = await this.#discover(this.#ask, [])
-        const [now] = servers
-        const [before] = this.#layout?.servers ?? []
-        if (now && before && addressOf(now) !== addressOf(before))
-          this.#connections.get(addressOf(before))?.close(new Error('Sentinel names another master'))
-      } catch {
-        // The Sentinels are away; the master is there
-      }
-      if (!this.#stopped && this.#up) this.#lookAgain()
-    })
+    this.#look = this.#world.clock.after(SENTINEL_LOOK_MS, () => void this.#compare())
+  }
+
+  async #compare(): Promise<void> {
+    try {
+      const { servers } = await this.#discover(this.#ask, [])
+      const [now] = servers
+      const [before] = this.#layout?.servers ?? []
+      if (now && before && addressOf(now) !== addressOf(before))
+        this.#connections.get(addressOf(before))?.close(new Error('Sentinel names another master'))
+    } catch {
+      // The Sentinels are away; the master is there
+    }
+    if (!this.#stopped && this.#up) this.#lookAgain()
   }
 
   #isDown(why: string): void {
