@@ -10,8 +10,10 @@ import { type Connection, NOBODY } from './connection.ts'
 import { CLOSE_CODES } from './errors.ts'
 import { FamiliarHeads } from './familiar-heads.ts'
 import { Heartbeats } from './heartbeat.ts'
+import { Mailboxes } from './mailbox.ts'
 import { OpenQueues } from './open-destinations.ts'
 import { TokenBuckets } from './rate.ts'
+import { Resumption } from './resumption.ts'
 import { Router } from './router.ts'
 import { Session, type SessionSurroundings } from './session.ts'
 import { Listeners } from './subscriptions.ts'
@@ -23,7 +25,10 @@ import type {
   Principal,
   Refused,
   Restriction,
+  ResumeClaim,
+  ResumeOptions,
   SessionView,
+  SuspendedSession,
 } from './types.ts'
 import { Users } from './user-destinations.ts'
 
@@ -38,6 +43,8 @@ const TRY_AGAIN_LATER = 1013
 class StompBroker implements Broker {
   readonly #options: BrokerOptions
   readonly #surroundings: SessionSurroundings
+  readonly #mailboxes: Mailboxes | undefined
+  readonly #resumption: Resumption | undefined
   readonly #users = new Users<Connected>()
   readonly #listeners = new Listeners()
   /** Every connection, logged in or not, the oldest first. */
@@ -47,26 +54,33 @@ class StompBroker implements Broker {
   #onEmpty: (() => void) | undefined
 
   constructor(options: BrokerOptions) {
-    const { clock, limits, observer, heartbeat, destinations } = options
+    const { clock, limits, observer, heartbeat, destinations, resume } = options
     this.#options = options
     this.#addresses = new Addresses(limits.connectionsPerAddress)
-    this.#surroundings = {
+    this.#mailboxes = resume && mailboxes(options, resume)
+    const surroundings = {
       clock,
       limits,
       observer,
-      options,
       router: new Router(destinations),
-      users: this.#users,
       listeners: this.#listeners,
       queues: new OpenQueues(limits, {
         delivered: () => observer.frameOut?.('MESSAGE', 1),
         dropped: (destination) => observer.dropped?.(destination),
       }),
       userRates: new TokenBuckets(limits.userRate, clock),
+      mailboxes: this.#mailboxes,
+      publishOpen: (topic: string, message: Message) => void this.#wrote(this.#listeners.publishOpen(topic, message)),
+    }
+    this.#resumption = resume && new Resumption(resume, surroundings, this.#users)
+    this.#surroundings = {
+      ...surroundings,
+      options,
+      users: this.#users,
+      resumption: this.#resumption,
       heartbeats: new Heartbeats(clock, heartbeat),
       backlogs: new Backlogs(clock, limits.bufferedMs),
       familiar: new FamiliarHeads(),
-      publishOpen: (topic, message) => this.#wrote(this.#listeners.publishOpen(topic, message)),
       gone: (session) => this.#gone(session),
     }
   }
@@ -105,12 +119,24 @@ class StompBroker implements Broker {
     return this.#users.all()
   }
 
+  everyHeld(): Iterable<SessionView> {
+    return this.#users.held()
+  }
+
   online(user: string): boolean {
     return this.#users.count(user) > 0
   }
 
   listening(user: string, destination: string): readonly string[] {
     return this.#users.listening(user, destination)
+  }
+
+  reachable(user: string, destination: string): readonly string[] {
+    return this.#users.reachable(user, destination)
+  }
+
+  holds(sessionId: string): boolean {
+    return this.#users.session(sessionId) !== undefined
   }
 
   tell(sessionId: string, destination: string, message: Message): boolean {
@@ -134,6 +160,8 @@ class StompBroker implements Broker {
     return {
       connections: this.#connections.size,
       sessions: this.#users.sessionCount,
+      away: this.#resumption?.count ?? 0,
+      kept: this.#mailboxes?.bytes ?? 0,
       users: this.#users.userCount,
       subscriptions,
       buffered,
@@ -168,6 +196,14 @@ class StompBroker implements Broker {
     return this.#stopped
   }
 
+  async release(claim: ResumeClaim): Promise<SuspendedSession | undefined> {
+    return this.#resumption?.release(claim)
+  }
+
+  releaseAll(): readonly SuspendedSession[] {
+    return this.#resumption?.releaseAll() ?? []
+  }
+
   #stop({ perStep, stepMs, deadlineMs }: { perStep: number; stepMs: number; deadlineMs: number }): Promise<void> {
     const { clock } = this.#options
     const left = [...this.#connections]
@@ -182,6 +218,8 @@ class StompBroker implements Broker {
         cancelDeadline()
         this.#onEmpty = undefined
         for (const session of this.#connections) session.terminate()
+        this.#mailboxes?.stop()
+        this.#resumption?.stop()
         resolve()
       }
       const cancelDeadline = clock.after(deadlineMs, end)
@@ -195,4 +233,19 @@ class StompBroker implements Broker {
     if (this.#connections.delete(session)) this.#addresses.remove(session.address)
     if (this.#connections.size === 0) this.#onEmpty?.()
   }
+}
+
+/** How long a peer that promised no heart-beats, and one that did, may be silent until it is given up, at the most. */
+const PINGED_MS = 90_000
+const BEATS_MISSED = 3
+
+/** What was written before a connection looked dead must be there while its session may come back, and nothing for longer. */
+function mailboxes({ clock, limits, heartbeat }: BrokerOptions, resume: ResumeOptions): Mailboxes {
+  const { graceMs, sessionBytes, allBytes } = resume
+  return new Mailboxes(clock, {
+    // What is told again waits for the reader at once: that alone must not make a slow reader of it
+    sessionBytes: Math.min(sessionBytes, limits.bufferedBytes),
+    allBytes,
+    keepMs: graceMs + Math.max(PINGED_MS, BEATS_MISSED * heartbeat.wants),
+  })
 }

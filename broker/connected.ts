@@ -1,6 +1,6 @@
 /**
- * A session between CONNECTED and its end: what it holds (subscriptions, transactions, what is unacknowledged), and what
- * each frame does to it. Every frame has an outcome, which is a value; session.ts turns it into RECEIPT, errors message
+ * A session between CONNECTED and its end: what it holds (subscriptions, transactions, what is unacknowledged, what it
+ * was lately sent), and what each frame does to it. It may outlive its connection. Every frame has an outcome, which is a value; session.ts turns it into RECEIPT, errors message
  * or ERROR. Knows nothing of sockets, heart-beats or the order in which frames are worked on.
  */
 
@@ -9,6 +9,7 @@ import type { Clock } from './clock.ts'
 import type { Peer } from './connection.ts'
 import { broken, exceeded, internal, tooMany, type Violation } from './errors.ts'
 import { type ClientFrame, costOf, type Outgoing, type Version } from './frame.ts'
+import { type KeptFrame, Mailbox, type Mailboxes } from './mailbox.ts'
 import type { Consumer, OpenQueues } from './open-destinations.ts'
 import { TokenBucket, type TokenBuckets } from './rate.ts'
 import { ERRORS_QUEUE, type Router } from './router.ts'
@@ -24,6 +25,7 @@ import type {
   Refused,
   Restriction,
   SessionView,
+  SuspendedSession,
 } from './types.ts'
 
 /** What became of a frame. */
@@ -50,6 +52,8 @@ export interface Surroundings {
   readonly listeners: Listeners
   readonly queues: OpenQueues
   readonly userRates: TokenBuckets
+  /** Nothing: what was sent is not kept, for no session is resumed. */
+  readonly mailboxes: Mailboxes | undefined
   /** To every subscriber of an open topic. */
   publishOpen(topic: string, message: Message): void
 }
@@ -64,10 +68,17 @@ export interface Line {
   disconnect(code: number, reason: string): void
   /** Says in an ERROR why the session is let in no longer, and ends it. */
   expel(refused: Refused): void
+  /** Closes the connection, because the session goes on over another one; fulfilled when what had come over it is done. */
+  leaveSession(): Promise<void>
 }
 
 /** Who has this part of what may wait waiting is behind, and gets only what must not be left out. */
 const BEHIND = 4
+
+const NONE: readonly string[] = []
+
+/** Of a session that comes from another process, until it has a connection here. */
+const UNKNOWN_PEER: Peer = { transport: 'memory', address: '', query: {} }
 
 const DONE: Outcome = { kind: 'done' }
 const GOODBYE: Outcome = { kind: 'goodbye' }
@@ -83,6 +94,8 @@ const FRAME_HEADERS = new Set([
   'receipt',
   'receipt-id',
   'transaction',
+  'resume-id',
+  'last-seq',
   'ide',
   'authorization',
   'Authorization',
@@ -90,16 +103,29 @@ const FRAME_HEADERS = new Set([
   'passcode',
 ])
 
+/** What is known of a session when it begins. */
+export interface Beginning extends Pick<SessionView, 'id' | 'principal' | 'version' | 'peer' | 'comesBack'> {
+  /** Nothing: it cannot be resumed. */
+  readonly resumeId?: string | undefined
+}
+
+/** What a connection that goes on with a session brings with it. */
+export type Return = Pick<SessionView, 'principal' | 'peer' | 'comesBack'>
+
 export class Connected implements SessionView, Subscriber {
   readonly id: string
+  readonly resumeId: string | undefined
   /** Replaced when the credential is: see {@link Broker.renew}. */
   principal: Principal
   readonly version: Version
-  readonly peer: Peer
-  readonly connectedAt: number
+  peer: Peer
+  comesBack: boolean
+  connectedAt: number
+  away = false
 
   readonly #all: Surroundings
-  readonly #line: Line
+  #line: Line
+  readonly #mailbox: Mailbox | undefined
   /** By id; in STOMP 1.0 also by destination, see {@link keyOf}. */
   readonly #subscriptions = new Map<string, Subscription>()
   readonly #byDestination = new Map<string, Subscription[]>()
@@ -107,7 +133,7 @@ export class Connected implements SessionView, Subscriber {
   #consumers: Map<Subscription, Consumer> | undefined
   /** Ids whose SUBSCRIBE was refused: their UNSUBSCRIBE is as harmless as that was. */
   #refusedIds: Set<string> | undefined
-  readonly #transactions: Transactions
+  #transactions: Transactions
   readonly #unacknowledged = new Unacknowledged()
   /** Of what is handled, of what goes to open destinations or nowhere, and of SUBSCRIBEs. */
   readonly #rate: TokenBucket
@@ -115,7 +141,11 @@ export class Connected implements SessionView, Subscriber {
   readonly #openRate: TokenBucket
   readonly #subscribeRate: TokenBucket
   #messages = 0
+  /** What is written reaches a peer. */
   #listening = true
+  #over = false
+  /** Subscriptions from before the last resume that the client has not made again: it may not know of them. */
+  #inherited: Map<string, Subscription> | undefined
   /** Messages were left out since it was last told how things are. */
   #missed = false
   #restriction: Restriction | undefined
@@ -124,14 +154,17 @@ export class Connected implements SessionView, Subscriber {
   /** The one that was told last, which is likely to be told next. */
   #lastTold: Subscription | undefined
 
-  constructor(who: Pick<SessionView, 'id' | 'principal' | 'version' | 'peer'>, surroundings: Surroundings, line: Line) {
+  constructor(who: Beginning, surroundings: Surroundings, line: Line) {
     this.id = who.id
+    this.resumeId = who.resumeId
+    this.comesBack = who.comesBack
     this.principal = who.principal
     this.version = who.version
     this.peer = who.peer
     this.connectedAt = surroundings.clock.now()
     this.#all = surroundings
     this.#line = line
+    this.#mailbox = surroundings.mailboxes && new Mailbox(surroundings.mailboxes)
     this.#transactions = new Transactions(surroundings.limits)
     this.#rate = new TokenBucket(surroundings.limits.sessionRate, this.connectedAt)
     this.#userRate = surroundings.userRates.hold(who.principal.user)
@@ -139,11 +172,35 @@ export class Connected implements SessionView, Subscriber {
     this.#subscribeRate = new TokenBucket(surroundings.limits.subscribeRate, this.connectedAt)
   }
 
+  /** One that another process has held: it is to go away, and may then come back. */
+  static restored(suspended: SuspendedSession, surroundings: Surroundings, line: Line): Connected {
+    const session = new Connected({ ...suspended, peer: UNKNOWN_PEER }, surroundings, line)
+    session.#listening = false
+    session.connectedAt = suspended.connectedAt
+    session.#messages = suspended.lastSeq
+    session.#missed = suspended.missed
+    const frames = suspended.frames.map((frame) => ({ ...frame, octets: Buffer.from(frame.octets) }))
+    session.#mailbox?.restore({ ...suspended, frames })
+    for (const { id, destination, ack } of suspended.subscriptions) {
+      const route = surroundings.router.subscribe(destination)
+      // The other process may have other destinations
+      if (route.from === 'nowhere') continue
+      const subscription = new Subscription(session, id, destination, ack)
+      session.#keep(keyOf(id, destination), subscription)
+      session.#listen(subscription, route.from)
+    }
+    return session
+  }
+
   get subscriptionCount(): number {
     return this.#subscriptions.size
   }
 
   listensTo(destination: string): boolean {
+    return this.#listening && this.#byDestination.has(destination)
+  }
+
+  subscribesTo(destination: string): boolean {
     return this.#byDestination.has(destination)
   }
 
@@ -151,8 +208,10 @@ export class Connected implements SessionView, Subscriber {
     return ++this.#messages
   }
 
-  write(frame: Outgoing): void {
-    this.#line.write(frame)
+  write(frame: Outgoing, seq: number, mayBeLeftOut: boolean): void {
+    if (mayBeLeftOut) this.#mailbox?.pass(seq)
+    else this.#mailbox?.keep(seq, frame)
+    if (this.#listening) this.#line.write(frame)
   }
 
   disconnect(code: number, reason: string): void {
@@ -165,7 +224,6 @@ export class Connected implements SessionView, Subscriber {
 
   /** Subscriptions that may hear nothing are taken out of the indexes, so that delivery need not ask. */
   restrict(restriction: Restriction | undefined): void {
-    if (!this.#listening) return
     this.#restriction = restriction
     for (const subscription of this.#subscriptions.values()) {
       const silent = restriction !== undefined && !restriction.hears(subscription.destination)
@@ -175,7 +233,7 @@ export class Connected implements SessionView, Subscriber {
   }
 
   get behind(): boolean {
-    return this.#line.buffered > this.#all.limits.bufferedBytes / BEHIND
+    return !this.#listening || this.#line.buffered > this.#all.limits.bufferedBytes / BEHIND
   }
 
   misses(): void {
@@ -189,7 +247,7 @@ export class Connected implements SessionView, Subscriber {
     if (subscription === undefined) return false
     this.#lastTold = subscription
     if (!subscription.deliver(message)) return false
-    this.#all.observer.frameOut?.('MESSAGE', 1)
+    if (this.#listening) this.#all.observer.frameOut?.('MESSAGE', 1)
     return true
   }
 
@@ -232,17 +290,100 @@ export class Connected implements SessionView, Subscriber {
   /** Room was made on the line. */
   drained(): void {
     this.#wakeQueues()
+    this.catchUp()
+  }
+
+  /** A peer that has missed something, and reads on, may be told how things are. */
+  catchUp(): void {
     if (!this.#missed || this.behind) return
     this.#missed = false
     this.#all.observer.caughtUp?.(this)
   }
 
+  /**
+   * The connection is lost. What is written from now on is kept for a resume; what was not acknowledged goes to others.
+   * What had come over the connection may still be worked on.
+   */
+  cut(): void {
+    this.#listening = false
+    for (const subscription of this.#consumers?.keys() ?? []) this.#consumeNoMore(subscription)
+  }
+
+  /** Everything that had come over the lost connection is done; its transactions are lost with it. `line`: for the time being. */
+  goAway(line: Line): void {
+    this.away = true
+    this.#line = line
+    this.#transactions = new Transactions(this.#all.limits)
+  }
+
+  /** Ends the connection for another one that goes on with this session; fulfilled when the session is away. */
+  leaveConnection(): Promise<void> {
+    return this.#line.leaveSession()
+  }
+
+  /** Whether nothing is lost of what was written after this message. */
+  canResumeAfter(seq: number): boolean {
+    return this.#mailbox?.covers(seq) === true
+  }
+
+  /** It is connected again. What it has missed is for the caller to write, before it {@link listenAgain}s. */
+  comeBack({ principal, peer, comesBack }: Return, line: Line): void {
+    this.away = false
+    this.principal = principal
+    this.peer = peer
+    this.comesBack = comesBack
+    this.#line = line
+    this.#inherited = new Map(this.#subscriptions)
+  }
+
+  /** Messages after this one, which has come through, in order. Changes of which only the last counts may be missing. */
+  missedAfter(seq: number): readonly KeptFrame[] {
+    const frames = this.#mailbox?.after(seq) ?? []
+    if (frames.length < this.#messages - seq) this.#missed = true
+    this.#mailbox?.forget(seq)
+    return frames
+  }
+
+  /** Messages reach the peer from now on. */
+  listenAgain(): void {
+    this.#listening = true
+    for (const subscription of this.#subscriptions.values()) {
+      if (this.#all.router.subscribe(subscription.destination).from === 'open-queue') this.#consume(subscription)
+    }
+  }
+
+  /** What another process needs to go on with it. */
+  suspended(): Omit<SuspendedSession, 'luggage'> {
+    const { id, principal, version, connectedAt, comesBack } = this
+    const keptAfter = this.#mailbox?.keptAfter ?? this.#messages
+    return {
+      id,
+      resumeId: this.resumeId ?? '',
+      principal,
+      version,
+      connectedAt,
+      comesBack,
+      subscriptions: [...this.#subscriptions.values()].map((one) => ({
+        id: one.id,
+        destination: one.destination,
+        ack: one.ack,
+      })),
+      lastSeq: this.#messages,
+      keptAfter,
+      frames: this.#mailbox?.after(keptAfter) ?? [],
+      missed: this.#missed,
+    }
+  }
+
   /** Nothing reaches this session any more: it leaves all destinations, and what it had not acknowledged goes to others. */
   stopListening(): void {
     this.#listening = false
+    this.#over = true
+    this.#mailbox?.forget(this.#messages)
     for (const subscription of this.#subscriptions.values()) this.#leave(subscription)
     this.#subscriptions.clear()
     this.#byDestination.clear()
+    this.#inherited = undefined
     this.#silenced?.clear()
     this.#lastTold = undefined
   }
@@ -369,16 +510,18 @@ export class Connected implements SessionView, Subscriber {
   #subscribe(frame: ClientFrame): Outcome | Promise<Outcome> {
     const { id, ack = 'auto', destination = '' } = frame.headers
     if (!isAckMode(ack)) return violation(broken('unknown ack mode', 'ack is one of auto, client, client-individual.'))
-    const fault = destinationFault(frame) ?? this.#subscribeFault(id, destination)
-    if (fault) return violation(fault)
     const key = keyOf(id, destination)
+    const replaced = this.#inheritedFor(key, destination)
+    const fault = destinationFault(frame) ?? this.#subscribeFault(id, destination, replaced)
+    if (fault) return violation(fault)
     const forbidden = this.#restriction?.refusal('SUBSCRIBE', destination)
     if (forbidden !== undefined) return this.#refuseSubscription(key, destination, forbidden)
     const route = this.#all.router.subscribe(destination)
     if (route.from === 'nowhere') return this.#refuseSubscription(key, destination, route.refused)
-    // A peer that is gone hears nothing: nobody is to think that it does
-    if (!this.#listening) return DONE
+    // A peer that is gone for good hears nothing: nobody is to think that it does
+    if (this.#over) return DONE
 
+    for (const old of replaced) this.#drop(old, this.#subscriptions.get(old) as Subscription)
     const subscription = new Subscription(this, id, destination, ack)
     this.#keep(key, subscription)
     const refused = this.#listen(subscription, route.from)
@@ -390,18 +533,34 @@ export class Connected implements SessionView, Subscriber {
   }
 
   #listen(subscription: Subscription, from: 'user' | 'topic' | 'open-queue'): Refused | undefined {
-    if (from === 'open-queue') return this.#consume(subscription)
+    if (from === 'open-queue') return this.#listening ? this.#consume(subscription) : undefined
     if (from === 'user' || this.#all.listeners.add(subscription)) return undefined
     return tooMany(`${subscription.destination}: too many different wildcards are in use; name the topic`)
   }
 
-  #subscribeFault(id: string | undefined, destination: string): Violation | undefined {
+  /**
+   * Keys of the inherited subscriptions whose place a SUBSCRIBE takes: many clients subscribe anew after each CONNECTED,
+   * and no message is to come twice.
+   */
+  #inheritedFor(key: string, destination: string): readonly string[] {
+    const inherited = this.#inherited
+    if (inherited === undefined || inherited.size === 0) return NONE
+    const same = inherited.get(key)
+    const keys = same === undefined ? [] : [key]
+    if (same?.destination === destination) return keys
+    for (const [other, subscription] of inherited)
+      if (other !== key && subscription.destination === destination) return [...keys, other]
+    return keys
+  }
+
+  #subscribeFault(id: string | undefined, destination: string, replaced: readonly string[]): Violation | undefined {
     if (id === '' || (id === undefined && this.version !== '1.0'))
       return broken('SUBSCRIBE without id', 'The header id is required: UNSUBSCRIBE and every MESSAGE name it.')
-    if (this.#subscriptions.has(keyOf(id, destination)))
+    const key = keyOf(id, destination)
+    if (this.#subscriptions.has(key) && !replaced.includes(key))
       return broken('subscription id used twice', 'A subscription of this session has this id; UNSUBSCRIBE it first.')
     const { subscriptionsPerSession: most } = this.#all.limits
-    if (this.#subscriptions.size >= most)
+    if (this.#subscriptions.size - replaced.length >= most)
       return exceeded(`more than ${most} subscriptions`, `A session may have ${most} subscriptions here.`)
     return undefined
   }
@@ -448,6 +607,7 @@ export class Connected implements SessionView, Subscriber {
 
   #drop(key: string, subscription: Subscription): void {
     this.#subscriptions.delete(key)
+    this.#inherited?.delete(key)
     this.#silenced?.delete(subscription)
     this.#unindex(subscription)
     this.#leave(subscription)
@@ -483,6 +643,10 @@ export class Connected implements SessionView, Subscriber {
 
   #leave(subscription: Subscription): void {
     this.#all.listeners.remove(subscription)
+    this.#consumeNoMore(subscription)
+  }
+
+  #consumeNoMore(subscription: Subscription): void {
     const consumer = this.#consumers?.get(subscription)
     if (consumer === undefined) return
     this.#consumers?.delete(subscription)

@@ -37,6 +37,8 @@ export const CLOSE_CODES: Readonly<Record<Expulsion, number>> = {
   'slow-reader': 1008,
   'heart-beat': 1002,
   shutdown: 1012,
+  // Of the range for applications: whoever has this connection still open has the session no longer
+  'resumed-elsewhere': 4001,
 }
 
 export const forbidden = (message: string): Refused => ({ code: 403, message })

@@ -96,7 +96,7 @@ export interface Outgoing {
 
 /**
  * The end of a frame, which all who get it share: header lines that are the same for everybody, `content-length`, the
- * body and the NUL. Encoded once for all who follow the first.
+ * body and the NUL. Encoded once for all who follow the first, who keeps a copy of what it sends.
  */
 export class Tail implements Outgoing {
   readonly length: number
@@ -104,7 +104,7 @@ export class Tail implements Outgoing {
   readonly #body: Uint8Array | string
   readonly #bodyLength: number
   readonly #digits: number
-  #written = false
+  #writes = 0
   #octets: Buffer | undefined
   #isText: boolean | undefined
   #text: string | undefined
@@ -124,10 +124,9 @@ export class Tail implements Outgoing {
   }
 
   writeTo(octets: Buffer, at: number): void {
-    if (this.#octets === undefined && !this.#written) {
-      this.#written = true
-      this.#encode(octets, at)
-    } else octets.set(this.#encoded(), at)
+    // Most messages have one reader: memory of their own would only be garbage
+    if (this.#octets === undefined && this.#writes++ < WRITES_OF_ONE_READER) this.#encode(octets, at)
+    else octets.set(this.#encoded(), at)
   }
 
   get text(): string {
@@ -158,6 +157,9 @@ export class Tail implements Outgoing {
     return `${this.#lines.toString()}${Buffer.byteLength(body)}\n\n${body}\0`
   }
 }
+
+/** To the socket, and to what is kept for a resume. */
+const WRITES_OF_ONE_READER = 2
 
 const LF = 0x0a
 const DIGIT_0 = 0x30

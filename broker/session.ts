@@ -1,5 +1,6 @@
 /**
- * One session's life: opened, authenticating, connected, closed. Reads frames one at a time and in order (while one is
+ * One connection's life: opened, authenticating, connected, closed. Its session may be an earlier one's, and may outlive
+ * it (see resumption.ts). Reads frames one at a time and in order (while one is
  * being worked on, the others wait as octets), answers each with RECEIPT, errors message or ERROR, and ends the
  * connection when it must. What a frame means to a connected session is in connected.ts.
  */
@@ -21,9 +22,12 @@ import {
   type Version,
 } from './frame.ts'
 import { type Beating, type HeartbeatOffer, type Heartbeats, negotiate, Pulse, readOffer } from './heartbeat.ts'
+import { Again } from './mailbox.ts'
 import { Parser } from './parser.ts'
+import { claimOf, freshResumeId } from './resume-id.ts'
+import type { Resumption } from './resumption.ts'
 import { freshSessionId } from './session-id.ts'
-import type { Admission, BrokerOptions, Expulsion, Principal, Refused } from './types.ts'
+import type { Admission, BrokerOptions, Expulsion, Principal, Refused, ResumeClaim } from './types.ts'
 import type { Users } from './user-destinations.ts'
 
 /** A session's phases: there is a user only where there is one. */
@@ -39,8 +43,19 @@ export interface SessionSurroundings extends Surroundings {
   readonly backlogs: Backlogs
   readonly familiar: FamiliarHeads
   readonly options: BrokerOptions
+  /** Nothing: a session ends with its connection. */
+  readonly resumption: Resumption | undefined
   /** The connection is over; nothing comes from it any more. */
   gone(session: Session): void
+}
+
+/** A CONNECT that is let in: what it has settled already. */
+interface Arrival {
+  readonly frame: ClientFrame
+  readonly principal: Principal
+  readonly version: Version
+  readonly offer: HeartbeatOffer
+  readonly claim: ResumeClaim | undefined
 }
 
 /** How long a closed connection may take to deliver what was written and to say good-bye. */
@@ -48,6 +63,16 @@ const LINGER_MS = 5_000
 
 /** Frames and heart-beats of one session that are worked on before others have their turn: a message may be full of them. */
 const ITEMS_PER_TURN = 128
+
+/** What becomes of the session when its connection is over. */
+const MAY_COME_BACK = true
+const ENDS = false
+
+/**
+ * The connection has failed, not the client: a phone that was in a lift hears nothing, and reads nothing, and is to find
+ * its session again.
+ */
+const LOST: ReadonlySet<Expulsion> = new Set(['slow-reader', 'heart-beat'])
 
 /** Refused CONNECTs and violations, before a version is settled. */
 const UNSETTLED: Version = '1.0'
@@ -62,6 +87,10 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
   #paused = false
   /** The way to the peer is closed or closing: nothing is read or written any more. What came before still counts. */
   #gone: string | undefined
+  /** Then the session is away, and may come back; or it ends with this connection. */
+  #mayComeBack = false
+  /** They wait until nothing is left to do. */
+  #waiting: (() => void)[] | undefined
   #written = 0
   #connectTimer: Cancel
   #lingerTimer: Cancel | undefined
@@ -101,7 +130,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     this.#connectTimer()
     this.#lingerTimer?.()
     this.#all.gone(this)
-    this.#depart(reason === '' ? `connection closed with ${code}` : `${code} ${reason}`)
+    this.#depart(reason === '' ? `connection closed with ${code}` : `${code} ${reason}`, MAY_COME_BACK)
     // Only frames of a session count after its end; a login that is under way has nobody to be for any more
     if (!this.#busy || this.#state.phase !== 'connected') this.#finish()
   }
@@ -116,12 +145,26 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     return this.#connection.buffered
   }
 
-  /** Cuts the session; frames that wait are dropped. */
+  /** Ends the session, also one that is about to be away; frames that wait are dropped. */
   disconnect(code: number, reason: string): void {
-    if (this.#state.phase === 'closed') return
-    this.#depart(reason)
-    this.#finish()
-    this.#close(code, reason)
+    this.#cut(code, reason, ENDS)
+  }
+
+  /** A phone that has changed networks leaves its old connection open, and comes back over a new one. */
+  leaveSession(): Promise<void> {
+    if (this.#state.phase === 'closed') return Promise.resolve()
+    if (this.#gone === undefined) {
+      const reason = 'the session goes on over another connection'
+      this.#all.observer.expelled?.('resumed-elsewhere', reason)
+      this.#depart(reason, MAY_COME_BACK)
+      this.#close(CLOSE_CODES['resumed-elsewhere'], reason)
+      if (!this.#busy) this.#finish()
+    }
+    if (!this.#busy) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#waiting ??= []
+      this.#waiting.push(resolve)
+    })
   }
 
   /** The credential is no longer good: told in an ERROR as at the login, then the end. */
@@ -133,7 +176,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
   shutdown(reason: string): void {
     if (this.#gone !== undefined || this.#state.phase === 'closed') return
     this.#all.observer.expelled?.('shutdown', reason)
-    this.#depart(reason)
+    this.#depart(reason, MAY_COME_BACK)
     this.#close(CLOSE_CODES.shutdown, reason)
   }
 
@@ -307,18 +350,27 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     this.#busy = true
     this.#authenticate(frame)
       .then((admission) => {
-        // Timed out, or closed by the peer, meanwhile: a late answer is nobody's business
-        if (this.#state !== state || this.#gone !== undefined) return
-        const answer = this.#hasRoom(admission)
-        if ('refused' in answer) {
-          this.#refuseInTime(answer.refused)
-          return
-        }
-        this.#busy = false
-        this.#welcome(frame, answer.principal, version, heartbeat)
-        this.#work()
+        const { resumption } = this.#all
+        const claim = 'principal' in admission ? claimOf(frame, admission.principal.user, version) : undefined
+        const go = () => this.#letIn(state, admission, { frame, version, offer: heartbeat, claim })
+        if (claim === undefined || resumption === undefined) go()
+        else return resumption.find(claim).then(go)
+        return undefined
       })
       .catch((error: unknown) => this.#all.observer.failed?.(error, 'session'))
+  }
+
+  #letIn(waiting: State, admission: Admission, arrival: Omit<Arrival, 'principal'>): void {
+    // Timed out, or closed by the peer, meanwhile: a late answer is nobody's business
+    if (this.#state !== waiting || this.#gone !== undefined) return
+    const answer = this.#hasRoom(admission)
+    if ('refused' in answer) {
+      this.#refuseInTime(answer.refused)
+      return
+    }
+    this.#busy = false
+    this.#welcome({ ...arrival, principal: answer.principal })
+    this.#work()
   }
 
   async #authenticate({ headers }: ClientFrame): Promise<Admission> {
@@ -338,22 +390,59 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     return { refused: tooMany(`this user has ${limits.sessionsPerUser} sessions, as many as may be`) }
   }
 
-  #welcome({ headers }: ClientFrame, principal: Principal, version: Version, offer: HeartbeatOffer): void {
-    const { users, clock, heartbeats, options, observer } = this.#all
+  #welcome(arrival: Arrival): void {
     this.#connectTimer()
-    const id = freshSessionId()
-    const session = new Connected({ id, principal, version, peer: this.#connection.peer }, this.#all, this)
-    const pulse = new Pulse(this, negotiate(options.heartbeat, offer), clock.now())
-    this.#state = { phase: 'connected', session, pulse }
-    users.join(session)
-    heartbeats.add(pulse)
-    this.write(this.#connectedFrame(session, headers['resume-id'] !== undefined))
-    observer.frameOut?.('CONNECTED', 1)
-    if (this.#gone === undefined) observer.connected?.(session)
+    const known = arrival.claim && this.#all.resumption?.take(arrival.claim)
+    if (known === undefined) this.#begin(arrival)
+    else this.#goOn(known, arrival)
   }
 
-  /** "CONNECTED frames ... will not escape" (STOMP 1.2, "Value Encoding"). What lets a session be resumed will go in here. */
-  #connectedFrame({ id, version, principal }: Connected, resumes: boolean): string {
+  #begin({ frame: { headers }, principal, version, offer, claim }: Arrival): void {
+    const { users, observer, resumption } = this.#all
+    const { peer } = this.#connection
+    const id = freshSessionId()
+    const resumeId = resumption && freshResumeId(id)
+    const comesBack = promisesReturn(headers)
+    const session = new Connected({ id, resumeId, principal, version, peer, comesBack }, this.#all, this)
+    this.#takeOver(session, offer)
+    users.join(session)
+    // Whoever hopes for its old session is told at once that this is a new one
+    this.#sayConnected(session, claim && false)
+    if (this.#gone === undefined) observer.connected?.(session)
+    if (claim !== undefined) observer.notResumed?.()
+  }
+
+  /** The session is one that was away: what it has missed comes first. */
+  #goOn(session: Connected, { frame: { headers }, principal, offer, claim }: Arrival): void {
+    const { users, observer } = this.#all
+    const before = session.principal
+    session.comeBack({ principal, peer: this.#connection.peer, comesBack: promisesReturn(headers) }, this)
+    this.#takeOver(session, offer)
+    users.comesBack(session)
+    this.#sayConnected(session, true)
+    const missed = session.missedAfter(claim?.lastSeq ?? 0)
+    for (const frame of missed) this.write(new Again(frame))
+    observer.frameOut?.('MESSAGE', missed.length)
+    if (this.#gone !== undefined) return
+    session.listenAgain()
+    observer.returned?.(session, before)
+    session.catchUp()
+  }
+
+  #takeOver(session: Connected, offer: HeartbeatOffer): void {
+    const { clock, heartbeats, options } = this.#all
+    const pulse = new Pulse(this, negotiate(options.heartbeat, offer), clock.now())
+    this.#state = { phase: 'connected', session, pulse }
+    heartbeats.add(pulse)
+  }
+
+  #sayConnected(session: Connected, resumed: boolean | undefined): void {
+    this.write(this.#connectedFrame(session, resumed))
+    this.#all.observer.frameOut?.('CONNECTED', 1)
+  }
+
+  /** "CONNECTED frames ... will not escape" (STOMP 1.2, "Value Encoding"). */
+  #connectedFrame({ id, version, principal, resumeId }: Connected, resumed: boolean | undefined): string {
     const { server, heartbeat } = this.#all.options
     const lines: HeaderLine[] = [
       ['version', version],
@@ -362,8 +451,8 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
       ['server', oneLine(server)],
       ['user-name', oneLine(principal.user)],
     ]
-    // Whoever hopes for its old session is told at once that this is a new one
-    if (resumes) lines.push(['resumed', 'false'])
+    if (resumeId !== undefined) lines.push(['resume-id', resumeId])
+    if (resumed !== undefined) lines.push(['resumed', String(resumed)])
     return encodeFrame('CONNECTED', lines, UNSETTLED)
   }
 
@@ -462,18 +551,32 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
   #expel(cause: Expulsion, detail: string): void {
     if (this.#state.phase === 'closed') return
     if (this.#gone === undefined) this.#all.observer.expelled?.(cause, detail)
-    this.disconnect(CLOSE_CODES[cause], detail)
+    this.#cut(CLOSE_CODES[cause], detail, LOST.has(cause) ? MAY_COME_BACK : ENDS)
+  }
+
+  #cut(code: number, reason: string, fate: boolean): void {
+    if (this.#state.phase === 'closed') return
+    this.#depart(reason, fate)
+    if (fate === ENDS) this.#mayComeBack = false
+    if (this.#busy && this.#mayComeBack) {
+      this.#close(code, reason)
+      return
+    }
+    this.#finish()
+    this.#close(code, reason)
   }
 
   /** From here on nothing reaches the peer, and nothing more is taken from it. */
-  #depart(reason: string): void {
+  #depart(reason: string, fate: boolean): void {
     if (this.#gone !== undefined) return
     this.#gone = reason
+    this.#mayComeBack = fate && this.#all.resumption !== undefined
     this.#all.backlogs.remove(this)
     this.#cancelAnswer?.()
     if (this.#state.phase !== 'connected') return
     this.#all.heartbeats.remove(this.#state.pulse)
-    this.#state.session.stopListening()
+    if (this.#mayComeBack) this.#state.session.cut()
+    else this.#state.session.stopListening()
   }
 
   /** Nothing is left to do. */
@@ -482,10 +585,21 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     if (state.phase === 'closed') return
     this.#connectTimer()
     this.#state = { phase: 'closed' }
-    if (state.phase !== 'connected') return
-    this.#all.users.leave(state.session)
-    state.session.end()
-    this.#all.observer.disconnected?.(state.session, this.#gone ?? '')
+    if (state.phase === 'connected') this.#part(state.session)
+    for (const resolve of this.#waiting ?? []) resolve()
+  }
+
+  #part(session: Connected): void {
+    const { users, observer, resumption } = this.#all
+    const reason = this.#gone ?? ''
+    if (this.#mayComeBack) {
+      resumption?.goesAway(session, reason)
+      return
+    }
+    session.stopListening()
+    users.leave(session)
+    session.end()
+    observer.disconnected?.(session, reason)
   }
 
   #close(code: number, reason: string): void {
@@ -506,6 +620,11 @@ function highestCommon(acceptVersion: string | undefined): Version | undefined {
 /** Against no token, a wrong one, or somebody else's; not against a good one that comes at a bad moment. */
 function isBadCredential({ code }: Refused): boolean {
   return code === 401 || code === 403
+}
+
+/** `resume:true`: this client comes back when it loses the connection. */
+function promisesReturn(headers: ClientFrame['headers']): boolean {
+  return headers.resume === 'true'
 }
 
 function notConnected({ command, headers }: ClientFrame): Violation {

@@ -27,14 +27,17 @@ export function isAckMode(text: string): text is AckMode {
 export interface Subscriber {
   readonly id: string
   readonly version: Version
-  /** Counts the messages of this session: `message-id` is `<session>-<n>`. */
+  /** Counts the messages of this session: `message-id` is `<session>-<n>`, and `seq` is n. */
   nextMessage(): number
-  /** Much waits for its peer already. */
+  /** Much waits for its peer already, or the peer is away. */
   readonly behind: boolean
   /** A message was left out. */
   misses(): void
-  /** Writes a MESSAGE. A session that reads too slowly is closed by this; never throws. */
-  write(frame: Outgoing): void
+  /**
+   * Writes the MESSAGE with the number that was counted last, and keeps it for a resume unless it is one that may be left
+   * out. A session that reads too slowly is closed by this; never throws.
+   */
+  write(frame: Outgoing, seq: number, mayBeLeftOut: boolean): void
 }
 
 /** One SUBSCRIBE that is in effect. */
@@ -80,7 +83,8 @@ export class Subscription {
     const more = redelivered ? `${ack}redelivered:true\n` : ack
     // Octets are copied; a text would first have to be put together, and then turned into octets
     this.#prefix ??= ownOctets(this.#head())
-    this.#subscriber.write(new Delivery(this.#prefix, n, more, this.#tailOf(message, version)))
+    const delivery = new Delivery(this.#prefix, n, more, this.#tailOf(message, version))
+    this.#subscriber.write(delivery, n, message.missed !== undefined)
   }
 
   /** As far as it is the same for every message. */
@@ -119,7 +123,7 @@ class Delivery implements Outgoing {
     this.#digits = digitsOf(number)
     this.#more = more
     this.#tail = tail
-    this.length = prefix.length + this.#digits + 1 + Buffer.byteLength(more) + tail.length
+    this.length = prefix.length + 2 * this.#digits + SEQ.length + 1 + Buffer.byteLength(more) + tail.length
   }
 
   get isText(): boolean {
@@ -129,17 +133,21 @@ class Delivery implements Outgoing {
   writeTo(octets: Buffer, from: number): void {
     octets.set(this.#prefix, from)
     let at = writeNumber(octets, from + this.#prefix.length, this.#number, this.#digits)
+    octets.set(SEQ, at)
+    at = writeNumber(octets, at + SEQ.length, this.#number, this.#digits)
     octets[at++] = LF
     if (this.#more !== '') at += octets.write(this.#more, at)
     this.#tail.writeTo(octets, at)
   }
 
   get text(): string {
-    return `${this.#prefix.toString()}${this.#number}\n${this.#more}${this.#tail.text}`
+    return `${this.#prefix.toString()}${this.#number}\nseq:${this.#number}\n${this.#more}${this.#tail.text}`
   }
 }
 
 const LF = 0x0a
+/** Between the number in `message-id` and the same number by itself, which a client names when it resumes. */
+const SEQ = Buffer.from('\nseq:')
 
 /** Destination → subscriptions of any session. */
 export class Listeners {
@@ -191,6 +199,7 @@ const RESERVED = new Set([
   'destination',
   'subscription',
   'message-id',
+  'seq',
   'ack',
   'redelivered',
   'content-length',

@@ -61,9 +61,14 @@ export interface SessionView {
   /** The one that counts now: see {@link Broker.renew}. */
   readonly principal: Principal
   readonly version: Version
+  /** Of its present connection, or, while it is away, of the last one. */
   readonly peer: Peer
   readonly connectedAt: number
-  /** Whether it has at least one subscription to this destination that messages reach. */
+  /** It has lost its connection and may resume: see {@link ResumeOptions}. */
+  readonly away: boolean
+  /** Its CONNECT said `resume:true`: when it loses its connection, it will be back. */
+  readonly comesBack: boolean
+  /** Whether it is connected, and has at least one subscription to this destination that messages reach. */
   listensTo(destination: string): boolean
 }
 
@@ -73,7 +78,7 @@ export interface Message {
   readonly body: Uint8Array | string
   /** `application/json` unless it says otherwise; empty: the MESSAGE has none. */
   readonly contentType?: string | undefined
-  /** Further headers of the MESSAGE; escaped as the session's version asks. Never destination, subscription, message-id, ack, content-length. */
+  /** Further headers of the MESSAGE; escaped as the session's version asks. Never destination, subscription, message-id, seq, ack, content-length. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /**
    * Makes it a message that a reader who is behind may do without: told in its stead, with the id of the session. When
@@ -168,8 +173,19 @@ export interface Destinations {
 /** Told what happens, in order; must not throw. `void` results are not awaited. */
 export interface BrokerObserver {
   connected?(session: SessionView): void
-  /** Once per session that was connected. `reason` is for people and logs. */
+  /** The session has ended for good: once per session that was connected, away or not. `reason` is for people and logs. */
   disconnected?(session: SessionView, reason: string): void
+  /** The connection is lost, or this process stops; the session may come back. Told after everything that it had sent was handled. */
+  away?(session: SessionView, reason: string): void
+  /**
+   * A session that was away is connected again: told after what it had missed was sent to it. `before`: its principal
+   * until now. One that another process has held comes back without having gone away here.
+   */
+  returned?(session: SessionView, before: Principal): void
+  /** A CONNECT has named a session that could not be had any more, and got a new one. */
+  notResumed?(): void
+  /** Another process has the session from now on: it has not ended, and this process knows nothing of it any more. */
+  released?(session: SessionView): void
   /** After the subscription is in effect and before its RECEIPT, which waits for the promise. */
   subscribed?(session: SessionView, destination: string): Promise<void> | void
   /** A session that has missed messages reads on: it may be told how things are now. */
@@ -206,6 +222,69 @@ export type Expulsion =
   | 'login-timeout'
   | 'credentials'
   | 'shutdown'
+  | 'resumed-elsewhere'
+
+/**
+ * Sessions that outlive their connection. One that is lost without DISCONNECT is away for a while: its subscriptions stay
+ * in force, and what is told to it is kept. A CONNECT that names it (`resume-id`) and the last message that has come
+ * through (`last-seq`) is that session again.
+ */
+export interface ResumeOptions {
+  /** How long a session may be away. */
+  readonly graceMs: number
+  /** Octets of messages that are kept of one session, connected or away, and of all together. */
+  readonly sessionBytes: number
+  readonly allBytes: number
+  /** Sessions of one user that are away at a time, and of all; beyond it the one that has been away longest ends. */
+  readonly awayPerUser: number
+  readonly away: number
+  /**
+   * A CONNECT names a session that this process does not hold: another one may. Whoever gives it away holds it no longer;
+   * it belongs to this process then, even if the CONNECT that asked for it is gone meanwhile. What it is rejected with
+   * counts as not found.
+   */
+  readonly fetch?: ((claim: ResumeClaim) => Promise<SuspendedSession | undefined>) | undefined
+  /** What else is known of a session, as JSON can say it: it travels with the session to another process, */
+  readonly packs?: ((session: SessionView) => unknown) | undefined
+  /** and is unpacked there, before the session is told to have `returned`. */
+  readonly unpacks?: ((session: SessionView, luggage: unknown) => void) | undefined
+}
+
+/** What a CONNECT says of the session that it goes on with. Nothing of it is proven but the user. */
+export interface ResumeClaim {
+  /** As it came. */
+  readonly resumeId: string
+  /** The part of it that names the session. */
+  readonly sessionId: string
+  readonly user: string
+  readonly version: Version
+  /** Number of the last message that has come through; undefined: it does not say. */
+  readonly lastSeq: number | undefined
+}
+
+/** A session without a process: plain data. Only `octets` and what `packs` made are not of JSON's own kinds. */
+export interface SuspendedSession {
+  readonly id: string
+  /** Secret. */
+  readonly resumeId: string
+  readonly principal: Principal
+  readonly version: Version
+  readonly connectedAt: number
+  readonly comesBack: boolean
+  readonly subscriptions: readonly {
+    readonly id: string | undefined
+    readonly destination: string
+    readonly ack: 'auto' | 'client' | 'client-individual'
+  }[]
+  /** Number of the last message that was written. */
+  readonly lastSeq: number
+  /** Every message after this number is in `frames`, or was one that may be left out. */
+  readonly keptAfter: number
+  readonly frames: readonly { readonly seq: number; readonly isText: boolean; readonly octets: Uint8Array }[]
+  /** Messages were left out since it was last told how things are. */
+  readonly missed: boolean
+  readonly luggage: unknown
+}
 
 export interface BrokerOptions {
   readonly clock: Clock
@@ -219,11 +298,17 @@ export interface BrokerOptions {
   /** What the server can do and would like, in milliseconds (STOMP 1.2, heart-beating). 0 turns a direction off. */
   readonly heartbeat: { readonly sends: number; readonly wants: number }
   readonly observer: BrokerObserver
+  /** Nothing: a session ends with its connection. */
+  readonly resume?: ResumeOptions | undefined
 }
 
 export interface BrokerCounts {
   readonly connections: number
   readonly sessions: number
+  /** Sessions that are away; none of the other numbers counts them. */
+  readonly away: number
+  /** Octets of memory that hold messages for sessions which may resume. */
+  readonly kept: number
   readonly users: number
   readonly subscriptions: number
   /** Octets waiting for readers, all sessions together. */
@@ -237,16 +322,26 @@ export interface Broker {
   roomFor(address: string): boolean
   /** Takes over a fresh connection of any transport. */
   accept(connection: Connection): void
+  /** A session that this process holds, connected or away. */
   session(id: string): SessionView | undefined
   /** Connected sessions of a user, the oldest first. */
   sessions(user: string): readonly SessionView[]
   /** Every connected session. Do not hold on to it: sessions come and go. */
   everySession(): Iterable<SessionView>
+  /** The same with those that are away. */
+  everyHeld(): Iterable<SessionView>
   /** Whether the user has a connected session. */
   online(user: string): boolean
   /** Ids of the user's sessions that subscribe to the destination, the oldest session first. */
   listening(user: string, destination: string): readonly string[]
-  /** One session, on its (first) subscription to the destination. False when there is none, or it was left out: nothing was sent. */
+  /** The same with those that are away: what they are told is kept for them. */
+  reachable(user: string, destination: string): readonly string[]
+  /** Whether this process holds the session, connected or away. */
+  holds(sessionId: string): boolean
+  /**
+   * One session, connected or away, on its (first) subscription to the destination. False when there is none, or it was
+   * left out: nothing was sent.
+   */
   tell(sessionId: string, destination: string, message: Message): boolean
   /** Every subscriber of a topic; how many. */
   publish(topic: string, message: Message): number
@@ -267,4 +362,12 @@ export interface Broker {
    * `perStep` at a time with `stepMs` between; fulfilled when the last one is gone or `deadlineMs` is over (what is left is terminated).
    */
   stop(options: { perStep: number; stepMs: number; deadlineMs: number }): Promise<void>
+  /**
+   * Lets go of a session for another process, if the claim is good: its connection is closed (see `resumed-elsewhere`),
+   * what had come over it is handled first, and the observer is told that it was `released`. Undefined: it is not held
+   * here, or the claim is not good; a session of which too much is lost for this claim has ended then.
+   */
+  release(claim: ResumeClaim): Promise<SuspendedSession | undefined>
+  /** Lets go of every session that is away. For a process that stops, after {@link stop}: whoever takes them may hand them on. */
+  releaseAll(): readonly SuspendedSession[]
 }

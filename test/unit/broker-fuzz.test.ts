@@ -90,7 +90,15 @@ test('random conversations of three sessions leave a broker that works, and noth
         }
         for (const peer of peers) peer.end.close()
         await settled()
-        expect(broker.counts()).toEqual({ connections: 0, sessions: 0, users: 0, subscriptions: 0, buffered: 0 })
+        expect(broker.counts()).toEqual({
+          connections: 0,
+          sessions: 0,
+          users: 0,
+          subscriptions: 0,
+          buffered: 0,
+          away: 0,
+          kept: 0,
+        })
         expect(broker.publish('/topic/news', { body: '' })).toBe(0)
       },
     ),

@@ -97,6 +97,8 @@ function arrives(id: string, who: Principal): FakeSession {
     version: '1.2',
     peer: { transport: 'memory', address: '', query: {} },
     connectedAt: clock.now(),
+    away: false,
+    comesBack: false,
     listensTo: () => true,
     restriction: undefined,
     told: [],

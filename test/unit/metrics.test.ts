@@ -27,7 +27,7 @@ const CALLING: Call = {
 }
 
 const sources: MetricsSources = {
-  counts: () => ({ connections: 7, sessions: 5, users: 3, subscriptions: 20, buffered: 1234 }),
+  counts: () => ({ connections: 7, sessions: 5, users: 3, subscriptions: 20, buffered: 1234, away: 2, kept: 4096 }),
   relay: { state: () => 'down' },
 }
 

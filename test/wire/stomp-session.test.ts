@@ -42,6 +42,7 @@ describe('a session over a WebSocket', () => {
     expect({ ...message.headers }).toEqual({
       subscription: 'e1',
       'message-id': `${connected.headers.session}-1`,
+      seq: '1',
       destination: '/user/queue/echo',
       'content-type': 'text/x',
       'content-length': '15',

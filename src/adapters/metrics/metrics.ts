@@ -29,7 +29,19 @@ export interface ServedRequest {
 export interface Metrics {
   /** For the broker. What clients are refused comes by the news `refused`, for both faces. */
   readonly observer: Required<
-    Pick<BrokerObserver, 'connected' | 'disconnected' | 'frameIn' | 'frameOut' | 'expelled' | 'dropped' | 'failed'>
+    Pick<
+      BrokerObserver,
+      | 'connected'
+      | 'disconnected'
+      | 'away'
+      | 'returned'
+      | 'notResumed'
+      | 'frameIn'
+      | 'frameOut'
+      | 'expelled'
+      | 'dropped'
+      | 'failed'
+    >
   >
   /** Begins to listen to the news of the domain. */
   subscribe(events: Events): void
@@ -91,9 +103,11 @@ function brokerGauges(registry: Registry, counts: () => BrokerCounts): void {
     })
   gauge('connections', 'Open connections, logged in or not.', 'connections')
   gauge('sessions', 'Connected STOMP sessions.', 'sessions')
+  gauge('sessions_away', 'Sessions that have lost their connection and may resume.', 'away')
   gauge('users', 'Users with a connected session.', 'users')
   gauge('subscriptions', 'Subscriptions of all sessions.', 'subscriptions')
   gauge('buffered_bytes', 'Bytes that wait for readers.', 'buffered')
+  gauge('resume_bytes', 'Memory that holds messages for sessions that may resume.', 'kept')
 }
 
 function brokerObserver(registry: Registry): Metrics['observer'] {
@@ -101,6 +115,8 @@ function brokerObserver(registry: Registry): Metrics['observer'] {
     new Counter({ name: `carillon_${name}`, help, labelNames, registers: [registry] })
   const connected = counter('sessions_connected_total', 'CONNECTED sessions, by STOMP version.', 'version', 'transport')
   const disconnected = counter('sessions_disconnected_total', 'Sessions that have ended.')
+  const away = counter('sessions_away_total', 'Connections lost whose session could resume.')
+  const resumes = counter('resumes_total', 'CONNECTs that named an earlier session, by what came of it.', 'outcome')
   const perFrame = (name: string, help: string) =>
     tally<ClientCommand | ServerCommand>(registry, { name: `carillon_${name}`, help, label: 'command' })
   const framesIn = perFrame('frames_in_total', 'STOMP frames of clients.')
@@ -111,6 +127,9 @@ function brokerObserver(registry: Registry): Metrics['observer'] {
   return {
     connected: ({ version, peer }) => connected.inc({ version, transport: peer.transport }),
     disconnected: () => disconnected.inc(),
+    away: () => away.inc(),
+    returned: () => resumes.inc({ outcome: 'resumed' }),
+    notResumed: () => resumes.inc({ outcome: 'new' }),
     frameIn: (command) => framesIn(command, 1),
     frameOut: framesOut,
     expelled: (cause) => expelled.inc({ cause }),
