@@ -28,8 +28,16 @@ export interface Line {
   readonly clock: Clock
   /** Nothing: signalling only. */
   readonly media: MediaSources | undefined
+  /** Now or never. */
   send(destination: string, body: unknown): Promise<void>
-  post(destination: string, body: unknown): void
+  /** Now, or when the server can be reached again; in order with {@link post}. */
+  deliver(destination: string, body: unknown, callId: string): Promise<void>
+  /** The same, and nobody waits. Without a callId it is sent even when the call is over. */
+  post(destination: string, body: unknown, callId?: string): void
+  /** What waits to be sent for this call is of no use any more. */
+  forget(callId: string): void
+  /** The network may be gone: the media have stopped. */
+  suspect(): void
   /** Told once. */
   ended(call: LiveCall): void
 }
@@ -41,6 +49,8 @@ export interface CallFacts {
   readonly peer: { readonly userId: string; readonly name: string }
   /** How long it rings at most, as far as this side knows. */
   readonly ringMs: number
+  /** The server cannot be reached as it begins. */
+  readonly away?: boolean
 }
 
 /** The server keeps 64 frames of a caller until a device answers; what is beyond waits here. */
@@ -69,6 +79,12 @@ export class LiveCall implements IncomingCall {
   #interrupted = false
   #forgotten: CallError | undefined
   #peerClosed = false
+  #away = false
+  /** To the server this device is a new one, and it has not yet said how the call is. */
+  #mustAsk = false
+  /** The server has given this device up by now; only the media keep the call alive. */
+  #graceOver = false
+  #request: CallRequest | undefined
   #connectedAt: number | undefined
   #endedAt: number | undefined
   #cancelTimer: () => void
@@ -80,6 +96,7 @@ export class LiveCall implements IncomingCall {
     this.type = facts.type
     this.peer = facts.peer
     this.#state = facts.direction === 'outgoing' ? 'calling' : 'ringing'
+    this.#away = facts.away ?? false
     this.#cancelTimer = line.clock.after(facts.ringMs + RING_SLACK_MS, () => this.#unheard())
   }
 
@@ -114,6 +131,10 @@ export class LiveCall implements IncomingCall {
 
   get interrupted(): boolean {
     return this.#interrupted
+  }
+
+  get reconnecting(): boolean {
+    return this.#away
   }
 
   get forgotten(): boolean {
@@ -169,7 +190,8 @@ export class LiveCall implements IncomingCall {
     this.#leg = this.#openLeg(this.type)
     await this.#leg?.media
     if (this.#over) return
-    await this.#line.send(APP.request, request)
+    this.#request = request
+    await this.#line.deliver(APP.request, request, this.id)
     if (this.#over) return
     await this.#leg?.start()
   }
@@ -181,7 +203,7 @@ export class LiveCall implements IncomingCall {
     this.#leg = this.#openLeg(options.type ?? this.type)
     this.#connecting()
     try {
-      await this.#line.send(APP.response, { callId: this.id, type: 'ACCEPT' } satisfies CallResponse)
+      await this.#line.deliver(APP.response, this.#acceptance, this.id)
     } catch (error) {
       throw this.#notAnswered(asCallError(error, 'timeout'))
     }
@@ -196,7 +218,7 @@ export class LiveCall implements IncomingCall {
       this.hangUp()
       return
     }
-    this.#line.post(APP.response, { callId: this.id, type: 'REJECT', reason } satisfies CallResponse)
+    this.#leave(APP.response, { callId: this.id, type: 'REJECT', reason } satisfies CallResponse)
     this.end('declined', 'me')
   }
 
@@ -206,7 +228,7 @@ export class LiveCall implements IncomingCall {
       this.decline()
       return
     }
-    this.#line.post(APP.hangup, { callId: this.id })
+    this.#leave(APP.hangup, { callId: this.id })
     this.end(this.#state === 'calling' || this.#state === 'ringing' ? 'cancelled' : 'hung-up', 'me')
   }
 
@@ -251,8 +273,12 @@ export class LiveCall implements IncomingCall {
     this.end(this.#talks && reason !== 'CANCELLED' && reason !== 'CALLER_LOST' ? 'hung-up' : 'cancelled', by)
   }
 
-  heardSignal({ type, payload }: Signal): void {
+  /** `reattached`: the other side was away, and came back. */
+  heardSignal({ type, payload }: Signal, reattached = false): void {
     if (this.#over) return
+    // Only who has answered says so: its ACCEPT was missed by a device that could not be told
+    if (type === 'ANSWER') this.heardResponse({ callId: this.id, type: 'ACCEPT' })
+    if (reattached) this.#leg?.peerReattached()
     this.#events.emit('signal', { type, payload })
     this.#leg?.receive({ type, payload } as Description | Candidate)
   }
@@ -283,6 +309,36 @@ export class LiveCall implements IncomingCall {
     }
   }
 
+  /** The server cannot be reached. What is under way goes on, as far as it does not need it. */
+  wentAway(): void {
+    if (this.#away || this.#over) return
+    this.#away = true
+    if (this.#leg) this.#leg.away = true
+    if (this.#state === 'connecting') this.#cancelTimer()
+    this.#events.emit('reconnecting', true)
+  }
+
+  /** By now the server has ended it for this device. Two who still hear each other are not torn apart. */
+  graceOver(): void {
+    if (!this.#away || this.#over || this.forgotten) return
+    this.#graceOver = true
+    if (!this.#flows) this.#lostTouch()
+  }
+
+  /** The server is back. `resumed`: nothing was missed; else it is asked how things are. */
+  async cameBack(resumed: boolean): Promise<void> {
+    if (!this.#away) return
+    if (!resumed) this.#mustAsk = true
+    if (this.#mustAsk && !this.forgotten && !(await this.#askedHowItIs())) return
+    if (this.#over) return
+    this.#mustAsk = false
+    this.#away = false
+    this.#graceOver = false
+    if (this.#state === 'connecting') this.#allowTimeToConnect()
+    if (this.#leg) this.#leg.away = false
+    this.#events.emit('reconnecting', false)
+  }
+
   /** Terminal; later words change nothing. */
   end(reason: EndReason, by: 'me' | 'peer' | 'server', error?: CallError): void {
     if (this.#over) return
@@ -292,12 +348,73 @@ export class LiveCall implements IncomingCall {
     this.#error = error
     this.#endedAt = this.#line.clock.now()
     this.#leg?.close()
+    this.#line.forget(this.id)
     this.#line.ended(this)
     this.#change('ended')
   }
 
   get #talks(): boolean {
     return this.#state === 'connecting' || this.#state === 'connected'
+  }
+
+  get #acceptance(): CallResponse {
+    return { callId: this.id, type: 'ACCEPT' }
+  }
+
+  /** Sound and picture come, with or without a server. */
+  get #flows(): boolean {
+    return this.#state === 'connected' && this.#leg !== undefined && !this.#interrupted
+  }
+
+  /** Instead of all that was still to be said. */
+  #leave(destination: string, body: unknown): void {
+    this.#line.forget(this.id)
+    this.#line.post(destination, body)
+  }
+
+  #lostTouch(): void {
+    // What rings here may ring on elsewhere, and rings here again when the server is back
+    if (!this.ringsHere) this.#leave(APP.hangup, { callId: this.id })
+    this.end('lost', 'server', new CallError('connection-lost', 'the server could not be reached for too long'))
+  }
+
+  /**
+   * To the server this device is a new one: whatever names the call makes it take over, when its token is the same. Returns
+   * whether there was an answer; false: the connection has broken again.
+   */
+  async #askedHowItIs(): Promise<boolean> {
+    try {
+      await this.#ask()
+    } catch (cause) {
+      const error = asCallError(cause, 'timeout')
+      if (typeof error.code !== 'number') return error.code === 'timeout'
+      if (error.code === CODE.callIdTaken) this.#fail(error, 'lost')
+      else this.heardRefusal(error.refusal ?? { code: error.code, message: error.message, callId: this.id })
+    }
+    return true
+  }
+
+  async #ask(): Promise<void> {
+    const { send } = this.#line
+    if (this.ringsHere) return send(APP.ringing, { callId: this.id })
+    if (this.direction === 'incoming') {
+      // Otherwise its ACCEPT is on its way
+      if (this.#answered) await send(APP.response, this.#acceptance)
+      return
+    }
+    if (this.#answered) await this.#askWhetherItLives()
+    // A server that knows nothing of a call that rings, rings anew: on the other side it is the same call
+    if (this.#request) await send(APP.request, this.#request)
+    this.#leg?.repeatOffer()
+  }
+
+  /** Without beginning it anew: a caller may not say that it rings, and is told so only of a call that lives. */
+  async #askWhetherItLives(): Promise<void> {
+    try {
+      await this.#line.send(APP.ringing, { callId: this.id })
+    } catch (error) {
+      if (asCallError(error, 'timeout').code !== CODE.forbidden) throw error
+    }
   }
 
   #forget(error: CallError): void {
@@ -325,10 +442,15 @@ export class LiveCall implements IncomingCall {
 
   #connecting(): void {
     this.#cancelTimer()
+    if (!this.#away) this.#allowTimeToConnect()
+    this.#change('connecting')
+  }
+
+  #allowTimeToConnect(): void {
+    this.#cancelTimer()
     this.#cancelTimer = this.#line.clock.after(CONNECTING_MS, () =>
       this.#fail(new CallError('negotiation', 'no media path was found within 30 seconds')),
     )
-    this.#change('connecting')
   }
 
   #connected(): void {
@@ -341,12 +463,12 @@ export class LiveCall implements IncomingCall {
   /** Ends it for the other side too. */
   #fail(error: CallError, reason: EndReason = 'failed'): void {
     if (this.#over) return
-    this.#line.post(APP.hangup, { callId: this.id })
+    this.#leave(APP.hangup, { callId: this.id })
     this.end(reason, 'me', error)
   }
 
   #unheard(): void {
-    if (this.direction === 'outgoing') this.#line.post(APP.hangup, { callId: this.id })
+    if (this.direction === 'outgoing') this.#leave(APP.hangup, { callId: this.id })
     this.end('no-answer', 'server')
   }
 
@@ -360,7 +482,7 @@ export class LiveCall implements IncomingCall {
   #openLeg(type: CallType): MediaLeg | undefined {
     const { media } = this.#line
     if (!media) return undefined
-    return new MediaLeg({
+    const leg = new MediaLeg({
       ...media,
       type,
       caller: this.direction === 'outgoing',
@@ -371,7 +493,9 @@ export class LiveCall implements IncomingCall {
       },
       interrupted: (on) => {
         this.#interrupted = on
+        if (on) this.#line.suspect()
         this.#events.emit('interrupted', on)
+        if (on && this.#graceOver) this.#lostTouch()
       },
       problem: (error) => {
         if (!this.#over) this.#events.emit('problem', error)
@@ -382,6 +506,8 @@ export class LiveCall implements IncomingCall {
         this.#fail(error, this.#connectedAt === undefined ? 'failed' : 'lost')
       },
     })
+    leg.away = this.#away
+    return leg
   }
 
   #signal(signal: Description | Candidate): void {
@@ -398,6 +524,6 @@ export class LiveCall implements IncomingCall {
 
   #post(signal: Description | Candidate): void {
     this.#signalsSent++
-    this.#line.post(APP.signaling, { callId: this.id, ...signal })
+    this.#line.post(APP.signaling, { callId: this.id, ...signal }, this.id)
   }
 }

@@ -9,8 +9,9 @@ import { Connection } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { asCallError, CallError } from './errors.ts'
 import type { MediaSources } from './media-leg.ts'
+import { onNetworkNews } from './network-news.ts'
 import { Presence } from './presence.ts'
-import type { Call, ClientEvents, ClientOptions, ConnectionState, SocketLike } from './types.ts'
+import type { Call, ClientEvents, ClientOptions, ConnectionState, SocketLike, StateChange } from './types.ts'
 import {
   APP,
   type CallDown,
@@ -43,6 +44,8 @@ const CREDENTIALS_MS = 5_000
 /** On glare the other's call rings here, or will in a moment. */
 const GLARE_MS = 3_000
 const LONGEST_RING_MS = 120_000
+/** RESUME_GRACE_S of the server, as it is by default. */
+const GRACE_MS = 30_000
 const OVER: ReadonlySet<number> = new Set([CODE.notFound, CODE.handledElsewhere, CODE.alreadyOver])
 
 export class CallClient {
@@ -52,6 +55,10 @@ export class CallClient {
   readonly #presence: Presence
   readonly #line: Line
   readonly #calls = new Map<string, LiveCall>()
+  readonly #graceMs: number
+  /** Of an outage: its grace is running, or is over. */
+  #cancelGrace: (() => void) | undefined
+  #graceOver = false
   /** Incoming calls of somebody whom we are calling at this moment: not shown until it is known which call lives. */
   readonly #shy = new Set<LiveCall>()
   /** Who waits for an incoming call that a refusal has named. */
@@ -64,6 +71,7 @@ export class CallClient {
 
   constructor(options: ClientOptions) {
     this.#clock = options.clock ?? systemClock
+    this.#graceMs = options.graceMs ?? GRACE_MS
     this.#connection = new Connection({
       url: socketUrl(options.url, options.userId),
       token: options.token,
@@ -78,21 +86,21 @@ export class CallClient {
       clock: this.#clock,
       media: this.#mediaSources(options),
       send: (destination, body) => this.#connection.send(destination, body),
-      post: (destination, body) => this.#connection.post(destination, body),
+      deliver: (destination, body, callId) => this.#connection.deliver(destination, body, callId),
+      post: (destination, body, callId) => this.#connection.post(destination, body, callId),
+      forget: (callId) => this.#connection.forget(callId),
+      suspect: () => this.#connection.suspect(),
       ended: (call) => {
         this.#calls.delete(call.id)
         this.#shy.delete(call)
+        this.#minds()
       },
     }
     this.#connection.on('message', ({ destination, headers, body }) => this.#heard(destination, headers, body))
     this.#connection.on('refused', (refusal) => this.#refused(refusal))
     this.#connection.on('error', (error) => this.#events.emit('error', error))
-    this.#connection.on('state', (change) => {
-      if (change.state === 'online') this.#reportFailure(this.#presence.askAll())
-      if (change.state === 'offline') this.#endAll(change.cause)
-      this.#events.emit('state', change)
-    })
-    if ('window' in globalThis) globalThis.addEventListener('online', () => this.#connection.hurry())
+    this.#connection.on('state', (change) => this.#changed(change))
+    onNetworkNews(() => this.#connection.hurry())
   }
 
   /** Typed events; returns what takes the listener off again. Listen to `incoming` before {@link connect}. */
@@ -173,7 +181,7 @@ export class CallClient {
       peer: { userId: callee, name: options.calleeName ?? callee },
       ringMs: options.timeout === undefined ? LONGEST_RING_MS : options.timeout * 1000,
     })
-    this.#calls.set(call.id, call)
+    this.#keep(call)
     this.#events.emit('outgoing', call)
     try {
       await call.place(request)
@@ -226,6 +234,8 @@ export class CallClient {
 
   async #notPlaced(call: LiveCall, error: CallError): Promise<Call> {
     const { code, refusal } = error
+    // Taken back by the person, who has told the server so
+    if (call.state === 'ended') return call
     if (code === CODE.busy && refusal?.reason === 'GLARE' && refusal.activeCallId) {
       const theirs = await this.#rings(refusal.activeCallId)
       if (theirs) {
@@ -299,8 +309,9 @@ export class CallClient {
       type: offered.type === 'AUDIO' ? 'AUDIO' : 'VIDEO',
       peer: { userId: offered.caller, name: offered.callerUserName || offered.caller },
       ringMs: offered.remainingMs ?? LONGEST_RING_MS,
+      away: this.state === 'reconnecting',
     })
-    this.#calls.set(call.id, call)
+    this.#keep(call)
     const awaited = this.#awaited.get(call.id)
     if (awaited) awaited(call)
     else if (this.#isBeingCalled(call.peer.userId)) this.#shy.add(call)
@@ -319,8 +330,71 @@ export class CallClient {
     else if (refusal.callId === undefined || !OVER.has(refusal.code)) this.#events.emit('error', CallError.of(refusal))
   }
 
+  #changed(change: StateChange): void {
+    switch (change.state) {
+      case 'online':
+        this.#back(change.resumed ?? false)
+        break
+      case 'reconnecting':
+        this.#away()
+        break
+      case 'offline':
+        this.#graceEnds()
+        this.#endAll(change.cause)
+        break
+      case 'connecting':
+        break
+    }
+    this.#events.emit('state', change)
+  }
+
+  #away(): void {
+    for (const call of this.#calls.values()) call.wentAway()
+    if (this.#cancelGrace) return
+    this.#cancelGrace = this.#clock.after(this.#graceMs, () => {
+      this.#graceOver = true
+      for (const call of [...this.#calls.values()]) call.graceOver()
+      this.#minds()
+    })
+  }
+
+  #back(resumed: boolean): void {
+    this.#graceEnds()
+    this.#minds()
+    this.#reportFailure(this.#presence.askAll())
+    for (const call of [...this.#calls.values()]) void call.cameBack(resumed)
+  }
+
+  #graceEnds(): void {
+    this.#cancelGrace?.()
+    this.#cancelGrace = undefined
+    this.#graceOver = false
+  }
+
+  #keep(call: LiveCall): void {
+    this.#calls.set(call.id, call)
+    this.#minds()
+  }
+
+  /** Who is in a call must not wait for the connection longer than can be helped, as long as it can be. */
+  #minds(): void {
+    this.#connection.urgent = this.#calls.size > 0 && !this.#graceOver
+  }
+
   #endAll(cause: CallError | undefined): void {
     for (const call of [...this.#calls.values()]) call.end('lost', 'server', cause)
+  }
+
+  /** Fulfilled when there is a connection to ask over, or there will be none. */
+  #reachable(): Promise<void> {
+    if (this.state !== 'reconnecting') return Promise.resolve()
+    return new Promise((done) => {
+      const off = this.#events.on('state', ({ state }) => {
+        if (state === 'reconnecting') return
+        off()
+        done()
+      })
+    })
   }
 
   #reportFailure(promise: Promise<void>): void {
@@ -338,7 +412,10 @@ export class CallClient {
       getUserMedia: options.getUserMedia ?? devices?.getUserMedia?.bind(devices),
       video: options.video ?? { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: 'user' },
       audio: options.audio ?? { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
-      iceServers: async () => iceServersOf(await this.turnCredentials()),
+      iceServers: async () => {
+        await this.#reachable()
+        return iceServersOf(await this.turnCredentials())
+      },
       clock: this.#clock,
     }
   }
@@ -368,7 +445,7 @@ function tell(call: LiveCall, destination: Heard, headers: Readonly<Record<strin
       call.heardTimeout()
       break
     case HEARS.signaling:
-      call.heardSignal(body as Signal)
+      call.heardSignal(body as Signal, headers['peer-reattached'] === 'true')
       break
     case HEARS.request:
     case HEARS.turn:

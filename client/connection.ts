@@ -1,5 +1,6 @@
 /**
- * One STOMP connection that keeps itself alive: tokens, subscriptions, receipts, reconnecting. Knows no calls.
+ * One STOMP session that keeps itself alive over many connections: tokens, subscriptions, receipts, reconnecting,
+ * resuming. Knows no calls.
  *
  * stompjs does the frames and the heart-beats; when to try again is decided here, because a refused token must not be
  * tried for ever, and every attempt asks for a fresh one.
@@ -9,8 +10,11 @@ import { Client, type IFrame, type IStompSocket, ReconnectionTimeMode, TickerStr
 import type { Clock } from './clock.ts'
 import { Emitter } from './emitter.ts'
 import { asCallError, CallError, TokenRefusedError } from './errors.ts'
+import { Liveness } from './liveness.ts'
 import { bodyAsShown, headersAsShown } from './masking.ts'
+import { Outbox } from './outbox.ts'
 import { Renewal } from './renewal.ts'
+import { Resumption } from './resumption.ts'
 import type { ConnectionState, FrameSeen, SocketLike, StateChange } from './types.ts'
 import { APP, CODE, type CredentialNotice, HEARS, type Heard, type ServerRefusal } from './wire.ts'
 
@@ -49,19 +53,28 @@ interface Waiting {
 const PATIENCE_MS = 10_000
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 15_000
-/** What waits for the connection to come back; more is dropped, the oldest first. */
-const MOST_POSTED = 256
+/** While somebody is in a call: the first attempt may be made in a network that is about to go. */
+const URGENT_PATIENCE_MS = 4_000
+const URGENT_PATIENCE_STEP_MS = 2_000
+const LONGEST_URGENT_PAUSE_MS = 2_000
+/** An attempt that is younger has no use for the news that the network is back. */
+const FRESH_MS = 1_000
+/** A transaction that is begun, holds a message, and is given up: nothing is done, and it is answered all the same. */
+const PROBE = 'probe'
 
 /** Told last: with this subscription the server rings what still rings, and by then everything else must be heard. */
-const IN_ORDER: readonly Heard[] = Object.values(HEARS)
+const IN_ORDER = Object.entries(HEARS)
+const KNOWN: ReadonlySet<string> = new Set(Object.values(HEARS))
 
 export class Connection {
   readonly #options: ConnectionOptions
   readonly #clock: Clock
   readonly #events = new Emitter<ConnectionEvents>()
   readonly #renewal: Renewal
+  readonly #resumption = new Resumption()
+  readonly #outbox: Outbox
+  readonly #liveness: Liveness
   readonly #waiting = new Map<string, Waiting>()
-  readonly #posted: { destination: string; body: string }[] = []
   #state: ConnectionState = 'offline'
   #stomp: Client | undefined
   #session: string | undefined
@@ -71,6 +84,9 @@ export class Connection {
   #failures = 0
   #receipts = 0
   #wasOnline = false
+  #resumed = false
+  #urgent = false
+  #triedAt = 0
   #refusedToken: string | undefined
   #lastRefusal: ServerRefusal = { code: CODE.unauthorized, message: 'the token was refused' }
   /** Ends the time an attempt has. */
@@ -86,6 +102,17 @@ export class Connection {
       send: (token) => this.send(APP.refresh, { token }),
       clock: options.clock,
       failed: (error) => this.#events.emit('error', error),
+    })
+    this.#outbox = new Outbox({
+      clock: options.clock,
+      patienceMs: PATIENCE_MS,
+      newReceipt: () => this.#newReceipt(),
+      write: (destination, body, receipt) => this.#publish(destination, body, { receipt }),
+    })
+    this.#liveness = new Liveness({
+      clock: options.clock,
+      ask: () => this.#probe(),
+      dead: () => this.#dead(),
     })
   }
 
@@ -145,12 +172,33 @@ export class Connection {
     })
   }
 
-  /** Tries at once instead of after the pause: the machine says that its network is back. */
+  /** Somebody is in a call: a connection that is dead is noticed in seconds, and the pauses between attempts are short. */
+  set urgent(on: boolean) {
+    this.#urgent = on
+    this.#liveness.vigilant = on
+  }
+
+  /**
+   * The network may be another one, or back: tries at once instead of after the pause, and afresh when an attempt hangs;
+   * a connection that stands must give a sign of life.
+   */
   hurry(): void {
-    if (!this.#cancelRetry) return
-    this.#cancelRetry()
-    this.#cancelRetry = undefined
-    void this.#try()
+    if (this.#state === 'online') {
+      this.#liveness.suspect()
+    } else if (this.#cancelRetry) {
+      this.#cancelRetry()
+      void this.#try()
+    } else if (this.#stomp && this.#clock.now() - this.#triedAt >= FRESH_MS) {
+      const hangs = this.#stomp
+      this.#drop(new CallError('connection-lost', 'the network has changed'))
+      void hangs.deactivate({ force: true })
+      void this.#try()
+    }
+  }
+
+  /** There is a reason to believe that the other end is gone, such as media that stop: asks it. */
+  suspect(): void {
+    this.#liveness.suspect()
   }
 
   /**
@@ -162,19 +210,28 @@ export class Connection {
     return this.#withReceipt((receipt) => this.#publish(destination, JSON.stringify(body), { receipt }))
   }
 
-  /** A SEND nobody waits for: now, or as soon as the connection is back, in the order of the calls. */
-  post(destination: string, body: unknown): void {
-    const text = JSON.stringify(body)
-    if (this.#stomp?.connected && this.#posted.length === 0) {
-      this.#publish(destination, text, {})
-    } else if (this.#state !== 'offline') {
-      this.#posted.push({ destination, body: text })
-      if (this.#posted.length > MOST_POSTED) this.#posted.shift()
-    }
+  /**
+   * A SEND that outlives the connection: now, or as soon as there is one again, in the order of the calls, and repeated
+   * when its connection breaks before the server has answered. `about` names it for {@link forget}.
+   */
+  deliver(destination: string, body: unknown, about?: string): Promise<void> {
+    if (this.#state === 'offline') return Promise.reject(new CallError('offline', 'not connected to the server'))
+    return this.#outbox.deliver(destination, body, about)
+  }
+
+  /** The same, and nobody waits for it. */
+  post(destination: string, body: unknown, about?: string): void {
+    if (this.#state !== 'offline') this.#outbox.post(destination, body, about)
+  }
+
+  /** What was posted or is to be delivered about this need not be sent any more. */
+  forget(about: string): void {
+    this.#outbox.forget(about)
   }
 
   async #try(): Promise<void> {
     this.#cancelRetry = undefined
+    this.#triedAt = this.#clock.now()
     const attempt = ++this.#attempt
     let token: string
     let socket: SocketLike
@@ -193,8 +250,7 @@ export class Connection {
   #connect(attempt: number, socket: SocketLike, token: string): void {
     const current = () => attempt === this.#attempt
     const { heartbeatMs } = this.#options
-    // Section 7 of the contract (resume-id, last-seq) will go in here.
-    const connectHeaders = { ide: token }
+    const connectHeaders = { ide: token, ...this.#resumption.headers }
     let refusal: ServerRefusal | undefined
 
     const stomp = new Client({
@@ -211,8 +267,13 @@ export class Connection {
       reconnectTimeMode: ReconnectionTimeMode.LINEAR,
       onConnect: (frame) => {
         this.#received(frame)
-        if (current()) this.#subscribe(attempt, frame)
+        if (current()) this.#welcomed(attempt, frame)
       },
+      onHeartbeatReceived: () => {
+        if (current()) this.#liveness.heard()
+      },
+      // What is replayed comes before we have subscribed again
+      onUnhandledMessage: (frame) => this.#message(attempt, frame),
       onStompError: (frame) => {
         this.#received(frame)
         if (!current()) return
@@ -229,14 +290,19 @@ export class Connection {
         this.#retry(new CallError('connection-lost', `the connection to the server broke: ${why}`), refusal?.retryAfter)
       },
       onUnhandledReceipt: (frame) => {
+        if (current()) this.#liveness.heard()
+        const receipt = frame.headers['receipt-id']
+        if (receipt === PROBE) return
         this.#received(frame)
-        this.#settle(frame.headers['receipt-id'])
+        this.#settle(receipt)
       },
     })
-    const tooLong = this.#clock.after(PATIENCE_MS, () => {
+    const patienceMs = this.#patienceMs
+    const tooLong = this.#clock.after(patienceMs, () => {
       if (!current()) return
+      // Retried first: a browser's socket tells its end at once when it is thrown away
+      this.#retry(new CallError('timeout', `the server did not let us in within ${patienceMs / 1000} seconds`))
       void stomp.deactivate({ force: true })
-      this.#retry(new CallError('timeout', 'the server did not let us in within 10 seconds'))
     })
     this.#stomp = stomp
     this.#cancelPatience = tooLong
@@ -244,23 +310,28 @@ export class Connection {
     stomp.activate()
   }
 
-  #subscribe(attempt: number, connected: IFrame): void {
+  get #patienceMs(): number {
+    if (!this.#urgent) return PATIENCE_MS
+    return Math.min(URGENT_PATIENCE_MS + URGENT_PATIENCE_STEP_MS * this.#failures, PATIENCE_MS)
+  }
+
+  #welcomed(attempt: number, connected: IFrame): void {
     this.#session = connected.headers.session
     this.#user = connected.headers['user-name']
-    const all = IN_ORDER.map((destination) => {
+    this.#resumed = this.#resumption.connected(connected.headers)
+    this.#liveness.start()
+    this.#subscribe(attempt)
+  }
+
+  /** Also when the session goes on: whatever it had subscribed to, this is what it is to hear. */
+  #subscribe(attempt: number): void {
+    const all = IN_ORDER.map(([id, destination]) => {
       const listen = (receipt?: string) => {
-        const headers = receipt === undefined ? {} : { receipt }
+        const headers = receipt === undefined ? { id } : { id, receipt }
         this.#sees('sent', 'SUBSCRIBE', { destination, ...headers }, '')
-        this.#stomp?.subscribe(
-          destination,
-          (frame) => {
-            this.#received(frame)
-            if (attempt === this.#attempt) this.#heard(destination, frame)
-          },
-          headers,
-        )
+        this.#stomp?.subscribe(destination, (frame) => this.#message(attempt, frame), headers)
       }
-      if (destination !== IN_ORDER.at(-1)) return listen()
+      if (destination !== IN_ORDER.at(-1)?.[1]) return listen()
       return this.#withReceipt(listen)
     })
     Promise.all(all).then(
@@ -276,10 +347,19 @@ export class Connection {
     this.#failures = 0
     this.#refusedToken = undefined
     this.#wasOnline = true
-    for (const { destination, body } of this.#posted.splice(0)) this.#publish(destination, body, {})
-    this.#change({ state: 'online' })
+    this.#outbox.open()
+    this.#change({ state: 'online', resumed: this.#resumed })
     this.#opening?.fulfil()
     this.#opening = undefined
+  }
+
+  #message(attempt: number, frame: IFrame): void {
+    this.#received(frame)
+    // Words of an earlier connection count neither as heard nor as life
+    if (attempt !== this.#attempt) return
+    this.#liveness.heard()
+    const { destination = '' } = frame.headers
+    if (this.#resumption.isNew(frame.headers) && isHeard(destination)) this.#heard(destination, frame)
   }
 
   #heard(destination: Heard, frame: IFrame): void {
@@ -292,9 +372,10 @@ export class Connection {
       this.#events.emit('message', { destination, headers: frame.headers, body })
     } else {
       const refusal = asRefusal(body)
-      const waiting = this.#waiting.get(frame.headers['receipt-id'] ?? '')
+      const receipt = frame.headers['receipt-id'] ?? ''
+      const waiting = this.#waiting.get(receipt)
       if (waiting) waiting.fail(CallError.of(refusal))
-      else this.#events.emit('refused', refusal)
+      else if (this.#outbox.settle(receipt, CallError.of(refusal)) !== 'told') this.#events.emit('refused', refusal)
     }
   }
 
@@ -305,7 +386,7 @@ export class Connection {
   }
 
   #withReceipt(act: (receipt: string) => void): Promise<void> {
-    const receipt = `r-${++this.#receipts}`
+    const receipt = this.#newReceipt()
     return new Promise((fulfil, reject) => {
       const tooLong = this.#clock.after(PATIENCE_MS, () => {
         this.#waiting.delete(receipt)
@@ -329,8 +410,29 @@ export class Connection {
     })
   }
 
-  #settle(receipt: string | undefined): void {
-    this.#waiting.get(receipt ?? '')?.fulfil()
+  #newReceipt(): string {
+    return `r-${++this.#receipts}`
+  }
+
+  #settle(receipt = ''): void {
+    this.#waiting.get(receipt)?.fulfil()
+    this.#outbox.settle(receipt)
+  }
+
+  #probe(): void {
+    this.#stomp?.begin(PROBE)
+    this.#stomp?.publish({
+      destination: APP.status,
+      body: '[]',
+      headers: { transaction: PROBE, receipt: PROBE },
+    })
+    this.#stomp?.abort(PROBE)
+  }
+
+  #dead(): void {
+    const dead = this.#stomp
+    this.#retry(new CallError('connection-lost', 'the connection to the server broke: no sign of life'))
+    void dead?.deactivate({ force: true })
   }
 
   /** One more attempt, in case the token had just run out: with a token that is another one. */
@@ -362,7 +464,8 @@ export class Connection {
   /** `retryAfter`: seconds that the server asks for; it is not obeyed beyond the longest pause of our own. */
   #retry(cause: CallError, retryAfter = 0): void {
     this.#drop(cause)
-    const longest = Math.min(FIRST_PAUSE_MS * 2 ** this.#failures++, LONGEST_PAUSE_MS)
+    const bound = this.#urgent ? LONGEST_URGENT_PAUSE_MS : LONGEST_PAUSE_MS
+    const longest = Math.min(FIRST_PAUSE_MS * 2 ** this.#failures++, bound)
     const asked = Math.min(retryAfter * 1000, LONGEST_PAUSE_MS)
     const retryInMs = asked + Math.round(longest * (0.5 + this.#options.random() / 2))
     this.#cancelRetry = this.#clock.after(retryInMs, () => void this.#try())
@@ -375,7 +478,8 @@ export class Connection {
     this.#cancelRetry?.()
     this.#cancelRetry = undefined
     this.#drop(why)
-    this.#posted.length = 0
+    this.#outbox.clear(why)
+    this.#resumption.forget()
     this.#renewal.forget()
     this.#change({ state: 'offline', cause: why })
     this.#opening?.fail(why)
@@ -388,6 +492,8 @@ export class Connection {
     this.#attempt++
     this.#renewal.stop()
     this.#cancelPatience?.()
+    this.#outbox.close()
+    this.#liveness.stop()
     this.#stomp = undefined
     this.#session = undefined
     for (const waiting of [...this.#waiting.values()]) waiting.fail(new CallError('connection-lost', why.message))
@@ -412,6 +518,10 @@ export class Connection {
       body: bodyAsShown(body),
     })
   }
+}
+
+function isHeard(destination: string): destination is Heard {
+  return KNOWN.has(destination)
 }
 
 function jsonOf(text: string): Record<string, unknown> | unknown[] | undefined {

@@ -1,6 +1,6 @@
 /**
  * When to repair a media path, and when to give up. Knows time and connection states; how an ICE restart is made is the
- * owner's.
+ * owner's. A restart needs the other side's answer: while that cannot be asked, nothing is tried and nothing given up.
  */
 
 import type { Clock } from './clock.ts'
@@ -23,6 +23,7 @@ export class IceRecovery {
   #cancel: (() => void) | undefined
   #restarts = 0
   #interrupted = false
+  #away = false
 
   constructor(repair: Repair) {
     this.#repair = repair
@@ -57,12 +58,33 @@ export class IceRecovery {
     this.#cancel = undefined
   }
 
+  /** Whether signalling can reach the other side. When it can again, what is broken is repaired at once. */
+  set away(on: boolean) {
+    if (this.#away === on) return
+    this.#away = on
+    if (on) this.close()
+    else this.hurry(0)
+  }
+
+  /** There is news, such as the other side's return: what is broken is repaired after this time, with all tries anew. */
+  hurry(afterMs: number): void {
+    if (!this.#interrupted || this.#away) return
+    this.close()
+    this.#restarts = 0
+    this.#plan(afterMs)
+  }
+
   #begin(afterMs: number): void {
     if (!this.#interrupted) this.#repair.interrupted(true)
     this.#interrupted = true
+    if (this.#away) return
     // `failed` ends the patience with `disconnected`, but a restart that is under way keeps its time.
     if (this.#cancel && (this.#restarts > 0 || afterMs > 0)) return
     this.close()
+    this.#plan(afterMs)
+  }
+
+  #plan(afterMs: number): void {
     if (afterMs === 0) this.#restart()
     else this.#cancel = this.#repair.clock.after(afterMs, () => this.#restart())
   }

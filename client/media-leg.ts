@@ -110,6 +110,21 @@ export class MediaLeg {
     else if (this.#early.length < 256) this.#early.push(signal)
   }
 
+  /** Whether the server cannot be reached just now: then nothing is repaired, for nobody would hear of it. */
+  set away(on: boolean) {
+    this.#recovery.away = on
+  }
+
+  /** The other side may have missed what we said before it answered. */
+  repeatOffer(): void {
+    this.#negotiation?.repeatOffer()
+  }
+
+  /** The other side came back: if the media do not flow, it is time to repair them. */
+  peerReattached(): void {
+    this.#recovery.hurry(this.#options.caller ? 0 : CALLEE_WAITS_MS)
+  }
+
   get hasMicrophone(): boolean {
     return this.#audioTracks.length > 0
   }

@@ -55,6 +55,11 @@ export class Negotiation {
     return this.#inOrder
   }
 
+  /** Says again what we have said last, to somebody who may have missed it: only an offer that waits for its answer. */
+  repeatOffer(): void {
+    if (this.#connection.signalingState === 'have-local-offer') this.#describe()
+  }
+
   get #closed(): boolean {
     return this.#connection.signalingState === 'closed'
   }

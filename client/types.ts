@@ -15,6 +15,8 @@ export interface StateChange {
   readonly cause?: CallError
   /** Milliseconds until the next attempt. */
   readonly retryInMs?: number
+  /** With `online`: this device goes on where it was, and has missed nothing. Otherwise it is a new one to the server. */
+  readonly resumed?: boolean
 }
 
 /** A STOMP frame that went by, for debuggers. Tokens and credentials are masked. */
@@ -76,6 +78,11 @@ export interface ClientOptions {
   readonly audio?: MediaTrackConstraints
   /** Milliseconds; default 10 000. */
   readonly heartbeatMs?: number
+  /**
+   * Milliseconds for which the server keeps this device's calls when its connection breaks (RESUME_GRACE_S of the server);
+   * default 30 000. A call that cannot be told of by then, and whose media do not flow, ends as `lost`.
+   */
+  readonly graceMs?: number
   readonly clock?: Clock
 }
 
@@ -111,6 +118,8 @@ export interface CallEvents {
   media: undefined
   /** The media path broke (true: it is being repaired) or is back (false). */
   interrupted: boolean
+  /** The server cannot be reached (true: the client tries again by itself) or is back (false); media may go on meanwhile. */
+  reconnecting: boolean
   /** Every signal of the other side; with `rtc: null` the application's to handle. */
   signal: { readonly type: SignalType; readonly payload: string | CandidatePayload }
   /** Something to tell the person; the call goes on. */
@@ -152,6 +161,8 @@ export interface Call {
   /** A picture comes from the other side. */
   readonly remoteVideo: boolean
   readonly interrupted: boolean
+  /** The server cannot be reached just now; what is said and done meanwhile is told to it as soon as it can. */
+  readonly reconnecting: boolean
   /**
    * The server has restarted and knows nothing of this call any more: it goes on from device to device, but cannot be
    * changed or repaired. The event `problem` tells when that happens.

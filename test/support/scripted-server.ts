@@ -18,6 +18,7 @@ export class ScriptedServer {
   /** What a CONNECT is answered with; nothing: silence. */
   greeting: ((connect: Written) => string) | undefined = () =>
     frame('CONNECTED', { version: '1.2', session: `s${this.sockets.length}`, 'user-name': 'alice' })
+  /** Of everything but SUBSCRIBE. */
   receipts = true
   /** Attempts that fail before they are open. */
   unreachable = false
@@ -31,6 +32,14 @@ export class ScriptedServer {
       else socket.opens()
     })
     return socket
+  }
+
+  /** From now on CONNECTED has these headers too, and these frames follow at once. */
+  greets(headers: Record<string, string>, ...frames: string[]): void {
+    this.greeting = () => {
+      const connected = { version: '1.2', session: `s${this.sockets.length}`, 'user-name': 'alice', ...headers }
+      return frame('CONNECTED', connected) + frames.join('')
+    }
   }
 
   get socket(): ScriptedSocket {

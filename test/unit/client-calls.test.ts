@@ -113,8 +113,10 @@ describe('an outgoing call', () => {
     const { server, clock, client } = await online()
     server.receipts = false
     const late = expect(client.call('bob')).rejects.toMatchObject({ code: 'timeout' })
-    await clock.advance(10_000)
+    // A connection on which nothing is answered is given up on the way, and the request is made again
+    await clock.advance(11_000)
     await late
+    expect(server.sockets).toHaveLength(2)
     const [{ callId }] = server.socket.sent('/app/call/request') as [{ callId: string }]
     expect(server.socket.sent('/app/call/hangup')).toEqual([{ callId }])
   })

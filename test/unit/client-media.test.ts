@@ -62,6 +62,40 @@ describe('the repair of a media path', () => {
     expect(events).toEqual(['interrupted', 'restart', 'restart', 'restart', 'restart'])
   })
 
+  test('waits while nobody can be asked for an answer, then begins at once, with all its tries', async () => {
+    const { clock, events, recovery } = setUp()
+    recovery.observe('disconnected')
+    recovery.away = true
+    recovery.observe('failed')
+    await clock.advance(60_000)
+    expect(events).toEqual(['interrupted'])
+    recovery.away = false
+    await clock.advance(8_000 * 3)
+    expect(events).toEqual(['interrupted', 'restart', 'restart', 'restart', 'restart'])
+  })
+
+  test('has nothing to do after a time away that the media have not noticed', async () => {
+    const { clock, events, recovery } = setUp()
+    recovery.observe('connected')
+    recovery.away = true
+    recovery.away = false
+    await clock.advance(60_000)
+    expect(events).toEqual([])
+  })
+
+  test('begins anew when the other side is back', async () => {
+    const { clock, events, recovery } = setUp()
+    recovery.hurry(0)
+    recovery.observe('failed')
+    await clock.advance(8_000 * 2)
+    recovery.hurry(2_500)
+    await clock.advance(2_499)
+    expect(events).toEqual(['interrupted', 'restart', 'restart', 'restart'])
+    await clock.advance(1 + 8_000 * 3)
+    expect(events.filter((event) => event === 'restart')).toHaveLength(7)
+    expect(events).not.toContain('given up')
+  })
+
   test('ends with the call', async () => {
     const { clock, events, recovery } = setUp()
     recovery.observe('disconnected')
