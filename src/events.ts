@@ -1,10 +1,10 @@
 /**
- * Typed news of the domain for whoever keeps count: metrics and logs today, history and webhooks later.
+ * Typed news of the domain for whoever keeps count: metrics, logs and webhooks today, history later.
  * Listeners run at once and in order; one that throws is a bug and is reported, never passed on to the call.
  */
 
 import type { Limit } from '../broker/index.ts'
-import type { Call } from './calls/types.ts'
+import type { Call, Names } from './calls/types.ts'
 import type { DeviceId, UserId } from './ports.ts'
 
 export interface News {
@@ -14,7 +14,7 @@ export interface News {
   'call.ringing': { readonly call: Call }
   'call.connected': { readonly call: Call }
   /** Terminal: status and reason never change any more. */
-  'call.ended': { readonly call: Call }
+  'call.ended': { readonly call: Call; readonly names?: Names }
   'user.online': { readonly user: UserId; readonly at: number }
   'user.offline': { readonly user: UserId; readonly at: number }
   /** The token of a session has expired while it was connected, was replaced, was taken away by an operator. */
@@ -23,9 +23,16 @@ export interface News {
   'session.revoked': { readonly user: UserId; readonly session: DeviceId }
   /** A client was refused something, over any face. */
   refused: { readonly code: number; readonly face: 'stomp' | 'http' }
+  /** An attempt to deliver a webhook has ended. */
+  'webhook.tried': { readonly event: string; readonly outcome: WebhookOutcome; readonly ms: number }
+  /** An event for the back end found no room to wait in, and is lost. */
+  'webhook.dropped': { readonly event: string }
   /** A bound of rates or numbers was reached, and somebody felt it. */
   limited: { readonly limit: Limited }
 }
+
+/** `gone`: the endpoint does not want this event (410). `givenUp`: it has failed for so long that it is not tried again. */
+export type WebhookOutcome = 'delivered' | 'gone' | 'failed' | 'givenUp'
 
 export type Limited = Limit | 'failed-connect' | 'refresh' | 'http'
 

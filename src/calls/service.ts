@@ -358,7 +358,7 @@ export class CallService {
           this.#relay(effect.to, effect.from, effect.signal, callId)
           break
         case 'news':
-          this.#options.events.emit(effect.news, { call: effect.call })
+          this.#options.events.emit(effect.news, { call: effect.call, ...(effect.names && { names: effect.names }) })
           break
         case 'ring':
           yield* this.#ring(effect.call)

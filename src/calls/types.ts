@@ -68,6 +68,12 @@ export interface FirstAnswer {
   readonly activeCallId?: CallId
 }
 
+/** What the parties are called, as the request said. */
+export interface Names {
+  readonly callerUserName?: string
+  readonly calleeUserName?: string
+}
+
 export interface Call {
   readonly callId: CallId
   readonly type: CallType
@@ -164,6 +170,8 @@ export type Effect =
       readonly kind: 'news'
       readonly news: 'call.requested' | 'call.ringing' | 'call.connected' | 'call.ended'
       readonly call: Call
+      /** With `call.ended`: what the ended call no longer has. */
+      readonly names?: Names
     }
 
 /** Durations in milliseconds. */

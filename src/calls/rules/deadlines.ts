@@ -1,7 +1,7 @@
 /** How a call ends, and when it ends by itself. */
 
 import { changed } from '../changed.ts'
-import type { Call, CallTimers, Effect, EndReason, EndStatus, Leg } from '../types.ts'
+import type { Call, CallTimers, Effect, EndReason, EndStatus, Leg, Names } from '../types.ts'
 import type { Change } from './decision.ts'
 import { isUnanswered, otherLeg } from './legs.ts'
 import { hangUpRung, tell, tellLeg } from './words.ts'
@@ -25,7 +25,15 @@ export function end(
     declined: [],
     kept: [],
   })
-  return { call: ended, effects: [...effects, { kind: 'news', news: 'call.ended', call: ended }] }
+  return { call: ended, effects: [...effects, { kind: 'news', news: 'call.ended', call: ended, names: namesOf(call) }] }
+}
+
+/** What the request says the parties are called: an ended call has forgotten it. */
+function namesOf({ request: { callerUserName, calleeUserName } }: Call): Names {
+  return {
+    ...(typeof callerUserName === 'string' && { callerUserName }),
+    ...(typeof calleeUserName === 'string' && { calleeUserName }),
+  }
 }
 
 interface Deadline {
