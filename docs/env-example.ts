@@ -11,6 +11,7 @@ const HEADINGS: Partial<Record<VariableName, string>> = {
   TURN_ENABLED: 'STUN and TURN',
   PRESENCE_SCOPE: 'Presence',
   REDIS_URL: 'Several servers',
+  WEBHOOK_URL: 'Webhooks',
   OPEN_DESTINATIONS: 'STOMP',
   LIMIT_FRAME_BYTES: 'Limits',
   LOG_LEVEL: 'Log',

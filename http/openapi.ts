@@ -6,6 +6,7 @@
 import { z } from 'zod'
 import { Revoked, RevokeRequest } from '../src/credentials/messages.ts'
 import { CODES, type CodeName } from '../src/errors.ts'
+import { HOOK_SUMMARIES, HOOK_TYPES, type HookType, hookBody } from '../src/webhooks/messages.ts'
 import { ENDPOINTS, type Endpoint } from './endpoints.ts'
 import { statusOf } from './envelope.ts'
 import { REVOKE_PATH } from './routes/admin.ts'
@@ -27,6 +28,7 @@ export function openApi({ demo, version }: { readonly demo: boolean; readonly ve
     tags: [
       { name: 'calls', description: 'What a client can also do over STOMP.' },
       { name: 'operations', description: 'For those who run the server.' },
+      { name: 'webhooks', description: 'What a back end is told at WEBHOOK_URL.' },
       ...(demo ? [{ name: 'demo', description: 'Only while no key is configured.' }] : []),
     ],
     security: [{ ide: [] }, { bearer: [] }],
@@ -36,6 +38,7 @@ export function openApi({ demo, version }: { readonly demo: boolean; readonly ve
       [REVOKE_PATH]: { post: revokeOperation },
       ...OPERATIONS,
     },
+    webhooks: Object.fromEntries(HOOK_TYPES.map((type) => [type, { post: webhook(type) }])),
     components: {
       securitySchemes: {
         ide: { type: 'apiKey', in: 'header', name: 'ide', description: 'The token (a JWT).' },
@@ -48,6 +51,7 @@ export function openApi({ demo, version }: { readonly demo: boolean; readonly ve
         },
       },
       parameters: {
+        ...WEBHOOK_HEADERS,
         session: {
           name: 'X-Session-Id',
           in: 'header',
@@ -199,6 +203,41 @@ const revokeOperation: Json = {
     'internal',
     'unavailable',
   ]),
+}
+
+/** What a back end gets at WEBHOOK_URL. */
+function webhook(type: HookType): Json {
+  return {
+    operationId: `on ${type}`,
+    tags: ['webhooks'],
+    summary: HOOK_SUMMARIES[type],
+    security: [],
+    parameters: Object.keys(WEBHOOK_HEADERS).map((name) => ({ $ref: `#/components/parameters/${name}` })),
+    requestBody: { required: true, content: json(jsonSchema(hookBody(type))) },
+    responses: {
+      '2XX': { description: 'Taken.' },
+      410: { description: 'Not wanted: it is not sent again.' },
+      default: { description: 'Not taken: it is sent again later, for a day.' },
+    },
+  }
+}
+
+const webhookHeader = (name: string, description: string): Json => ({
+  name,
+  in: 'header',
+  required: true,
+  description,
+  schema: { type: 'string' },
+})
+
+const WEBHOOK_HEADERS = {
+  webhookSignature: webhookHeader(
+    'Carillon-Signature',
+    '`t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<body>` with WEBHOOK_SECRET.',
+  ),
+  webhookEvent: webhookHeader('Carillon-Event', '`type` of the body.'),
+  webhookDelivery: webhookHeader('Carillon-Delivery', '`id` of the body: the same at every attempt.'),
+  webhookAttempt: webhookHeader('Carillon-Attempt', '1 at the first attempt.'),
 }
 
 const readiness = json({

@@ -18,6 +18,7 @@ import {
   VARIABLES,
   type VariableName,
 } from './variables.ts'
+import type { HookType } from './webhooks/messages.ts'
 
 export type { Machine } from './machine.ts'
 
@@ -60,6 +61,8 @@ export interface Config {
   }
   readonly turn: TurnConfig
   readonly presence: { readonly scope: 'all' | 'watched'; readonly batchMs: number; readonly offlineMs: number }
+  /** Undefined: nobody is told. */
+  readonly webhooks?: { readonly url: string; readonly secret: string; readonly events: readonly HookType[] }
   readonly broker: {
     readonly limits: BrokerLimits
     readonly heartbeat: { readonly sends: number; readonly wants: number }
@@ -109,6 +112,7 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
   const host = hostOf(settings, demo, notes)
   const turn = turnOf(settings, { demo, host }, machine, notes)
   const redis = redisOf(settings, demo, notes)
+  const webhooks = webhooksOf(settings, malformed, notes)
   checkLimits(settings, malformed, notes)
   if (settings.ADMIN_KEY !== undefined && settings.ADMIN_KEY.length < ADMIN_KEY_CHARACTERS) {
     notes.wrong('ADMIN_KEY', `must have ${ADMIN_KEY_CHARACTERS} or more characters: whoever has it can cut anybody`)
@@ -152,6 +156,7 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
       batchMs: settings.PRESENCE_BATCH_MS,
       offlineMs: settings.PRESENCE_OFFLINE_DELAY_MS,
     },
+    ...(webhooks && { webhooks }),
     broker: {
       limits: limitsOf(settings),
       heartbeat: { sends: settings.HEARTBEAT_SEND_MS, wants: settings.HEARTBEAT_WANT_MS },
@@ -244,6 +249,25 @@ function hostOf(settings: Settings, demo: boolean, notes: Notes): string {
     )
   }
   return '127.0.0.1'
+}
+
+const WEBHOOK_SECRET_CHARACTERS = 16
+
+function webhooksOf(settings: Settings, malformed: ReadonlySet<VariableName>, notes: Notes): Config['webhooks'] {
+  const { WEBHOOK_URL: url, WEBHOOK_SECRET: secret, WEBHOOK_EVENTS: events } = settings
+  if (url === undefined) {
+    if (secret !== undefined && !malformed.has('WEBHOOK_URL'))
+      notes.warn('WEBHOOK_SECRET has no effect without WEBHOOK_URL')
+    return undefined
+  }
+  if (secret === undefined || secret.length < WEBHOOK_SECRET_CHARACTERS) {
+    notes.wrong('WEBHOOK_SECRET', `must have ${WEBHOOK_SECRET_CHARACTERS} or more characters with WEBHOOK_URL`)
+    return undefined
+  }
+  if (url.startsWith('http:') && !isLoopback(new URL(url).hostname)) {
+    notes.warn('WEBHOOK_URL is reached without TLS: whoever is on the way can read who calls whom')
+  }
+  return { url, secret, events }
 }
 
 /** Who raises the largest frame alone means that the queues it goes through hold one as well. */

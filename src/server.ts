@@ -8,7 +8,9 @@ import type { AddressInfo } from 'node:net'
 import { createBroker, createLoginGuard, peerAddress, serveStomp } from '../broker/index.ts'
 import { createHttpApp } from '../http/app.ts'
 import { originAllowed } from '../http/origin.ts'
+import { HttpEndpoint } from './adapters/http/endpoint.ts'
 import { MemoryCallStore } from './adapters/memory/call-store.ts'
+import { MemoryOutbox } from './adapters/memory/outbox.ts'
 import { createMetrics } from './adapters/metrics/metrics.ts'
 import { BundledRelay } from './adapters/node-turn/relay.ts'
 import { admission } from './admission.ts'
@@ -23,7 +25,7 @@ import { Events } from './events.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { PAGES, SOCKJS_ADDRESS, VERSION } from './pages.ts'
-import type { Clock, Devices, RelayHealth } from './ports.ts'
+import type { Clock, Devices, Directory, RelayHealth } from './ports.ts'
 import { presenceAudience, presenceHandlers, STATUS_TOPIC } from './presence/destinations.ts'
 import { PresenceService } from './presence/service.ts'
 import { proxyNotice } from './proxy-notice.ts'
@@ -31,6 +33,7 @@ import type { Awaitable } from './steps.ts'
 import { TURN_QUEUE, turnHandlers, turnRenewal } from './turn/destinations.ts'
 import { TurnService } from './turn/service.ts'
 import type { RelayConfig } from './turn-config.ts'
+import { Webhooks } from './webhooks/service.ts'
 
 /** Where STOMP is (contract, section 1). */
 const STOMP_PATH = '/imserver/ws'
@@ -85,6 +88,18 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     tell: (device, destination, message) => broker.tell(device, destination, message),
     connected: (user) => broker.sessions(user).map(({ id }) => id),
   }
+  const directory: Directory = {
+    devices: (user) =>
+      broker.sessions(user).map((session) => ({
+        id: session.id,
+        node: 'here',
+        token: session.principal.token,
+        former: credentials.former(session),
+        rings: session.listensTo(RINGS_ON),
+        away: false,
+        connectedAt: session.connectedAt,
+      })),
+  }
   const calls = new CallService({
     store: new MemoryCallStore(),
     devices,
@@ -128,6 +143,8 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     relay: relayHealth,
   })
   metrics.subscribe(events)
+  const webhooks = config.webhooks && webhooksFor(config.webhooks, { directory, clock, events, log })
+  if (webhooks) metrics.webhooks(() => webhooks.backlog())
 
   const logins = createLoginGuard({
     clock,
@@ -247,6 +264,8 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   for (const kind of ['request', 'upgrade']) server.on(kind, notice)
 
   if (relay) await lifecycle.start({ name: 'relay', start: () => relay.start(), stop: () => relay.stop() })
+  // Stopped late: it has to tell of the calls that the stop ends
+  if (webhooks) await lifecycle.start({ name: 'webhooks', start: () => webhooks.start(), stop: () => webhooks.stop() })
   await lifecycle.start({ name: 'calls', start: () => calls.start(), stop: () => calls.stop() })
   await lifecycle.start({ name: 'credentials', stop: () => credentials.stop() })
   await lifecycle.start({ name: 'TURN credentials', stop: () => turnRenewals.stop() })
@@ -275,6 +294,15 @@ function bundledRelay(relay: RelayConfig, secrets: readonly string[], { clock, l
   const settings = { ...rest, secrets, ...(tls && { tls: { port: tls.port, certificate: tls.certificate } }) }
   const names = { ...(host !== undefined && { host }), ...(tls?.host !== undefined && { tlsHost: tls.host }) }
   return new BundledRelay({ settings, workers, ...names }, { clock, log: log.child({ part: 'relay' }) })
+}
+
+function webhooksFor(
+  { url, secret, events: wanted }: NonNullable<Config['webhooks']>,
+  { directory, clock, events, log }: World & { directory: Directory; events: Events },
+): Webhooks {
+  const outbox = new MemoryOutbox({ clock, dropped: ({ type }) => events.emit('webhook.dropped', { event: type }) })
+  const endpoint = new HttpEndpoint({ url, clock, userAgent: `Carillon/${VERSION}` })
+  return new Webhooks({ outbox, endpoint, secret, wanted, directory, clock, events, log })
 }
 
 function demoTokens(secret: string, clock: Clock) {

@@ -5,6 +5,7 @@
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { HOOK_TYPES } from './webhooks/messages.ts'
 
 /** How one variable is read. */
 interface Variable<T> {
@@ -55,7 +56,9 @@ const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
   z.enum(values, `must be one of ${values.join(', ')}`) as unknown as z.ZodType<T[number], string>
 
 /** Comma-separated; blanks around the parts and empty parts do not count. */
-function list(part: z.ZodType<string, string> = z.string()): z.ZodType<readonly string[], string> {
+function list<T extends string = string>(
+  part: z.ZodType<T, string> = z.string() as unknown as z.ZodType<T, string>,
+): z.ZodType<readonly T[], string> {
   return z
     .string()
     .transform((text) =>
@@ -350,6 +353,21 @@ export const VARIABLES = {
     'carillon-0',
     'What this server is called among the others; unset: the name of the machine.',
   ),
+  WEBHOOK_URL: secret(
+    'https://im.example.org/hooks/carillon',
+    'Where calls and presence are told to a back end (docs/webhooks.md); unset: nowhere.',
+    url,
+  ),
+  WEBHOOK_SECRET: secret(
+    'a random text of 16 or more characters',
+    'Webhooks are signed with it: who has it can make them up. Needed with WEBHOOK_URL.',
+  ),
+  WEBHOOK_EVENTS: fixed(
+    list(oneOf(HOOK_TYPES)),
+    HOOK_TYPES.join(','),
+    'Which events the back end is told.',
+    'call.ring,call.cancel,call.missed',
+  ),
 
   OPEN_DESTINATIONS: fixed(
     list(openPattern),
@@ -512,7 +530,7 @@ function wrongness(variable: Variable<unknown>, given: string, error: z.ZodError
 }
 
 const PREFIX =
-  /^(ADMIN|REDIS|NODE_NAME|REVOCATION|TOKEN|AUTH|TURN|STUN|PRESENCE|LIMIT|HEARTBEAT|RING|CALLER|ALLOWED|OPEN_DEST)_?/
+  /^(ADMIN|REDIS|NODE_NAME|REVOCATION|TOKEN|AUTH|TURN|STUN|PRESENCE|WEBHOOKS?|LIMIT|HEARTBEAT|RING|CALLER|ALLOWED|OPEN_DEST)_?/
 
 /** Warnings about variables that look like ours and are not: most often a slip of the pen. */
 export function strangers(env: Readonly<Record<string, string | undefined>>): string[] {

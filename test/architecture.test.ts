@@ -64,6 +64,11 @@ const RULES: readonly Rule[] = [
     why: 'credentials are what auth.ts has checked; of calls they know an id and a port of their own',
   },
   {
+    files: /^src\/webhooks\//,
+    may: [/^src\/webhooks\//, /^src\/calls\/types\.ts$/, ...DOMAIN_CORE],
+    why: 'webhooks tell the news of the domain; storage and HTTP are behind their own ports',
+  },
+  {
     files: /^src\/adapters\/node-turn\//,
     may: [
       /^src\/adapters\/node-turn\//,
@@ -92,7 +97,12 @@ const RULES: readonly Rule[] = [
   },
   {
     files: /^src\/adapters\//,
-    may: [/^src\/adapters\/memory\//, /^src\/(ports|schedule)\.ts$/, /^src\/calls\/(types|changed)\.ts$/],
+    may: [
+      /^src\/adapters\/memory\//,
+      /^src\/(ports|schedule)\.ts$/,
+      /^src\/calls\/(types|changed)\.ts$/,
+      /^src\/webhooks\/ports\.ts$/,
+    ],
     why: 'adapters answer ports',
   },
   {
@@ -114,6 +124,7 @@ const RULES: readonly Rule[] = [
     may: [
       /^src\/[a-z-]+\.ts$/,
       /^src\/calls\/(types|messages)\.ts$/,
+      /^src\/webhooks\/messages\.ts$/,
       /^broker\/index\.ts$/,
       /^zod$/,
       /^jose$/,
@@ -125,7 +136,7 @@ const RULES: readonly Rule[] = [
     files: /^http\//,
     may: [
       /^http\//,
-      /^src\/(calls|presence|turn|credentials)\/(messages|types|service)\.ts$/,
+      /^src\/(calls|presence|turn|credentials|webhooks)\/(messages|types|service)\.ts$/,
       /^src\/(errors|validation|events|ports)\.ts$/,
       /^broker\/index\.ts$/,
       /^express$/,

@@ -488,3 +488,51 @@ describe('Redis', () => {
     expect(read({ REDIS_URL: 'redis://a' }).warnings.join()).toContain('secret of its own')
   })
 })
+
+describe('webhooks', () => {
+  const SET: Env = {
+    AUTH_JWT_SECRET: SECRET,
+    TURN_ENABLED: 'false',
+    WEBHOOK_URL: 'https://im.example.org/hooks',
+    WEBHOOK_SECRET: 'sixteen letters!',
+  }
+
+  test('are off unless there is an address', () => {
+    expect(read({ AUTH_JWT_SECRET: SECRET }).webhooks).toBeUndefined()
+    const { webhooks, warnings } = read({ ...SET, WEBHOOK_URL: '' })
+    expect(webhooks).toBeUndefined()
+    expect(warnings).toEqual([expect.stringMatching(/^WEBHOOK_SECRET has no effect/)])
+  })
+
+  test('tell every event, or those that are named', () => {
+    expect(read(SET).webhooks?.events).toHaveLength(7)
+    expect(read({ ...SET, WEBHOOK_EVENTS: 'call.ring, call.missed' }).webhooks).toEqual({
+      url: SET.WEBHOOK_URL,
+      secret: SET.WEBHOOK_SECRET,
+      events: ['call.ring', 'call.missed'],
+    })
+    expect(names({ ...SET, WEBHOOK_EVENTS: 'call.rang' })).toEqual(['WEBHOOK_EVENTS'])
+  })
+
+  test('need a secret that cannot be guessed', () => {
+    expect(names({ ...SET, WEBHOOK_SECRET: '' })).toEqual(['WEBHOOK_SECRET'])
+    expect(names({ ...SET, WEBHOOK_SECRET: 'fifteen letters' })).toEqual(['WEBHOOK_SECRET'])
+  })
+
+  test('go to http and https addresses only, and a wrong one is not repeated: it may hold a secret', () => {
+    for (const url of ['ftp://example.org', 'im.example.net/hooks', 'https://user:pass@example.org/']) {
+      const error = refusal({ ...SET, WEBHOOK_URL: url })
+      expect(error.complaints.map(({ name }) => name)).toEqual(['WEBHOOK_URL'])
+      expect(error.message).not.toContain(url)
+    }
+  })
+
+  test('without TLS are warned of, unless they stay on the machine', () => {
+    expect(read({ ...SET, WEBHOOK_URL: 'http://back-end:3000/hooks' }).warnings).toEqual([
+      expect.stringMatching(/^WEBHOOK_URL is reached without TLS/),
+    ])
+    for (const host of ['127.0.0.1:3000', 'localhost', '[::1]']) {
+      expect(read({ ...SET, WEBHOOK_URL: `http://${host}/hooks` }).warnings).toEqual([])
+    }
+  })
+})

@@ -10,6 +10,7 @@ import type { Events } from '../../events.ts'
 import type { RelayHealth } from '../../ports.ts'
 import { relayNumbers } from './relay.ts'
 import { tally } from './tally.ts'
+import { type Backlog, webhookBacklog, webhookCounts } from './webhooks.ts'
 
 export interface MetricsSources {
   /** Of the broker, now. */
@@ -45,6 +46,8 @@ export interface Metrics {
   >
   /** Begins to listen to the news of the domain. */
   subscribe(events: Events): void
+  /** Begins to show what waits for the back end. */
+  webhooks(backlog: () => Promise<Backlog>): void
   /** For the HTTP face. */
   served(request: ServedRequest): void
   readonly contentType: string
@@ -78,6 +81,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     observer: brokerObserver(registry),
     subscribe(events) {
       credentials(events)
+      webhookCounts(registry, events)
       events.on('refused', ({ code, face }) => refused.inc({ code, face }))
       events.on('limited', ({ limit }) => limited.inc({ limit }))
       events.on('call.requested', ({ call }) => calls.lives(call))
@@ -85,6 +89,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
       events.on('call.connected', ({ call }) => calls.connected(call))
       events.on('call.ended', ({ call }) => calls.ended(call))
     },
+    webhooks: (backlog) => webhookBacklog(registry, backlog),
     served: http,
     contentType: registry.contentType,
     render: () => registry.metrics(),
