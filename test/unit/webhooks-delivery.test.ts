@@ -7,7 +7,7 @@ import { Events, type News } from '../../src/events.ts'
 import { Delivery } from '../../src/webhooks/delivery.ts'
 import type { Outbox } from '../../src/webhooks/ports.ts'
 import { hook } from '../contracts/outbox.ts'
-import { BackEnd, isSigned, WEBHOOK_SECRET } from '../support/back-end.ts'
+import { BackEnd, isSigned, type Reply, WEBHOOK_SECRET } from '../support/back-end.ts'
 import { TestClock } from '../support/clock.ts'
 
 type Tried = News['webhook.tried']
@@ -63,6 +63,12 @@ function outliving(memory: MemoryOutbox): Outbox {
     },
   })
 }
+
+/** Answers when the test says so. */
+const later =
+  (open: (() => void)[]): Reply =>
+  (response) =>
+    void open.push(() => response.writeHead(200).end())
 
 let backEnd: BackEnd
 const fixtures: Fixture[] = []
@@ -235,7 +241,7 @@ describe('concurrency', () => {
   test('is bounded: so many requests are under way, no more', async () => {
     const { outbox, tried } = bound(fixture())
     const open: (() => void)[] = []
-    backEnd.reply = () => (response) => void open.push(() => response.writeHead(200).end())
+    backEnd.reply = () => later(open)
     for (let n = 0; n < 6; n++) outbox.put(hook(String(n)))
     for (let n = 0; n < 4; n++) await backEnd.hears()
     expect(backEnd.requests).toHaveLength(4)
@@ -249,13 +255,12 @@ describe('concurrency', () => {
 describe('a stop', () => {
   test('waits for what is under way, and delivers what would be lost', async () => {
     const { delivery, outbox, tried } = bound(fixture())
-    let answer = () => undefined as void
-    backEnd.reply = ({ id }) =>
-      id === '1' ? (response) => void (answer = () => void response.writeHead(200).end()) : 200
+    const open: (() => void)[] = []
+    backEnd.reply = ({ id }) => (id === '1' ? later(open) : 200)
     for (const id of ['1', '2']) outbox.put(hook(id, 'call:x'))
     await backEnd.hears()
     const stopped = delivery.stop()
-    answer()
+    open[0]?.()
     await stopped
     expect(await tried(2)).toEqual(['delivered', 'delivered'])
     expect(await outbox.backlog()).toEqual({ waiting: 0 })
@@ -263,12 +268,12 @@ describe('a stop', () => {
 
   test('leaves to others what outlives the process', async () => {
     const { delivery, outbox } = bound(fixture(backEnd.url, true))
-    let answer = () => undefined as void
-    backEnd.reply = () => (response) => void (answer = () => void response.writeHead(200).end())
+    const open: (() => void)[] = []
+    backEnd.reply = () => later(open)
     for (const id of ['1', '2']) outbox.put(hook(id, 'call:x'))
     await backEnd.hears()
     const stopped = delivery.stop()
-    answer()
+    open[0]?.()
     await stopped
     expect(backEnd.requests).toHaveLength(1)
     expect(await outbox.take(1)).toMatchObject([{ hook: { id: '2' }, failed: 0 }])
