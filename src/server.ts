@@ -13,6 +13,8 @@ import { MemoryCallStore } from './adapters/memory/call-store.ts'
 import { MemoryOutbox } from './adapters/memory/outbox.ts'
 import { createMetrics } from './adapters/metrics/metrics.ts'
 import { BundledRelay } from './adapters/node-turn/relay.ts'
+import type { RedisLink } from './adapters/redis/link.ts'
+import { RedisOutbox } from './adapters/redis/outbox.ts'
 import { admission } from './admission.ts'
 import { createAuthenticator, mintDemoToken } from './auth.ts'
 import { CALL_QUEUES, callHandlers, FINISHES_A_CALL } from './calls/destinations.ts'
@@ -33,6 +35,7 @@ import type { Awaitable } from './steps.ts'
 import { TURN_QUEUE, turnHandlers, turnRenewal } from './turn/destinations.ts'
 import { TurnService } from './turn/service.ts'
 import type { RelayConfig } from './turn-config.ts'
+import type { Hook } from './webhooks/ports.ts'
 import { Webhooks } from './webhooks/service.ts'
 
 /** Where STOMP is (contract, section 1). */
@@ -298,9 +301,11 @@ function bundledRelay(relay: RelayConfig, secrets: readonly string[], { clock, l
 
 function webhooksFor(
   { url, secret, events: wanted }: NonNullable<Config['webhooks']>,
-  { directory, clock, events, log }: World & { directory: Directory; events: Events },
+  { directory, clock, events, log, link }: World & { directory: Directory; events: Events; link?: RedisLink },
 ): Webhooks {
-  const outbox = new MemoryOutbox({ clock, dropped: ({ type }) => events.emit('webhook.dropped', { event: type }) })
+  const dropped = ({ type }: Hook) => events.emit('webhook.dropped', { event: type })
+  const report = (error: unknown) => log.error({ err: error }, 'a bug: please report it')
+  const outbox = link ? new RedisOutbox({ link, clock, dropped, report }) : new MemoryOutbox({ clock, dropped })
   const endpoint = new HttpEndpoint({ url, clock, userAgent: `Carillon/${VERSION}` })
   return new Webhooks({ outbox, endpoint, secret, wanted, directory, clock, events, log })
 }

@@ -43,7 +43,7 @@ export interface Outbox {
   release(taken: Taken): Awaitable<void>
   /** `listener` is called whenever {@link take} may find something. One listener. */
   onReady(listener: () => void): void
-  /** How many wait (those being delivered among them), and since when the oldest does. */
+  /** How many wait (those being delivered among them), and since when the oldest does. Rejected with `Unavailable`. */
   backlog(): Awaitable<Backlog>
   /** Nothing is ready any more. Fulfilled when what was put is kept, as far as that is possible in short time. */
   stop(): Awaitable<void>
