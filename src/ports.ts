@@ -84,6 +84,26 @@ export interface Routes {
   ring(user: UserId, callId: CallId): void
 }
 
+/** Who is online on any of several processes. What they find comes back by the presence service. */
+export interface SharedPresence {
+  /** This process counts the user as online from now on. */
+  entered(user: UserId): void
+  /** It does no longer. */
+  left(user: UserId): void
+  /** Changes of this user are to be heard of (scope `watched`). */
+  watch(user: UserId): void
+  unwatch(user: UserId): void
+  /** Whether each of these users is online, on any process. Rejected with {@link Unavailable}. */
+  online(users: readonly UserId[]): Promise<readonly boolean[]>
+}
+
+/** A user has come or gone. Of two changes of one user that with the higher `at` is right. */
+export interface SharedChange {
+  readonly user: UserId
+  readonly online: boolean
+  readonly at: number
+}
+
 /** Something that the answer depends on cannot be reached: refused with 503, nothing was changed as far as is known. */
 export class Unavailable extends Error {
   override readonly name = 'Unavailable'

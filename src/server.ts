@@ -140,7 +140,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     publish: (topic, message) => broker.publish(topic, message),
     disconnect: (session, code, reason) => broker.disconnect(session, code, reason),
   })
-  const presence = new PresenceService({ ...config.presence, clock, events, audience })
+  const presence = new PresenceService({ ...config.presence, clock, events, audience, report })
   const metrics = createMetrics({
     counts: () => broker.counts(),
     relay: relayHealth,

@@ -10,6 +10,7 @@
 import { hash } from 'node:crypto'
 import { accepted, CODES, type Outcome, refuse } from '../errors.ts'
 import type { Events } from '../events.ts'
+import { Lines } from '../lines.ts'
 import {
   type CallStore,
   type CallWrite,
@@ -24,7 +25,6 @@ import {
   type UserId,
 } from '../ports.ts'
 import { type Awaitable, perform, type Steps, wait, waitForAll } from '../steps.ts'
-import { Lines } from './lines.ts'
 import type { CallHangup, CallRequest, CallResponse, CallRinging, Signal } from './messages.ts'
 import { type Decision, decide, type Situation } from './transition.ts'
 import type { Actor, Call, CallCommand, CallId, CallQueue, CallTimers, Effect, SignalFrame, Target } from './types.ts'
@@ -221,7 +221,7 @@ export class CallService {
   }
 
   /** That the store cannot be reached is an answer, not a bug. */
-  *#orRefuse(callId: CallId, work: Steps<Outcome<unknown> | void>): Steps<Outcome<unknown>> {
+  *#orRefuse(callId: CallId, work: Steps<Outcome<unknown> | undefined>): Steps<Outcome<unknown>> {
     try {
       return (yield* work) ?? accepted
     } catch (error) {
@@ -369,9 +369,10 @@ export class CallService {
   }
 
   /** After the commit, so that a device that subscribes just now is either found here or finds the call itself. */
-  *#ring({ callId, callee }: Pick<Call, 'callId' | 'callee'>): Steps<void> {
+  *#ring({ callId, callee }: Pick<Call, 'callId' | 'callee'>): Steps<undefined> {
     const devices = this.#options.devices.listening(callee, RINGS_ON)
     if (devices.length > 0) yield* this.#attempt(callId, { verb: 'appear', user: callee, devices })
+    return undefined
   }
 
   #tell({ to, queue: name, body, headers }: Extract<Effect, { kind: 'tell' }>, callId: CallId): void {

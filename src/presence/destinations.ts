@@ -16,8 +16,12 @@ export function presenceHandlers(
   return {
     '/app/user/status': payload(StatusQuery, (session, users) => {
       presence.watch(session.id, users)
-      broker.tell(session.id, STATUS_TOPIC, report(presence.status(users)))
-      return accepted
+      const tell = (statuses: readonly UserStatus[]) => {
+        broker.tell(session.id, STATUS_TOPIC, report(statuses))
+        return accepted
+      }
+      const statuses = presence.status(users)
+      return statuses instanceof Promise ? statuses.then(tell) : tell(statuses)
     }),
   }
 }

@@ -3,11 +3,23 @@
  * stays online for a while, so that a reconnect does not flap. Changes are pushed in batches, each with what the
  * subscribers do not know yet: a user who came and went within one batch is not mentioned.
  *
+ * With several processes each counts its own users in this way, and what they say together ({@link SharedPresence}) is
+ * what is told: a user who is gone here and connected elsewhere has not gone offline.
+ *
  * Knows users and devices, no sockets; who subscribes, and how a batch reaches them, is the {@link Audience}'s.
  */
 
 import type { Events } from '../events.ts'
-import type { Cancel, Clock, DeviceId, UserId } from '../ports.ts'
+import {
+  type Awaitable,
+  type Cancel,
+  type Clock,
+  type DeviceId,
+  type SharedChange,
+  type SharedPresence,
+  Unavailable,
+  type UserId,
+} from '../ports.ts'
 import type { UserStatus } from './messages.ts'
 
 /** To whom changes are told. */
@@ -28,7 +40,17 @@ export interface PresenceOptions {
   readonly scope: 'all' | 'watched'
   readonly batchMs: number
   readonly offlineMs: number
+  /** Told of bugs found where nobody waits for an answer. */
+  readonly report: (error: unknown) => void
+  /** Nothing: this process is the only one. */
+  readonly shared?: SharedPresence | undefined
 }
+
+/** Users of whom it is remembered how they were when they were last heard of. */
+const MOST_REMEMBERED = 200_000
+
+/** Who comes back soon watches the same users: until then nothing is changed elsewhere. */
+const UNWATCH_AFTER_MS = 30_000
 
 /** Users one device may watch at a time (scope `watched`); the ones asked for first are forgotten first. */
 const MOST_WATCHED = 1000
@@ -52,14 +74,66 @@ export class PresenceService {
   /** Whose changes a device was not told, because it reads too slowly. */
   readonly #missed = new Map<DeviceId, Set<UserId>>()
   #batch: Cancel | undefined
+  /** With several processes: how users were when they were last heard of. */
+  readonly #last = new Map<UserId, { readonly online: boolean; readonly at: number }>()
+  /** Users whom nobody here watches any more, and others do not know it yet. */
+  readonly #unwatched = new Set<UserId>()
+  #unwatching: Cancel | undefined
 
   constructor(options: PresenceOptions) {
     this.#options = options
   }
 
-  /** The status of each of these users now, in the same order. */
-  status(users: readonly UserId[]): readonly UserStatus[] {
-    return users.map((userId) => ({ userId, status: this.#statusOf(userId) }))
+  /**
+   * The status of each of these users now, in the same order. With several processes it may have to be asked for; what
+   * cannot be, is as it was last heard.
+   */
+  status(users: readonly UserId[]): Awaitable<readonly UserStatus[]> {
+    const { shared } = this.#options
+    const here = () => users.map((userId) => ({ userId, status: this.#statusOf(userId) }))
+    const elsewhere = shared && users.filter((user) => !this.#online.has(user))
+    if (!shared || !elsewhere || elsewhere.length === 0) return here()
+    return shared.online(elsewhere).then(
+      (online) => {
+        const known = new Map(elsewhere.map((user, place) => [user, online[place] === true]))
+        return users.map((userId) => ({
+          userId,
+          status: known.get(userId) === false && !this.#online.has(userId) ? 'OFFLINE' : 'ONLINE',
+        }))
+      },
+      (error: unknown) => {
+        if (error instanceof Unavailable) return here()
+        throw error
+      },
+    )
+  }
+
+  /** With several processes: users have come or gone, somewhere. `ours`: this process is the one that found it. */
+  hears(changes: readonly SharedChange[], ours: boolean): void {
+    for (const { user, online, at } of changes) {
+      if (ours)
+        this.#options.events.emit(online ? 'user.online' : 'user.offline', { user, at: this.#options.clock.now() })
+      const last = this.#last.get(user)
+      if (last !== undefined && last.at >= at) continue
+      this.#last.delete(user)
+      if (last?.online !== online) this.#note(user, online ? 'OFFLINE' : 'ONLINE')
+      this.#last.set(user, { online, at })
+    }
+    for (const user of this.#last.keys()) {
+      if (this.#last.size <= MOST_REMEMBERED) break
+      this.#last.delete(user)
+    }
+  }
+
+  /** With several processes: how a user is whom nobody has been told of yet. */
+  learns({ user, online, at }: SharedChange): void {
+    const last = this.#last.get(user)
+    if (last === undefined || last.at < at) this.#last.set(user, { online, at })
+  }
+
+  /** Of whom it is remembered how they were: some may have changed while nothing could be heard. */
+  remembered(): readonly UserId[] {
+    return [...this.#last.keys()]
   }
 
   /** With scope `watched`: changes of these users are pushed to the device from now on, until it leaves. */
@@ -70,7 +144,9 @@ export class PresenceService {
     for (const user of users) {
       watched.delete(user)
       watched.add(user)
-      this.#watchers.set(user, (this.#watchers.get(user) ?? new Set()).add(device))
+      const watchers = this.#watchers.get(user)
+      if (watchers) watchers.add(device)
+      else this.#firstWatches(user, device)
     }
     for (const user of watched) {
       if (watched.size <= MOST_WATCHED) break
@@ -88,9 +164,11 @@ export class PresenceService {
       presence.devices.add(device)
       return
     }
-    this.#note(user)
+    const { shared, events, clock } = this.#options
+    if (!shared) this.#note(user, 'OFFLINE')
     this.#online.set(user, { devices: new Set([device]) })
-    this.#options.events.emit('user.online', { user, at: this.#options.clock.now() })
+    if (shared) shared.entered(user)
+    else events.emit('user.online', { user, at: clock.now() })
   }
 
   /** A session of the user has ended; without another one the user goes offline after the delay. */
@@ -100,11 +178,12 @@ export class PresenceService {
     this.#missed.delete(device)
     const presence = this.#online.get(user)
     if (!presence?.devices.delete(device) || presence.devices.size > 0) return
-    const { clock, offlineMs, events } = this.#options
+    const { clock, offlineMs, events, shared } = this.#options
     presence.leaving = clock.after(offlineMs, () => {
-      this.#note(user)
+      if (!shared) this.#note(user, 'ONLINE')
       this.#online.delete(user)
-      events.emit('user.offline', { user, at: clock.now() })
+      if (shared) shared.left(user)
+      else events.emit('user.offline', { user, at: clock.now() })
     })
   }
 
@@ -113,22 +192,26 @@ export class PresenceService {
     const users = this.#missed.get(device)
     if (users === undefined) return
     this.#missed.delete(device)
-    this.#tell([device], this.status([...users]))
+    const statuses = this.status([...users])
+    if (statuses instanceof Promise) statuses.then((all) => this.#tell([device], all)).catch(this.#options.report)
+    else this.#tell([device], statuses)
   }
 
   /** Nothing is pushed any more. */
   stop(): void {
     this.#batch?.()
+    this.#unwatching?.()
     for (const presence of this.#online.values()) presence.leaving?.()
   }
 
   #statusOf(user: UserId): UserStatus['status'] {
-    return this.#online.has(user) ? 'ONLINE' : 'OFFLINE'
+    return this.#online.has(user) || this.#last.get(user)?.online === true ? 'ONLINE' : 'OFFLINE'
   }
 
-  /** Call it before the change: what subscribers know of the user is the status until now. */
-  #note(user: UserId): void {
-    if (!this.#changed.has(user)) this.#changed.set(user, this.#statusOf(user))
+  /** Something changes: what subscribers know of the user is the status until now. */
+  #note(user: UserId, before: UserStatus['status']): void {
+    if (this.#options.shared && this.#options.scope === 'watched' && !this.#watchers.has(user)) return
+    if (!this.#changed.has(user)) this.#changed.set(user, before)
     this.#batch ??= this.#options.clock.after(this.#options.batchMs, () => this.#push())
   }
 
@@ -183,6 +266,19 @@ export class PresenceService {
   #unwatch(user: UserId, device: DeviceId): void {
     const watchers = this.#watchers.get(user)
     watchers?.delete(device)
-    if (watchers?.size === 0) this.#watchers.delete(user)
+    if (watchers?.size !== 0) return
+    this.#watchers.delete(user)
+    if (!this.#options.shared) return
+    this.#unwatched.add(user)
+    this.#unwatching ??= this.#options.clock.after(UNWATCH_AFTER_MS, () => {
+      this.#unwatching = undefined
+      for (const one of this.#unwatched) this.#options.shared?.unwatch(one)
+      this.#unwatched.clear()
+    })
+  }
+
+  #firstWatches(user: UserId, device: DeviceId): void {
+    this.#watchers.set(user, new Set([device]))
+    if (!this.#unwatched.delete(user)) this.#options.shared?.watch(user)
   }
 }

@@ -132,7 +132,15 @@ export class World {
       publish: (topic, message) => this.broker.publish(topic, message),
       disconnect: (session, code, reason) => this.broker.disconnect(session, code, reason),
     })
-    this.presence = new PresenceService({ clock, events, audience, scope: 'all', batchMs: 250, offlineMs: 5000 })
+    this.presence = new PresenceService({
+      report,
+      clock,
+      events,
+      audience,
+      scope: 'all',
+      batchMs: 250,
+      offlineMs: 5000,
+    })
     this.turn = new TurnService({
       secret: 'secret',
       ttlSeconds: 60,

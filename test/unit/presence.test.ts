@@ -9,8 +9,13 @@ let news: string[]
 /** Devices that read too slowly. */
 let behind: Set<string>
 
-const words = (changes: readonly { userId: string; status: string }[]) =>
-  changes.map((one) => `${one.userId} ${one.status}`)
+type Statuses = readonly { userId: string; status: string }[]
+
+/** With one process there is nobody to be waited for. */
+const words = (changes: Statuses | Promise<Statuses>) => {
+  if (changes instanceof Promise) throw new Error('somebody was asked')
+  return changes.map((one) => `${one.userId} ${one.status}`)
+}
 
 function presence(scope: 'all' | 'watched' = 'all') {
   const events = new Events((error) => {
@@ -24,6 +29,9 @@ function presence(scope: 'all' | 'watched' = 'all') {
     scope,
     batchMs: 250,
     offlineMs: 5000,
+    report: (error) => {
+      throw error
+    },
     audience: {
       tellAll(changes, missed) {
         told.push(['all', words(changes)])

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { Lines } from '../../src/calls/lines.ts'
+import { Lines } from '../../src/lines.ts'
 import { type Awaitable, perform, type Steps, wait, waitForAll } from '../../src/steps.ts'
 
 /** A promise whose end is in the test's hand. */

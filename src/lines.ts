@@ -3,7 +3,7 @@
  * What can be done at once is.
  */
 
-import type { Awaitable } from '../steps.ts'
+import type { Awaitable } from './steps.ts'
 
 export class Lines {
   /** What waits behind the work that is being done. A key is here only while there is some. */
@@ -12,6 +12,11 @@ export class Lines {
   /** Whether work for this key is being done, so that more would have to wait. */
   busy(key: string): boolean {
     return this.#waiting.size > 0 && this.#waiting.has(key)
+  }
+
+  /** Every key for which work is being done. */
+  keys(): readonly string[] {
+    return [...this.#waiting.keys()]
   }
 
   /** Fulfilled, or rejected, as the work is. */
