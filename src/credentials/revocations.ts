@@ -1,6 +1,7 @@
 /**
  * Which credentials an operator has taken away: tokens by their fingerprint, and users by the moment of it, since which
- * only newer tokens are good. In the memory of this process, bounded in time and number. Knows no sessions.
+ * only newer tokens are good. In the memory of this process, bounded in time and number; with several processes each
+ * tells the others ({@link SharedRevocations}). Knows no sessions.
  */
 
 import type { Authenticator, Principal } from '../auth.ts'
@@ -16,6 +17,41 @@ export interface RevocationOptions {
   readonly atMost?: number
   /** Told when that happens: a token that was revoked may be good again. */
   readonly warn?: (message: string) => void
+}
+
+/** Something that was taken away: `user …` or `token …`, since when, and how long that must be remembered. */
+export interface Revocation {
+  readonly key: string
+  /** Milliseconds since the epoch. */
+  readonly since: number
+  readonly until: number
+}
+
+/** A token that is taken away, and its own end. */
+export interface RevokedToken {
+  readonly token: string
+  readonly expiresAt?: number | undefined
+}
+
+/** What is to be taken away, in every process. */
+export interface Taken {
+  readonly userId?: string | undefined
+  readonly sessionId?: string | undefined
+  readonly tokens: readonly RevokedToken[]
+}
+
+/** What came of it: sessions that were cut, and the tokens that they lived on. */
+export interface Cut {
+  readonly sessions: number
+  readonly tokens: readonly RevokedToken[]
+}
+
+/** Revocations of several processes. */
+export interface SharedRevocations {
+  /** Has every other process cut the sessions that it holds. A process that does not answer counts for nothing. */
+  revoke(taken: Taken): Promise<Cut>
+  /** For processes that start later. Rejected with `Unavailable`; it is made up for when that is possible. */
+  keep(revocations: readonly Revocation[]): Promise<void>
 }
 
 const AT_MOST = 100_000
@@ -35,13 +71,18 @@ export class Revocations {
   }
 
   /** All tokens of the user that were issued until now, or do not say when. */
-  revokeUser(user: UserId): void {
-    this.#remember(`user ${user}`, Number.POSITIVE_INFINITY)
+  revokeUser(user: UserId): Revocation {
+    return this.#remember(`user ${user}`, Number.POSITIVE_INFINITY)
   }
 
   /** One token; beyond its own end (milliseconds since the epoch) nobody needs to remember it. */
-  revokeToken(fingerprint: string, expiresAt = Number.POSITIVE_INFINITY): void {
-    this.#remember(`token ${fingerprint}`, expiresAt)
+  revokeToken(fingerprint: string, expiresAt = Number.POSITIVE_INFINITY): Revocation {
+    return this.#remember(`token ${fingerprint}`, expiresAt)
+  }
+
+  /** What another process has revoked. */
+  adopt({ key, since, until }: Revocation): void {
+    if (since > (this.#since.get(key) ?? Number.NEGATIVE_INFINITY)) this.#put(key, since, until)
   }
 
   /** Whether this credential was taken away. Tokens know the second of their issue: one of the same second is refused. */
@@ -53,11 +94,19 @@ export class Revocations {
     return since !== undefined && (issuedAt ?? 0) <= since
   }
 
-  #remember(key: string, end: number): void {
-    const { clock, memoryMs, atMost = AT_MOST, warn } = this.#options
+  #remember(key: string, end: number): Revocation {
+    const { clock, memoryMs } = this.#options
+    const since = clock.now()
+    const until = Math.min(end, since + memoryMs)
+    this.#put(key, since, until)
+    return { key, since, until }
+  }
+
+  #put(key: string, since: number, until: number): void {
+    const { atMost = AT_MOST, warn } = this.#options
     this.#forgetOld()
-    this.#since.set(key, clock.now())
-    this.#until.set(key, Math.min(end, clock.now() + memoryMs))
+    this.#since.set(key, since)
+    this.#until.set(key, until)
     if (this.#since.size <= atMost) return
     for (const first of this.#until.due(Number.POSITIVE_INFINITY, 1)) this.#forget(first)
     warn?.(`more than ${atMost} revocations: the one that would be forgotten next is forgotten now`)

@@ -11,10 +11,10 @@ import { fingerprint, type Principal } from '../auth.ts'
 import { Deadlines } from '../deadlines.ts'
 import { accepted, type Outcome, refuse } from '../errors.ts'
 import type { Events } from '../events.ts'
-import type { Clock, DeviceId, UserId } from '../ports.ts'
+import { type Clock, type DeviceId, Unavailable, type UserId } from '../ports.ts'
 import type { Awaitable } from '../steps.ts'
 import type { CredentialNotice, Revoked, RevokeRequest, TokenRefresh } from './messages.ts'
-import type { Revocations } from './revocations.ts'
+import type { Cut, Revocation, Revocations, RevokedToken, SharedRevocations, Taken } from './revocations.ts'
 
 /** Where a session hears of its credential, and where it sends a new one. */
 export const AUTH_QUEUE = '/user/queue/auth'
@@ -38,6 +38,8 @@ export interface CredentialOptions {
   /** Token → principal; refuses what was revoked. */
   readonly authenticate: (token: string) => Promise<Outcome<Principal>>
   readonly revocations: Revocations
+  /** Nothing: this process is the only one. */
+  readonly shared?: SharedRevocations | undefined
   readonly clock: Clock
   readonly events: Events
   /** How long before its end a session is told. */
@@ -159,26 +161,69 @@ export class CredentialService {
    * that is named stands for its token, so other sessions with the same token are cut too.
    */
   async revoke({ userId, sessionId, token }: RevokeRequest): Promise<Outcome<Revoked>> {
-    const { sessions, revocations, calls, events } = this.#options
+    const taken = { userId, sessionId, tokens: token === undefined ? [] : [{ token: fingerprint(token) }] }
+    const { shared } = this.#options
+    const here = await this.cuts(taken)
+    if (!shared) return { ok: true, data: { sessions: here.sessions } }
+    const there = await shared.revoke({ ...taken, tokens: here.tokens })
+    // The session that was named may live elsewhere: only now it is known what it lives on
+    const fresh = there.tokens.filter(({ token: one }) => !here.tokens.some((known) => known.token === one))
+    const again = { tokens: fresh }
+    const more = fresh.length > 0 ? [await this.cuts(again), await shared.revoke(again)] : []
+    const count = [here, there, ...more].reduce((sum, { sessions }) => sum + sessions, 0)
+    return this.#keep(shared, userId, [...here.tokens, ...fresh], count)
+  }
+
+  /** The same in this process alone: the sessions that it holds, and what they lived on. */
+  async cuts({ userId, sessionId, tokens: taken }: Taken): Promise<Cut> {
+    const { sessions, revocations, calls } = this.#options
     const named = sessionId === undefined ? undefined : sessions.session(sessionId)
-    const tokens = new Set(token === undefined ? [] : [fingerprint(token)])
-    for (const one of named ? this.#credentialsOf(named) : []) tokens.add(one.token)
+    const tokens = new Map(taken.map((one) => [one.token, one]))
+    for (const one of named ? this.#credentialsOf(named) : []) tokens.set(one.token, one)
     const cut = [...sessions.everySession()].filter(
       (session) =>
         session.principal.user === userId || this.#credentialsOf(session).some((one) => tokens.has(one.token)),
     )
     if (userId !== undefined) revocations.revokeUser(userId)
-    for (const one of tokens) revocations.revokeToken(one)
     // Also of a user: the issuer's clock may be ahead of ours
-    for (const session of cut)
-      for (const one of this.#credentialsOf(session)) revocations.revokeToken(one.token, one.expiresAt)
-    for (const { id, principal } of cut) {
-      sessions.expel(id, REVOKED)
-      events.emit('session.revoked', { user: principal.user, session: id })
-    }
+    for (const session of cut) for (const one of this.#credentialsOf(session)) tokens.set(one.token, one)
+    for (const { token, expiresAt } of tokens.values()) revocations.revokeToken(token, expiresAt)
+    this.#cut(cut)
     if (userId !== undefined) await calls.shutOut(userId)
     for (const { id, principal } of cut) if (principal.user !== userId) await calls.shutOut(principal.user, id)
-    return { ok: true, data: { sessions: cut.length } }
+    return { sessions: cut.length, tokens: [...tokens.values()].map(({ token, expiresAt }) => ({ token, expiresAt })) }
+  }
+
+  /** What other processes have revoked, while this one could not hear it or was not there yet: its sessions are cut. */
+  learns(revoked: readonly Revocation[]): void {
+    const { revocations, sessions } = this.#options
+    for (const one of revoked) revocations.adopt(one)
+    this.#cut([...sessions.everySession()].filter((session) => revocations.cover(session.principal)))
+  }
+
+  #cut(cut: readonly SessionView[]): void {
+    for (const { id, principal } of cut) {
+      this.#options.sessions.expel(id, REVOKED)
+      this.#options.events.emit('session.revoked', { user: principal.user, session: id })
+    }
+  }
+
+  async #keep(
+    shared: SharedRevocations,
+    userId: UserId | undefined,
+    tokens: readonly RevokedToken[],
+    count: number,
+  ): Promise<Outcome<Revoked>> {
+    const { revocations } = this.#options
+    const ofTokens = tokens.map(({ token, expiresAt }) => revocations.revokeToken(token, expiresAt))
+    try {
+      await shared.keep(userId === undefined ? ofTokens : [...ofTokens, revocations.revokeUser(userId)])
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error
+      const message = `${count} sessions were cut; other servers may not know of it yet, they are told when Redis is back; try again`
+      return refuse('unavailable', message, { retryAfter: 2 })
+    }
+    return { ok: true, data: { sessions: count } }
   }
 
   /** Nobody is told or cut any more. */
