@@ -1,0 +1,436 @@
+/**
+ * Messages for devices of other processes, over the bus. Where a device is, is remembered; whoever gets a message for a
+ * device that has moved on passes it on and says so.
+ *
+ * Messages for one user go one after the other, so that none overtakes another that waits for a look into the registry.
+ * When a device has moved, what is still under way over its old process arrives first: a mark is sent after it, and the
+ * next message waits until the mark is through.
+ */
+
+import type { CallId, Target } from '../../calls/types.ts'
+import { Lines } from '../../lines.ts'
+import {
+  type Awaitable,
+  type Clock,
+  type DeviceId,
+  type Devices,
+  type Message,
+  type NodeId,
+  type Routes,
+  Unavailable,
+  type UserId,
+} from '../../ports.ts'
+import type { Bus, BusMessage, Members } from './bus.ts'
+import { type Entry, PARKED, type Registry } from './registry.ts'
+
+export interface RouteOptions {
+  readonly bus: Bus
+  readonly members: Pick<Members, 'living'>
+  readonly registry: Pick<Registry, 'devices' | 'leaveFor'>
+  readonly devices: Pick<Devices, 'holds' | 'tell' | 'reachable'>
+  readonly clock: Clock
+  readonly calls: {
+    ringsHere(user: UserId, callId: CallId): unknown
+    inTurn(callId: CallId, work: () => void): void
+  }
+  readonly report: (error: unknown) => void
+}
+
+/** What has gone which way, since the start. */
+export interface RouteCounts {
+  sent: number
+  received: number
+  /** Came here for a device that had moved on. */
+  forwarded: number
+  /** For a device that nobody has, or that could not be looked up. */
+  lost: number
+  /** Looks into the registry. */
+  lookups: number
+}
+
+/** Devices of others whose place is remembered. */
+const MOST_REMEMBERED = 50_000
+
+/** How often a message is passed on before it is given up. */
+const MOST_HOPS = 4
+
+/** How long what has moved on is waited for. */
+const MARK_MS = 1_000
+
+/** Messages that wait for one device which is about to be here, and for one user whose devices are looked up. */
+const MOST_WAITING = 512
+
+/** A message as it travels; its body beside it. */
+interface Told {
+  readonly user: UserId
+  /** Absent: all of the user's devices but `except`. */
+  readonly devices?: readonly DeviceId[]
+  readonly except?: DeviceId
+  readonly destination: string
+  readonly contentType?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly about?: CallId
+  /** Who has sent it first, and how often it was passed on. */
+  readonly origin?: NodeId
+  readonly hops?: number
+}
+
+interface Expected {
+  readonly user: UserId
+  readonly held: { readonly destination: string; readonly message: Message }[]
+}
+
+export class BusRoutes implements Routes {
+  readonly counts: RouteCounts = { sent: 0, received: 0, forwarded: 0, lost: 0, lookups: 0 }
+  readonly #options: RouteOptions
+  readonly #lines = new Lines()
+  /** How much waits in each line. */
+  readonly #waiting = new Map<UserId, number>()
+  /** Where devices of others are, the one asked for least lately first. */
+  readonly #places = new Map<DeviceId, NodeId>()
+  /** Processes that stop: what they had is looked up again. */
+  readonly #leaving = new Set<NodeId>()
+  /** What has come for devices that are on their way here. */
+  readonly #expected = new Map<DeviceId, Expected>()
+  /** Devices that are known to have moved, which waits for its turn. */
+  readonly #moving = new Set<DeviceId>()
+  readonly #marks = new Map<number, () => void>()
+  #lastMark = 0
+
+  constructor(options: RouteOptions) {
+    this.#options = options
+    const { bus } = options
+    bus.handle('tell', (from, message) => this.#told(from, message))
+    bus.handle('ring', (_, { facts }) => {
+      const { user, callId } = facts as { user: UserId; callId: CallId }
+      this.counts.received++
+      options.calls.ringsHere(user, callId)
+    })
+    bus.handle('moved', (from, { facts }) => this.#hearsOfMove(from, facts as Moved))
+    bus.handle('mark', (_, { facts }) => this.#marked(facts as Mark))
+    bus.handle('leaving', (from) => {
+      this.#leaving.add(from)
+      for (const node of this.#leaving) if (!options.members.living().includes(node)) this.#leaving.delete(node)
+      bus.send(from, { kind: 'understood', facts: {} })
+    })
+  }
+
+  tell(to: Target, destination: string, message: Message, about?: CallId): void {
+    const { contentType, headers } = message
+    const told: Told = {
+      user: to.user,
+      ...('devices' in to ? { devices: to.devices } : to.except !== undefined && { except: to.except }),
+      destination,
+      ...(contentType !== undefined && { contentType }),
+      ...(headers && { headers }),
+      ...(about !== undefined && { about }),
+    }
+    // A copy: what came over the network is somebody else's memory
+    const body = typeof message.body === 'string' ? Buffer.from(message.body) : Buffer.from(message.body)
+    this.#inLine(to.user, () => ('devices' in to ? this.#toDevices(told, to.devices, body) : this.#toUser(told, body)))
+  }
+
+  ring(user: UserId, callId: CallId): void {
+    this.#inLine(user, async () => {
+      for (const node of nodesOf(await this.#lookUp(user), this.#self)) {
+        this.counts.sent++
+        this.#options.bus.send(node, { kind: 'ring', facts: { user, callId } })
+      }
+    })
+  }
+
+  /** What comes for the device from now on is kept until it is here. */
+  expect(user: UserId, device: DeviceId): void {
+    if (!this.#expected.has(device)) this.#expected.set(device, { user, held: [] })
+  }
+
+  /** It is here: it is told what has come for it meanwhile. */
+  arrived(device: DeviceId): void {
+    const expected = this.#expected.get(device)
+    this.#expected.delete(device)
+    this.#places.delete(device)
+    for (const { destination, message } of expected?.held ?? [])
+      this.#options.devices.tell(device, destination, message)
+  }
+
+  /** It does not come. */
+  givesUp(device: DeviceId): void {
+    this.counts.lost += this.#expected.get(device)?.held.length ?? 0
+    this.#expected.delete(device)
+  }
+
+  /** Something that was left for a device while nobody had it, as {@link Registry.takeParked} gives it back. */
+  keeps(device: DeviceId, left: string): void {
+    const [destination, contentType, headers, body] = JSON.parse(left) as Left
+    this.#hold(device, destination, messageOf(contentType, headers, Buffer.from(body, 'base64')))
+  }
+
+  /** A device of the user is given away: messages for it that come meanwhile are passed on behind what `work` sends. */
+  async whileMoving<T>(user: UserId, work: () => Promise<T>): Promise<T> {
+    return this.#lines.run(user, work)
+  }
+
+  /**
+   * This process stops and holds no device any more: nobody sends anything here from now on. Fulfilled when all others
+   * have understood, or after a moment.
+   */
+  async leaves(patienceMs: number): Promise<void> {
+    const { bus, members, clock } = this.#options
+    const others = new Set(members.living().filter((node) => node !== bus.self))
+    if (others.size === 0) return
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(patienceMs, resolve)
+      bus.handle('understood', (from) => {
+        others.delete(from)
+        if (others.size > 0) return
+        cancel()
+        resolve()
+      })
+      bus.broadcast({ kind: 'leaving', facts: {} })
+    })
+    // What had come before is being passed on
+    await Promise.all(this.#lines.keys().map((user) => this.#lines.run(user, () => undefined)))
+  }
+
+  get #self(): NodeId {
+    return this.#options.bus.self
+  }
+
+  // Sending
+
+  /** At once, when nothing waits and nobody must be asked. Bounded: what there is no room for is lost. */
+  #inLine(user: UserId, work: () => Awaitable<void>): void {
+    if (!this.#lines.busy(user)) {
+      this.#lookAfter(this.#lines.run(user, work))
+      return
+    }
+    const waiting = this.#waiting.get(user) ?? 0
+    if (waiting >= MOST_WAITING) {
+      this.counts.lost++
+      return
+    }
+    this.#waiting.set(user, waiting + 1)
+    const counted = () => {
+      const left = (this.#waiting.get(user) ?? 1) - 1
+      if (left > 0) this.#waiting.set(user, left)
+      else this.#waiting.delete(user)
+      return work()
+    }
+    this.#lookAfter(this.#lines.run(user, counted))
+  }
+
+  /** What keeps order is never dropped. */
+  #mustInLine(user: UserId, work: () => Awaitable<void>): void {
+    this.#lookAfter(this.#lines.run(user, work))
+  }
+
+  #lookAfter(done: Awaitable<void>): void {
+    if (!(done instanceof Promise)) return
+    done.catch((error: unknown) => {
+      if (error instanceof Unavailable) this.counts.lost++
+      else this.#options.report(error)
+    })
+  }
+
+  #toDevices(told: Told, devices: readonly DeviceId[], body: Buffer): Awaitable<void> {
+    const [first] = devices
+    if (first === undefined) return undefined
+    const place = devices.length === 1 ? this.#placeOf(first) : undefined
+    if (place === undefined) return this.#eachToItsPlace(told, devices, body)
+    this.#send(place, told, body)
+    return undefined
+  }
+
+  async #eachToItsPlace(told: Told, devices: readonly DeviceId[], body: Buffer): Promise<void> {
+    const known = devices.every((device) => this.#placeOf(device) !== undefined)
+    const entries = known ? [] : await this.#lookUp(told.user)
+    const byNode = new Map<NodeId, DeviceId[]>()
+    for (const device of devices) {
+      const place = this.#places.get(device)
+      if (place === undefined) await this.#elsewhere(told, device, entries, body)
+      else byNode.set(place, [...(byNode.get(place) ?? []), device])
+    }
+    for (const [node, those] of byNode) this.#send(node, { ...told, devices: those }, body)
+  }
+
+  async #toUser(told: Told, body: Buffer): Promise<void> {
+    const entries = await this.#lookUp(told.user)
+    for (const node of nodesOf(entries, this.#self)) this.#send(node, told, body)
+    for (const { id, node } of entries)
+      if (id !== told.except && (node === PARKED || node === this.#self)) await this.#elsewhere(told, id, entries, body)
+  }
+
+  /** Nobody has the device now: it is on its way here, waits for somebody, or is no more. */
+  async #elsewhere(told: Told, device: DeviceId, entries: readonly Entry[], body: Buffer): Promise<void> {
+    const { destination, contentType, headers, user } = told
+    const entry = entries.find(({ id }) => id === device)
+    if (this.#expected.has(device)) this.#hold(device, destination, messageOf(contentType, headers, body))
+    else if (entry?.node === PARKED) {
+      const left: Left = [destination, contentType ?? null, headers ?? null, body.toString('base64')]
+      if (await this.#options.registry.leaveFor(user, device, JSON.stringify(left))) return
+      await this.#lookUp(user)
+      const place = this.#places.get(device)
+      if (place !== undefined) this.#send(place, { ...told, devices: [device] }, body)
+      else if (this.#expected.has(device)) this.#hold(device, destination, messageOf(contentType, headers, body))
+      else this.counts.lost++
+    } else if (entry === undefined) this.counts.lost++
+  }
+
+  #placeOf(device: DeviceId): NodeId | undefined {
+    const place = this.#places.get(device)
+    return place !== undefined && this.#leaving.has(place) ? undefined : place
+  }
+
+  #send(node: NodeId, told: Told, body: Buffer): void {
+    this.counts.sent++
+    this.#options.bus.send(node, { kind: 'tell', facts: told, body })
+  }
+
+  // Receiving
+
+  #told(from: NodeId, { facts, body = NOTHING }: BusMessage): void {
+    const told = facts as Told
+    this.counts.received++
+    const work = () => this.#deliver(told, body, told.origin ?? from)
+    if (told.about === undefined) work()
+    else this.#options.calls.inTurn(told.about, work)
+  }
+
+  #deliver(told: Told, body: Buffer, origin: NodeId): void {
+    const { user, devices: named, except, destination, contentType, headers } = told
+    const { devices } = this.#options
+    const message = messageOf(contentType, headers, body)
+    if (named === undefined) {
+      for (const device of devices.reachable(user, destination))
+        if (device !== except) devices.tell(device, destination, message)
+      for (const [device, expected] of this.#expected)
+        if (expected.user === user && device !== except) this.#hold(device, destination, message)
+      return
+    }
+    const moved: DeviceId[] = []
+    for (const device of named) {
+      if (devices.holds(device)) devices.tell(device, destination, message)
+      else if (this.#expected.has(device)) this.#hold(device, destination, message)
+      else moved.push(device)
+    }
+    if (moved.length > 0) this.#passOn({ ...told, devices: moved, origin }, moved, body)
+  }
+
+  /** To where the devices are now; who has sent it hears where that is. */
+  #passOn(told: Told, devices: readonly DeviceId[], body: Buffer): void {
+    const { user, hops = 0, origin } = told
+    if (hops >= MOST_HOPS || origin === undefined) {
+      this.counts.lost += devices.length
+      return
+    }
+    this.#inLine(user, async () => {
+      const known = devices.every((device) => this.#placeOf(device) !== undefined)
+      const entries = known ? [] : await this.#lookUp(user)
+      for (const device of devices) {
+        const place = this.#places.get(device)
+        this.counts.forwarded++
+        if (place !== undefined) this.#send(place, { ...told, devices: [device], hops: hops + 1 }, body)
+        else await this.#elsewhere(told, device, entries, body)
+        const moved: Moved = { user, device, ...(place !== undefined && { to: place }) }
+        this.#options.bus.send(origin, { kind: 'moved', facts: moved })
+      }
+    })
+  }
+
+  #hold(device: DeviceId, destination: string, message: Message): void {
+    const held = this.#expected.get(device)?.held
+    if (held !== undefined && held.length < MOST_WAITING) held.push({ destination, message })
+    else this.counts.lost++
+  }
+
+  // Where devices are
+
+  /** Looks into the registry, and remembers what it finds. Behind what is still under way to where a device was. */
+  async #lookUp(user: UserId): Promise<readonly Entry[]> {
+    this.counts.lookups++
+    const entries = await this.#options.registry.devices(user)
+    for (const { id, node } of entries) await this.#remember(user, id, node)
+    return entries
+  }
+
+  async #remember(user: UserId, device: DeviceId, node: NodeId): Promise<void> {
+    const before = this.#places.get(device)
+    if (before !== undefined && before !== node) await this.#isThrough(user, device, before, node)
+    this.#places.delete(device)
+    if (node === PARKED || node === this.#self) return
+    this.#places.set(device, node)
+    if (this.#places.size <= MOST_REMEMBERED) return
+    const [oldest] = this.#places.keys()
+    if (oldest !== undefined) this.#places.delete(oldest)
+  }
+
+  #hearsOfMove(from: NodeId, { user, device, to }: Moved): void {
+    // Whoever has sent much hears it as often
+    if (this.#places.get(device) !== from || this.#moving.has(device)) return
+    this.#moving.add(device)
+    this.#mustInLine(user, () => {
+      this.#moving.delete(device)
+      if (this.#places.get(device) !== from) return undefined
+      if (to !== undefined && to !== this.#self) return this.#remember(user, device, to)
+      this.#places.delete(device)
+      return undefined
+    })
+  }
+
+  /** Fulfilled when everything that went over `before` has arrived, or is not to be waited for. */
+  async #isThrough(user: UserId, device: DeviceId, before: NodeId, now: NodeId): Promise<void> {
+    const { bus, members, clock } = this.#options
+    if (!members.living().includes(before)) return
+    const id = ++this.#lastMark
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(MARK_MS, resolve)
+      this.#marks.set(id, () => {
+        cancel()
+        resolve()
+      })
+      const mark: Mark = { id, user, device, origin: bus.self, to: now }
+      bus.send(before, { kind: 'mark', facts: mark })
+    })
+    this.#marks.delete(id)
+  }
+
+  #marked({ id, user, device, origin, to }: Mark): void {
+    const { bus } = this.#options
+    if (origin === bus.self) this.#marks.get(id)?.()
+    else if (to === bus.self) bus.send(origin, { kind: 'mark', facts: { id, user, device, origin, to } })
+    else {
+      const next = to === PARKED ? origin : to
+      this.#mustInLine(user, () => bus.send(next, { kind: 'mark', facts: { id, user, device, origin, to } }))
+    }
+  }
+}
+
+interface Moved {
+  readonly user: UserId
+  readonly device: DeviceId
+  /** Absent: nobody has it. */
+  readonly to?: NodeId
+}
+
+/** From `origin` over the process that had the device to the one that has it, and back. */
+interface Mark {
+  readonly id: number
+  readonly user: UserId
+  readonly device: DeviceId
+  readonly origin: NodeId
+  readonly to: NodeId
+}
+
+/** What is left for a device that nobody has: destination, type, headers, body in base64. */
+type Left = readonly [string, string | null, Readonly<Record<string, string>> | null, string]
+
+const NOTHING = Buffer.alloc(0)
+
+/** Every process but this one that holds some of the devices. */
+function nodesOf(entries: readonly Entry[], self: NodeId): ReadonlySet<NodeId> {
+  return new Set(entries.map(({ node }) => node).filter((node) => node !== PARKED && node !== self))
+}
+
+function messageOf(contentType: string | null | undefined, headers: Told['headers'] | null, body: Buffer): Message {
+  return { body, ...(contentType != null && { contentType }), ...(headers && { headers }) }
+}

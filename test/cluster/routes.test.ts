@@ -1,0 +1,276 @@
+/** Who is where, and the way there: the registry, routes and the hand-over of sessions, on a real Redis. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { CutProxy } from '../support/cut-proxy.ts'
+import type { NodeOptions } from '../support/nodes.ts'
+import { type RedisServer, startRedis, startRedisCluster } from '../support/redis.ts'
+import { FACTS, QUEUE, type RegisteredNode, registeredNode, sessionOf } from '../support/registered.ts'
+
+const LEASE = { leaseMs: 2000, renewMs: 300 }
+
+let redis: RedisServer
+const running: RegisteredNode[] = []
+let group = 0
+
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(() => redis.stop())
+afterEach(async () => {
+  expect(running.flatMap(({ bugs }) => bugs)).toEqual([])
+  await Promise.all(running.splice(0).map((node) => node.stop()))
+  group++
+})
+
+async function joins(more: Partial<NodeOptions> = {}): Promise<RegisteredNode> {
+  const node = await registeredNode({ url: redis.url, prefix: `r${group}:`, ...LEASE, ...more })
+  running.push(node)
+  return node
+}
+
+const nodes = async (): Promise<[RegisteredNode, RegisteredNode, RegisteredNode]> => [
+  await joins(),
+  await joins(),
+  await joins(),
+]
+
+describe('a message for a device of another process', () => {
+  test('arrives there alone, in order, the first looked up and the others not', async () => {
+    const [a, b, c] = await nodes()
+    await b.arrives('bob', 'bob/1')
+    await c.arrives('bob', 'bob/2')
+    const texts = Array.from({ length: 100 }, (_, n) => String(n))
+    for (const text of texts) a.tells('bob', 'bob/1', text)
+    expect(await b.hasHeard('bob/1', 100)).toEqual(texts)
+    expect(c.devices.heard).toEqual([])
+    expect(a.routes.counts).toMatchObject({ sent: 100, lookups: 1, lost: 0 })
+  })
+
+  test('for the user reaches every process with a device of theirs, and not the one that is left out', async () => {
+    const [a, b, c] = await nodes()
+    await b.arrives('bob', 'bob/1')
+    await c.arrives('bob', 'bob/2')
+    await c.arrives('bob', 'bob/3')
+    a.routes.tell({ user: 'bob', except: 'bob/2' }, QUEUE, { body: '{"text":"all"}', headers: { x: 'y' } })
+    a.routes.ring('bob', 'c1')
+    expect(await b.hasHeard('bob/1', 1)).toEqual(['all'])
+    expect(await c.hasHeard('bob/3', 1)).toEqual(['all'])
+    expect(c.devices.of('bob/2')).toEqual([])
+    expect(c.devices.heard[0]?.headers).toEqual({ x: 'y' })
+    await Promise.all([b.notes('rings bob c1'), c.notes('rings bob c1')])
+  })
+
+  test('does not overtake one that had to be looked up, of whatever kind', async () => {
+    const [a, b] = await nodes()
+    await b.arrives('bob', 'bob/1')
+    const say = (text: string) => ({ body: JSON.stringify({ text }) })
+    a.routes.tell({ user: 'bob' }, QUEUE, say('1'))
+    a.routes.tell({ user: 'bob', devices: ['bob/1'] }, QUEUE, say('2'))
+    a.routes.tell({ user: 'bob' }, QUEUE, say('3'))
+    a.routes.tell({ user: 'bob', devices: ['bob/1'] }, QUEUE, say('4'))
+    expect(await b.hasHeard('bob/1', 4)).toEqual(['1', '2', '3', '4'])
+  })
+
+  test('that has gone is lost, and is forgotten', async () => {
+    const [a, b] = await nodes()
+    await b.arrives('bob', 'bob/1')
+    a.tells('bob', 'bob/1', '1')
+    await b.hasHeard('bob/1', 1)
+    b.devices.disconnect('bob/1')
+    b.residents.ended('bob/1')
+    await b.notes('lost bob/1')
+    await b.residents.settled('bob')
+    a.tells('bob', 'bob/1', '2')
+    await b.arrives('bob', 'bob/9')
+    a.tells('bob', 'bob/9', '3')
+    expect(await b.hasHeard('bob/9', 1)).toEqual(['3'])
+    expect(b.devices.of('bob/1')).toHaveLength(1)
+  })
+})
+
+describe('a device that moves', () => {
+  test('is given with what it had, and what was sent meanwhile comes after it, in order', async () => {
+    const [a, b, c] = await nodes()
+    await b.arrives('bob', 'bob/1')
+    const texts = Array.from({ length: 1200 }, (_, n) => String(n))
+    let sent = 0
+    const some = (count: number) => {
+      for (; count > 0; count--) a.tells('bob', 'bob/1', texts[sent++]!)
+    }
+    // Always some on the way, whichever way that is now
+    const trickle = async (moving: Promise<unknown>) => {
+      let moves = true
+      void moving.finally(() => {
+        moves = false
+      })
+      while (moves && sent < 900) {
+        some(3)
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      await moving
+    }
+    some(100)
+    let holder = b
+    for (const next of [c, b, c, b]) {
+      await trickle(next.resumes('bob', 'bob/1'))
+      holder = next
+    }
+    for (; sent < texts.length; await new Promise((resolve) => setImmediate(resolve)))
+      some(Math.min(5, texts.length - sent))
+    expect(a.routes.counts.lost).toBe(0)
+    const all = () => {
+      const [x, y] = [b, c].map(({ devices }) => devices.heard.map(({ body }) => Number(body.text)))
+      return [...(x ?? []), ...(y ?? [])].sort((one, other) => one - other)
+    }
+    while (all().length < texts.length) await holder.hasHeard('bob/1', holder.devices.heard.length + 1)
+    expect(all()).toEqual(texts.map(Number))
+    for (const { devices } of [b, c]) {
+      const heard = devices.heard.map(({ body }) => Number(body.text))
+      expect(heard).toEqual([...heard].sort((one, other) => one - other))
+    }
+  })
+
+  test('brings its session along, octets and all', async () => {
+    const [a, b] = await nodes()
+    await a.arrives('bob', 'bob/1')
+    expect(await b.resumes('bob', 'bob/1')).toEqual(sessionOf('bob', 'bob/1'))
+    expect(await b.registry.devices('bob')).toMatchObject([{ id: 'bob/1', node: b.id, epoch: 2, away: false }])
+    expect(a.residents.size).toBe(0)
+  })
+
+  test('is not given to who does not know its secret, nor to another user', async () => {
+    const [a, b] = await nodes()
+    await a.arrives('bob', 'bob/1')
+    expect(await b.resumes('bob', 'bob/1', 'bob/1.guess')).toBeUndefined()
+    expect(await b.resumes('mallory', 'bob/1')).toBeUndefined()
+    expect(await a.registry.devices('bob')).toMatchObject([{ id: 'bob/1', node: a.id, epoch: 1 }])
+  })
+
+  test('is taken from a process that says nothing, which may not write it any more', async () => {
+    const [a, b] = await nodes()
+    await a.arrives('bob', 'bob/1')
+    // It hears of nothing, as if it were cut off
+    a.bus.handle('claim', () => undefined)
+    expect(await b.resumes('bob', 'bob/1')).toBeUndefined()
+    expect(b.noted).toContain('lost bob/1')
+    expect(await b.registry.devices('bob')).toEqual([])
+    a.residents.away('bob/1')
+    await a.notes('fenced bob/1')
+    expect(await a.registry.put('bob', 'bob/1', 1, FACTS)).toBe(false)
+    expect(await a.registry.remove('bob', 'bob/1', 1)).toBe(false)
+    expect(a.noted).not.toContain('lost bob/1')
+  })
+
+  test('whose process has stopped waits in Redis, with what came for it meanwhile', async () => {
+    const [a, b, c] = await nodes()
+    await a.arrives('bob', 'bob/1')
+    c.tells('bob', 'bob/1', '1')
+    await a.hasHeard('bob/1', 1)
+    a.devices.disconnect('bob/1')
+    await a.handover.park([sessionOf('bob', 'bob/1')])
+    c.tells('bob', 'bob/1', '2')
+    c.routes.tell({ user: 'bob' }, QUEUE, { body: '{"text":"3"}' })
+    await a.routes.leaves(2000)
+    c.tells('bob', 'bob/1', '4')
+    await c.routes.whileMoving('bob', async () => undefined)
+    expect(await b.resumes('bob', 'bob/1', 'bob/1.guess')).toBeUndefined()
+    expect(await b.resumes('bob', 'bob/1')).toEqual(sessionOf('bob', 'bob/1'))
+    c.tells('bob', 'bob/1', '5')
+    expect(await b.hasHeard('bob/1', 4)).toEqual(['2', '3', '4', '5'])
+    expect(await b.resumes('bob', 'bob/1')).toBeUndefined()
+  })
+
+  test('is had by one of two processes that want it at once', async () => {
+    const [a, b, c] = await nodes()
+    await a.arrives('bob', 'bob/1')
+    const [one, other] = await Promise.all([b.resumes('bob', 'bob/1'), c.resumes('bob', 'bob/1')])
+    expect([one, other].filter((session) => session !== undefined)).toHaveLength(1)
+    const holder = one ? b : c
+    expect(await a.registry.devices('bob')).toMatchObject([{ id: 'bob/1', node: holder.id }])
+  })
+})
+
+describe('a process that dies', () => {
+  test('leaves its devices to one heir, who says that they are lost', async () => {
+    const [a, b, c] = await nodes()
+    await a.arrives('bob', 'bob/1')
+    await b.arrives('bob', 'bob/2')
+    await a.dies()
+    running.shift()
+    await Promise.race([b.notes(`inherited ${a.id}`), c.notes(`inherited ${a.id}`)])
+    expect([...b.noted, ...c.noted].filter((line) => line === 'lost bob/1')).toHaveLength(1)
+    expect(await b.registry.devices('bob')).toMatchObject([{ id: 'bob/2' }])
+    expect(await b.registry.someOf(a.id, 10)).toEqual([])
+  })
+})
+
+describe('Redis', () => {
+  test('that comes back empty is told everything again, and what was owed to it', async () => {
+    const own = await startRedis()
+    try {
+      const [a, b] = [await joins({ url: own.url }), await joins({ url: own.url })]
+      for (let n = 0; n < 200; n++) await a.arrives(`user${n}`, `device${n}`)
+      a.presence.entered('user0')
+      await b.notes('user0 online')
+      await own.kill()
+      await a.down()
+      a.devices.disconnect('device1')
+      a.residents.ended('device1')
+      await own.restart()
+      await a.notes('appeared device199')
+      await a.notes('lost device1')
+      await a.residents.settled('user0')
+      expect(await b.registry.devices('user0')).toMatchObject([{ id: 'device0', node: a.id }])
+      expect(await b.registry.devices('user1')).toEqual([])
+      expect(await b.registry.online('user0')).toBe(true)
+      b.tells('user7', 'device7', 'hello')
+      expect(await a.hasHeard('device7', 1)).toEqual(['hello'])
+    } finally {
+      await Promise.all(running.splice(0).map((node) => node.stop()))
+      await own.stop()
+    }
+  })
+
+  test('that a process could not reach for longer than its lease takes its devices back', async () => {
+    const proxy = await CutProxy.to(redis.port)
+    const a = await joins({ url: `redis://127.0.0.1:${proxy.port}` })
+    const b = await joins()
+    await a.arrives('bob', 'bob/1')
+    proxy.cut()
+    await b.notes('lost bob/1')
+    expect(await b.registry.devices('bob')).toEqual([])
+    proxy.heal()
+    await a.notes('returned bob/1')
+    expect(await b.registry.devices('bob')).toMatchObject([{ id: 'bob/1', node: a.id }])
+    await proxy.stop()
+  })
+})
+
+describe('a Cluster', () => {
+  test('does all of it', async () => {
+    const cluster = await startRedisCluster()
+    try {
+      const at = { url: cluster.url, mode: 'cluster' }
+      const [a, b, c] = [await joins(at), await joins(at), await joins(at)]
+      for (const user of ['bob', 'carol {x}', 'da}ve', 'ève', '%7b']) {
+        const device = `device of ${user}`
+        await a.arrives(user, device)
+        b.tells(user, device, '1')
+        expect(await a.hasHeard(device, 1)).toEqual(['1'])
+        expect(await c.resumes(user, device)).toEqual(sessionOf(user, device))
+        b.tells(user, device, '2')
+        expect(await c.hasHeard(device, 1)).toEqual(['2'])
+        c.devices.disconnect(device)
+        await c.handover.park([sessionOf(user, device)])
+        b.tells(user, device, '3')
+        await b.routes.whileMoving(user, async () => undefined)
+        await c.routes.leaves(1000)
+        expect(await a.resumes(user, device)).toEqual(sessionOf(user, device))
+        expect(await a.hasHeard(device, 2)).toEqual(['1', '3'])
+      }
+    } finally {
+      await Promise.all(running.splice(0).map((node) => node.stop()))
+      await cluster.stop()
+    }
+  })
+})
