@@ -141,9 +141,12 @@ export class CallClient {
     return this.#connection.open()
   }
 
-  /** Hangs up and leaves. */
+  /** Hangs up and leaves. Leaving is no answer: what rings here goes on ringing, on other devices or for the caller. */
   async disconnect(): Promise<void> {
-    for (const call of this.#calls.values()) call.hangUp()
+    for (const call of [...this.#calls.values()]) {
+      if (call.ringsHere) call.end('cancelled', 'me')
+      else call.hangUp()
+    }
     await this.#connection.close()
   }
 

@@ -72,9 +72,9 @@ function openPhone(who) {
   })
   $('sign-out').addEventListener('click', () => leave())
   $('outcome-close').addEventListener('click', () => tell(''))
-  addEventListener('pagehide', () => {
-    for (const call of client.calls) call.hangUp()
-  })
+  // A page that is left is no device any more. What rings goes on ringing: here again, when the page was only reloaded
+  addEventListener('pagehide', () => void client.disconnect())
+  addEventListener('pageshow', ({ persisted }) => persisted && location.reload())
 
   client.connect().catch(() => {}) // told by `state` and `error`
   people.refresh()

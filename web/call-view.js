@@ -1,17 +1,20 @@
 /** One call on the stage: faces, pictures, the status line, and the buttons that its state allows. */
 
 import { $, h, icon, paintAvatar } from './dom.js'
-import { callStatus, duration, fault, problem } from './words.js'
+import { callStatus, duration, fault, problem, reconnecting } from './words.js'
 
 const ESCAPE_AGAIN_MS = 3000
 const PATH_EVERY_MS = 2000
 const MOST_CROPPED = 2
+/** How long the good news stands that the server is back. */
+const BACK_MS = 2500
 
 export class CallView {
   #stage = $('stage')
   #controls = $('controls')
   #status = $('call-status')
   #problem = $('problem')
+  #reconnecting = $('reconnecting')
   #remote = /** @type {HTMLVideoElement} */ ($('remote-video'))
   #local = /** @type {HTMLVideoElement} */ ($('local-video'))
   #sounds
@@ -23,6 +26,7 @@ export class CallView {
   /** @type {Element | null} */
   #focusBefore = null
   #drawn = ''
+  #backAt = 0
 
   /** @param {import('./sounds.js').Sounds} sounds */
   constructor(sounds) {
@@ -57,6 +61,10 @@ export class CallView {
       call.on('state', () => this.#draw()),
       call.on('media', () => this.#draw()),
       call.on('interrupted', () => this.#draw()),
+      call.on('reconnecting', (on) => {
+        this.#backAt = on ? 0 : Date.now()
+        this.#draw()
+      }),
       call.on('problem', (error) => {
         this.#say(problem(error, call))
         this.#draw()
@@ -79,6 +87,8 @@ export class CallView {
     this.#stage.dataset.sound = 'none'
     $('unblock').hidden = true
     $('timer').textContent = ''
+    this.#backAt = 0
+    this.#showReconnecting('none', '')
   }
 
   #draw() {
@@ -191,9 +201,18 @@ export class CallView {
     )
   }
 
+  /** @param {'none' | 'away' | 'back'} state @param {string} text */
+  #showReconnecting(state, text) {
+    this.#stage.dataset.reconnecting = state
+    if (this.#reconnecting.textContent !== text) this.#reconnecting.textContent = text
+  }
+
   #tick() {
     const call = this.#call
     if (!call) return
+    if (call.reconnecting) this.#showReconnecting('away', reconnecting(call))
+    else if (Date.now() - this.#backAt < BACK_MS) this.#showReconnecting('back', 'Connected to the server again')
+    else this.#showReconnecting('none', '')
     $('timer').textContent = call.state === 'connected' ? duration(call.elapsed) : ''
   }
 

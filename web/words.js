@@ -28,6 +28,24 @@ export function callStatus(call) {
   }
 }
 
+/**
+ * While the server cannot be reached: what still works, and what will. The media are another matter.
+ * @param {import('../client/types.ts').Call} call
+ */
+export function reconnecting(call) {
+  const so = 'Reconnecting to the server…'
+  switch (call.state) {
+    case 'ringing':
+      return call.direction === 'incoming' ? `${so} You can answer; it counts when the connection is back.` : so
+    case 'connecting':
+      return call.direction === 'incoming' ? `${so} Your answer is sent as soon as it can be.` : so
+    case 'connected':
+      return call.interrupted ? so : `${so} You can go on talking.`
+    default:
+      return so
+  }
+}
+
 /** @param {import('../client/types.ts').Call} call */
 function ringing({ peer, ringingDevices: devices }) {
   if (devices === undefined) return `Ringing on ${peer.name}’s devices…`

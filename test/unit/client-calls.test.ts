@@ -428,6 +428,14 @@ describe('in a call', () => {
     expect(last).toEqual(['/app/call/hangup', 'DISCONNECT'])
     expect(fate(call)).toEqual(['ended', 'hung-up', 'me'])
   })
+
+  test('leaving is no answer to what rings', async () => {
+    const { call, client, server } = await incoming()
+    await client.disconnect()
+    expect(server.socket.frames.slice(-1).map(({ command }) => command)).toEqual(['DISCONNECT'])
+    expect(server.socket.sent('/app/call/response')).toEqual([])
+    expect(fate(call)).toEqual(['ended', 'cancelled', 'me'])
+  })
 })
 
 describe('presence', () => {
