@@ -86,6 +86,8 @@ export class Connection {
   #wasOnline = false
   #resumed = false
   #urgent = false
+  /** Something was said, such as a hang-up, and nobody knows yet whether it was heard. */
+  #unanswered = false
   #triedAt = 0
   #refusedToken: string | undefined
   #lastRefusal: ServerRefusal = { code: CODE.unauthorized, message: 'the token was refused' }
@@ -108,6 +110,10 @@ export class Connection {
       patienceMs: PATIENCE_MS,
       newReceipt: () => this.#newReceipt(),
       write: (destination, body, receipt) => this.#publish(destination, body, { receipt }),
+      waits: (on) => {
+        this.#unanswered = on
+        this.#beVigilant()
+      },
     })
     this.#liveness = new Liveness({
       clock: options.clock,
@@ -175,7 +181,11 @@ export class Connection {
   /** Somebody is in a call: a connection that is dead is noticed in seconds, and the pauses between attempts are short. */
   set urgent(on: boolean) {
     this.#urgent = on
-    this.#liveness.vigilant = on
+    this.#beVigilant()
+  }
+
+  #beVigilant(): void {
+    this.#liveness.vigilant = this.#urgent || this.#unanswered
   }
 
   /**

@@ -14,6 +14,8 @@ export interface OutboxOptions {
   /** Another one every time. */
   newReceipt(): string
   write(destination: string, body: string, receipt: string): void
+  /** Something waits for its answer (true), or nothing any more. */
+  waits(on: boolean): void
 }
 
 interface Item {
@@ -111,6 +113,7 @@ export class Outbox {
       forgotten: false,
     }
     this.#items.set(receipt, item)
+    if (this.#items.size === 1) this.#options.waits(true)
     const [oldest] = this.#items.values()
     if (this.#items.size > MOST_ITEMS && oldest) {
       this.#giveUp(oldest, new CallError('offline', 'too much waits for the server'))
@@ -144,6 +147,7 @@ export class Outbox {
   #remove(item: Item): void {
     item.cancel?.()
     this.#items.delete(item.receipt)
+    if (this.#items.size === 0) this.#options.waits(false)
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { CallClient, TokenRefusedError } from 'carillon/client'
 import { CallView } from './call-view.js'
-import { $, paintAvatar } from './dom.js'
+import { $, iconReference, keepIcons, paintAvatar } from './dom.js'
 import { FramesPanel } from './frames.js'
 import { People } from './people.js'
 import { signIn, tokenOf } from './sign-in.js'
@@ -21,6 +21,7 @@ const view = new CallView(sounds)
 addEventListener('pointerdown', () => sounds.unlock(), { once: true })
 addEventListener('keydown', () => sounds.unlock(), { once: true })
 
+await keepIcons().catch(() => {}) // then each is fetched when it is shown
 const who = tab.who ?? (await signIn())
 openPhone(who)
 
@@ -177,7 +178,7 @@ function showSound() {
   press('sound', sounds.on)
   $('sound')
     .querySelector('use')
-    ?.setAttribute('href', `/icons.svg#${sounds.on ? 'sound' : 'sound-off'}`)
+    ?.setAttribute('href', iconReference(sounds.on ? 'sound' : 'sound-off'))
 }
 showSound()
 $('sound').addEventListener('click', () => {

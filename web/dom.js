@@ -29,12 +29,29 @@ export function h(tag, properties = {}, ...children) {
   return element
 }
 
+let sprite = '/icons.svg#'
+
+/** Makes the icons part of the page: one that is first shown while the server cannot be reached is there all the same. */
+export async function keepIcons() {
+  const answer = await fetch('/icons.svg')
+  if (!answer.ok) return
+  const { documentElement: icons } = new DOMParser().parseFromString(await answer.text(), 'image/svg+xml')
+  // Elements of the page have such names as well
+  for (const symbol of icons.querySelectorAll('symbol')) symbol.id = `icon-${symbol.id}`
+  icons.setAttribute('hidden', '')
+  document.body.append(document.adoptNode(icons))
+  sprite = '#icon-'
+}
+
+/** @param {string} name a symbol of icons.svg @returns what a `use` element refers to it by */
+export const iconReference = (name) => sprite + name
+
 /** @param {string} name a symbol of icons.svg */
 export function icon(name) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg')
   svg.setAttribute('aria-hidden', 'true')
   const use = document.createElementNS('http://www.w3.org/2000/svg', 'use')
-  use.setAttribute('href', `/icons.svg#${name}`)
+  use.setAttribute('href', iconReference(name))
   svg.append(use)
   return svg
 }

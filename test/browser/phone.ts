@@ -124,6 +124,28 @@ export class Phone {
     await this.page.locator('#outcome-text').filter({ hasText: text }).waitFor()
   }
 
+  /** Waits until the page says so of its connection in the middle of a call. */
+  async reconnects(text: RegExp): Promise<void> {
+    await this.page.locator('#stage[data-reconnecting=away] #reconnecting').filter({ hasText: text }).waitFor()
+    await this.connection('reconnecting')
+  }
+
+  /** Waits until the page says that the server is there again, the call going on. */
+  async isBack(): Promise<void> {
+    await this.page.locator('#stage[data-reconnecting=back] #reconnecting').waitFor()
+    await this.connection('online')
+  }
+
+  /** How long the call has lasted, as it is shown. */
+  time(): Promise<string | null> {
+    return this.page.textContent('#timer')
+  }
+
+  async switchesCamera(on: boolean): Promise<void> {
+    await this.press('camera')
+    await this.page.waitForSelector(`#stage[data-local-video=${on}]`, { state: 'attached' })
+  }
+
   async shows(name: string, status: 'online' | 'offline'): Promise<void> {
     await this.page.waitForSelector(`.person[data-user="${name}"][data-status=${status}]`)
   }

@@ -176,6 +176,20 @@ describe('a dead connection', () => {
     expect([world.client.state, call.reconnecting]).toEqual(['reconnecting', true])
   })
 
+  test('that swallows a hang-up is noticed as well, and the hang-up said again', async () => {
+    const world = await online()
+    const call = await talks(world)
+    world.server.receipts = false
+    call.hangUp()
+    await world.clock.advance(8_000)
+    expect(world.client.state).toBe('reconnecting')
+    world.server.receipts = true
+    await world.heals(true)
+    expect(world.sent('/app/call/hangup')).toEqual([{ callId: call.id }])
+    await world.clock.advance(60_000)
+    expect(probes(world)).toBe(0)
+  })
+
   test('is left to the heart-beats while nobody is in a call', async () => {
     const world = await online()
     await world.clock.advance(60_000)

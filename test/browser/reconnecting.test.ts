@@ -1,0 +1,151 @@
+/** The network of a page is cut in the middle of things: what one sees, what works meanwhile, and that no call is lost. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import type { Browser } from 'playwright-core'
+import { CutProxy } from '../support/cut-proxy.ts'
+import { connect, launch, Phone } from './phone.ts'
+import { type RunningServer, startServer } from './server.ts'
+
+jest.setTimeout(90_000)
+
+let browser: Browser
+let server: RunningServer
+const phones: Phone[] = []
+const networks: CutProxy[] = []
+
+beforeAll(async () => {
+  ;[server, browser] = await Promise.all([startServer(), launch()])
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await server?.stop()
+})
+
+afterEach(async () => {
+  const complaints = phones.flatMap((phone) => phone.complaints)
+  await Promise.all(phones.splice(0).map((phone) => phone.close()))
+  await Promise.all(networks.splice(0).map((network) => network.stop()))
+  expect(complaints).toEqual([])
+})
+
+/** A phone behind a network of its own, which carries everything but the media. */
+async function phone(name: string): Promise<{ phone: Phone; network: CutProxy }> {
+  const network = await CutProxy.to(server.port)
+  networks.push(network)
+  const opened = await Phone.of(browser, `http://127.0.0.1:${network.port}`, name)
+  phones.push(opened)
+  return { phone: opened, network }
+}
+
+async function two(a: string, b: string) {
+  const [{ phone: alice, network: hers }, { phone: bob, network: his }] = [await phone(a), await phone(b)]
+  return { alice, hers, bob, his }
+}
+
+describe('in the middle of ringing', () => {
+  test('the callee reconnects, the call rings on, and is answered', async () => {
+    const { alice, bob, his } = await two('alice1', 'bob1')
+    await alice.calls('bob1')
+    await bob.stage('incoming')
+    his.cut()
+    await bob.reconnects(/You can answer/)
+    await bob.shot('reconnecting-incoming')
+    await bob.stage('incoming')
+    await alice.stage('ringing')
+    his.heal()
+    await bob.isBack()
+    await bob.press('accept')
+    await Promise.all([alice.stage('connected'), bob.stage('connected')])
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+  })
+
+  test('the callee answers without a connection, which counts as soon as there is one', async () => {
+    const { alice, bob, his } = await two('alice2', 'bob2')
+    await alice.calls('bob2')
+    await bob.stage('incoming')
+    his.cut()
+    await bob.reconnects(/You can answer/)
+    await bob.press('accept')
+    await bob.reconnects(/answer is sent/)
+    await bob.shot('reconnecting-answered')
+    his.heal()
+    await Promise.all([alice.stage('connected'), bob.stage('connected')])
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+  })
+
+  test('the caller reconnects, and hears of an answer that was given meanwhile', async () => {
+    const { alice, hers, bob } = await two('alice3', 'bob3')
+    await alice.calls('bob3')
+    await bob.stage('incoming')
+    await alice.stage('ringing')
+    hers.cut()
+    await alice.reconnects(/Reconnecting/)
+    await alice.shot('reconnecting-ringing')
+    await bob.press('accept')
+    await bob.stage('connecting')
+    hers.heal()
+    await Promise.all([alice.stage('connected'), bob.stage('connected')])
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+  })
+
+  test('the caller takes it back without a connection, and the callee hears of it when there is one', async () => {
+    const { alice, hers, bob } = await two('alice4', 'bob4')
+    await alice.calls('bob4')
+    await bob.stage('incoming')
+    hers.cut()
+    await alice.reconnects(/Reconnecting/)
+    await alice.press('hang-up')
+    await alice.tells('Call cancelled')
+    hers.heal()
+    await bob.tells('Missed call from alice4')
+  })
+})
+
+describe('in the middle of a call', () => {
+  test('two go on talking while both are cut off, and it ends as ever', async () => {
+    const { alice, hers, bob, his } = await two('alice5', 'bob5')
+    await connect(alice, bob, 'bob5')
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+    hers.cut()
+    his.cut()
+    await Promise.all([alice.reconnects(/go on talking/), bob.reconnects(/go on talking/)])
+    await alice.shot('reconnecting-connected')
+    const before = await alice.time()
+    await Promise.all([alice.decodes(40), bob.decodes(40)])
+    expect(await alice.time()).not.toBe(before)
+    hers.heal()
+    his.heal()
+    await Promise.all([alice.isBack(), bob.isBack()])
+    await alice.shot('reconnected')
+    await Promise.all([alice.stage('connected'), bob.stage('connected')])
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+    await bob.press('hang-up')
+    await alice.tells('bob5 hung up')
+  })
+
+  test('a camera that was switched meanwhile is seen by the other side as soon as the server is back', async () => {
+    const { alice, hers, bob } = await two('alice6', 'bob6')
+    await connect(alice, bob, 'bob6')
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+    hers.cut()
+    await alice.reconnects(/go on talking/)
+    await alice.switchesCamera(false)
+    await alice.switchesCamera(true)
+    hers.heal()
+    await alice.isBack()
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+  })
+
+  test('a hang-up into a network that only swallows arrives over another one', async () => {
+    const { alice, hers, bob } = await two('alice7', 'bob7')
+    await connect(alice, bob, 'bob7')
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+    hers.strand()
+    await alice.press('hang-up')
+    await alice.tells('You hung up')
+    await bob.tells('alice7 hung up')
+    await alice.connection('online')
+    await connect(bob, alice, 'alice7')
+  })
+})
