@@ -35,6 +35,8 @@ export function launch({ asks = false, trusts }: { asks?: boolean; trusts?: stri
 export interface PhoneOptions extends BrowserContextOptions {
   /** Of the servers that it is told, it uses those whose URL is like this, as if nothing else could be reached. */
   readonly servers?: RegExp
+  /** All its media go over the server's relay, which it reaches by TCP at this port of this machine and by nothing else. */
+  readonly relayPort?: number
 }
 
 export type StageState = 'idle' | 'incoming' | 'calling' | 'ringing' | 'connecting' | 'connected'
@@ -65,10 +67,15 @@ export class Phone {
   }
 
   /** A device of its own: nothing is shared with other phones of the same browser. */
-  static async open(browser: Browser, url: string, { servers, ...options }: PhoneOptions = {}): Promise<Phone> {
+  static async open(
+    browser: Browser,
+    url: string,
+    { servers, relayPort, ...options }: PhoneOptions = {},
+  ): Promise<Phone> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
     context.setDefaultTimeout(20_000)
     if (servers !== undefined) await context.addInitScript(knowsOnly, servers.source)
+    if (relayPort !== undefined) await context.addInitScript(goesOver, relayPort)
     const phone = new Phone(await context.newPage())
     await phone.page.goto(url)
     return phone
@@ -134,6 +141,11 @@ export class Phone {
   async isBack(): Promise<void> {
     await this.page.locator('#stage[data-reconnecting=back] #reconnecting').waitFor()
     await this.connection('online')
+  }
+
+  /** Waits until the media flow as they should. */
+  async isWhole(): Promise<void> {
+    await this.page.waitForSelector('#stage[data-state=connected][data-interrupted=false]', { timeout: 40_000 })
   }
 
   /** How long the call has lasted, as it is shown. */
@@ -232,6 +244,26 @@ function knowsOnly(source: string): void {
     override setConfiguration({ iceServers = [], ...configuration }: RTCConfiguration = {}): void {
       const known = iceServers.filter(({ urls }) => [urls].flat().some((url) => like.test(url)))
       super.setConfiguration({ ...configuration, iceServers: known })
+    }
+  }
+}
+
+function goesOver(relayPort: number): void {
+  const behindIt = ({ iceServers = [], ...others }: RTCConfiguration): RTCConfiguration => ({
+    ...others,
+    iceTransportPolicy: 'relay',
+    iceServers: iceServers
+      .filter(({ username }) => username !== undefined)
+      .slice(0, 1)
+      .map((server) => ({ ...server, urls: `turn:127.0.0.1:${relayPort}?transport=tcp` })),
+  })
+  globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(configuration: RTCConfiguration = {}) {
+      super(behindIt(configuration))
+    }
+
+    override setConfiguration(configuration: RTCConfiguration = {}): void {
+      super.setConfiguration(behindIt(configuration))
     }
   }
 }

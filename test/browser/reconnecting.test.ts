@@ -4,17 +4,19 @@ import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@j
 import type { Browser } from 'playwright-core'
 import { CutProxy } from '../support/cut-proxy.ts'
 import { connect, launch, Phone } from './phone.ts'
-import { type RunningServer, startServer } from './server.ts'
+import { freeTcpPort, type RunningServer, startServer } from './server.ts'
 
 jest.setTimeout(90_000)
 
 let browser: Browser
 let server: RunningServer
+let relayPort: number
 const phones: Phone[] = []
 const networks: CutProxy[] = []
 
 beforeAll(async () => {
-  ;[server, browser] = await Promise.all([startServer(), launch()])
+  relayPort = await freeTcpPort()
+  ;[server, browser] = await Promise.all([startServer({ TURN_PORT: String(relayPort) }), launch()])
 })
 
 afterAll(async () => {
@@ -147,5 +149,44 @@ describe('in the middle of a call', () => {
     await bob.tells('alice7 hung up')
     await alice.connection('online')
     await connect(bob, alice, 'alice7')
+  })
+})
+
+/** A phone whose media go through its network as well, over the relay and TCP: without it, it has nothing. */
+async function mobile(name: string): Promise<{ phone: Phone; networks: readonly CutProxy[] }> {
+  const [signalling, media] = await Promise.all([CutProxy.to(server.port), CutProxy.to(relayPort)])
+  networks.push(signalling, media)
+  const opened = await Phone.of(browser, `http://127.0.0.1:${signalling.port}`, name, { relayPort: media.port })
+  phones.push(opened)
+  return { phone: opened, networks: [signalling, media] }
+}
+
+describe('a phone that has nothing but its network', () => {
+  test('is without it for a while: it says so, and so does the other, and both see each other again', async () => {
+    const [{ phone: alice, networks: hers }, { phone: bob }] = [await mobile('alice8'), await mobile('bob8')]
+    await connect(alice, bob, 'bob8')
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+    for (const network of hers) network.cut()
+    await alice.reconnects(/Reconnecting/)
+    await Promise.all([alice.says('Connection interrupted'), bob.says('Connection interrupted')])
+    await alice.shot('reconnecting-all')
+    await bob.shot('interrupted-other')
+    for (const network of hers) network.heal()
+    await alice.isBack()
+    await Promise.all([alice.isWhole(), bob.isWhole()])
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+  })
+
+  test('changes from one network to another without a word from the first', async () => {
+    const [{ phone: alice, networks: hers }, { phone: bob }] = [await mobile('alice9'), await mobile('bob9')]
+    await connect(alice, bob, 'bob9')
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+    for (const network of hers) network.strand()
+    await alice.reconnects(/Reconnecting/)
+    await alice.connection('online')
+    await Promise.all([alice.isWhole(), bob.isWhole()])
+    await Promise.all([alice.decodes(10), bob.decodes(10)])
+    await bob.press('hang-up')
+    await alice.tells('bob9 hung up')
   })
 })
