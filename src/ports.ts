@@ -127,6 +127,8 @@ export interface CallStore {
   atHand?(callId: CallId): Call | undefined
   /** The call that holds this user's slot. */
   current(user: UserId): Awaitable<Call | undefined>
+  /** The ended call that held it last, while it is remembered; a store may not know. */
+  lately?(user: UserId): Awaitable<Call | undefined>
   /**
    * All writes or none: false when a call has another version than expected, or when a live call would take a slot
    * that another live call holds (one that ends in the same commit lets go of it). Each call is stored with

@@ -136,11 +136,33 @@ export class CallService {
   }
 
   /**
-   * A session of the user has ended. `token`: fingerprint of the one it had in the end; `former`: of those before it.
-   * False: the store cannot be reached, this must be said again.
+   * A session of the user has ended, or has lost its connection and is `away`. `token`: fingerprint of the one it had in
+   * the end; `former`: of those before it. False: the store cannot be reached, this must be said again.
    */
-  lost(user: UserId, device: DeviceId, token?: string, former?: readonly string[]): Awaitable<boolean> {
-    return noted(this.#withCurrent(user, () => ({ verb: 'lose', user, device, token, former })))
+  lost(
+    user: UserId,
+    device: DeviceId,
+    token?: string,
+    former?: readonly string[],
+    away?: boolean,
+  ): Awaitable<boolean> {
+    return noted(this.#withCurrent(user, () => ({ verb: 'lose', user, device, token, former, away })))
+  }
+
+  /**
+   * A session that was away is connected again. `token`: fingerprint of the one it has now. False: the store cannot be
+   * reached, this must be said again.
+   */
+  returned(user: UserId, device: DeviceId, token: string): Awaitable<boolean> {
+    return noted(this.#withCurrent(user, () => ({ verb: 'return', user, device, token })))
+  }
+
+  /**
+   * A device of the user subscribes to `call/hangup`: when its token tells that it was in a call that is over, under an
+   * earlier session, it hears that it is over.
+   */
+  hearsEnds(user: UserId, device: DeviceId, token: string): Awaitable<void> {
+    return perform(this.#recall(user, device, token))
   }
 
   /** Another process has begun to ring the user: this call shall ring on the devices here too. */
@@ -248,7 +270,7 @@ export class CallService {
     if (call === undefined) return undefined
     const { outcome, effects, write, others, forget } = decide({ callId, call }, command, clock.now(), timers)
     if (write !== undefined || others !== undefined || forget || !effects.every(isRelay)) return undefined
-    for (const { to, from, signal } of effects) this.#relay(to, from, signal, callId)
+    for (const effect of effects) this.#relay(effect, callId)
     return outcome
   }
 
@@ -333,9 +355,23 @@ export class CallService {
     try {
       if (yield* this.#isThere(user, device)) return
       for (const { callId, endedAt } of writes)
-        if (endedAt === undefined) yield* this.#attempt(callId, { verb: 'lose', user, device })
+        if (endedAt === undefined)
+          yield* this.#attempt(callId, { verb: 'lose', user, device, away: this.#options.devices.holds(device) })
     } catch (error) {
       // The command has been carried out; who holds the device says that it is lost when the store is there again
+      if (!(error instanceof Unavailable)) throw error
+    }
+  }
+
+  *#recall(user: UserId, device: DeviceId, token: string): Steps<void> {
+    const { store, devices, directory } = this.#options
+    try {
+      const call = yield* wait(store.lately?.(user))
+      if (call === undefined) return
+      const known = directory === undefined ? [] : yield* wait(directory.devices(user))
+      const present = [...devices.connected(user), ...known.filter(({ away }) => !away).map(({ id }) => id)]
+      yield* wait(this.#perform(call.callId, { verb: 'recall', user, device, token, present }))
+    } catch (error) {
       if (!(error instanceof Unavailable)) throw error
     }
   }
@@ -355,7 +391,7 @@ export class CallService {
           this.#tell(effect, callId)
           break
         case 'relay':
-          this.#relay(effect.to, effect.from, effect.signal, callId)
+          this.#relay(effect, callId)
           break
         case 'news':
           this.#options.events.emit(effect.news, { call: effect.call, ...(effect.names && { names: effect.names }) })
@@ -379,8 +415,9 @@ export class CallService {
     this.#send(to, queue(name), { body: JSON.stringify(body), ...(headers && { headers }) }, callId)
   }
 
-  #relay(to: Target, from: UserId, { body, contentType }: SignalFrame, callId: CallId): void {
-    this.#send(to, SIGNALS_ON, { body, contentType, headers: { from } }, callId)
+  #relay({ to, from, signal: { body, contentType }, reattached }: Relay, callId: CallId): void {
+    const headers = reattached === true ? { from, 'peer-reattached': 'true' } : { from }
+    this.#send(to, SIGNALS_ON, { body, contentType, headers }, callId)
   }
 
   #send(to: Target, destination: string, message: Message, callId: CallId): void {
@@ -434,7 +471,9 @@ export class CallService {
   }
 }
 
-const isRelay = (effect: Effect): effect is Extract<Effect, { kind: 'relay' }> => effect.kind === 'relay'
+type Relay = Extract<Effect, { kind: 'relay' }>
+
+const isRelay = (effect: Effect): effect is Relay => effect.kind === 'relay'
 
 /** For those to whom the answer says nothing. */
 function quietly(done: Awaitable<unknown>): Awaitable<void> {
@@ -475,6 +514,10 @@ const restarting = (callId: CallId) =>
 
 const queue = (name: CallQueue | 'errors'): string => `/user/queue/${name}`
 
-/** Who subscribes here is to be told with {@link CallService.appeared}, and here with {@link CallService.listens}. */
+/**
+ * Who subscribes here is to be told with {@link CallService.appeared}, here with {@link CallService.hearsEnds}, and here
+ * with {@link CallService.listens}.
+ */
 export const RINGS_ON = queue('call/request')
+export const ENDS_ON = queue('call/hangup')
 export const SIGNALS_ON = '/user/queue/rtc/signaling'

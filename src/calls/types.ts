@@ -46,6 +46,8 @@ export interface Leg {
   readonly former?: readonly string[] | undefined
   /** When the bound device went away; it may come back within the grace. */
   readonly lostAt?: number | undefined
+  /** It has come back into a call that goes on, and has said nothing since: the other side learns of it with what it says. */
+  readonly reattached?: boolean | undefined
   /** A leg without a device: when the user last asked something over HTTP. */
   readonly heardAt: number
 }
@@ -135,6 +137,18 @@ export type CallCommand =
       readonly device: DeviceId
       readonly token?: string | undefined
       readonly former?: readonly string[] | undefined
+      /** It may resume: what it is told meanwhile waits for it, so it is to hear how a call ends that rings there. */
+      readonly away?: boolean | undefined
+    }
+  /** A device that was away is connected again. */
+  | { readonly verb: 'return'; readonly user: UserId; readonly device: DeviceId; readonly token: string }
+  /** A device can hear how calls end; so can `present`, who need not be told what they have heard. */
+  | {
+      readonly verb: 'recall'
+      readonly user: UserId
+      readonly device: DeviceId
+      readonly token: string
+      readonly present: readonly DeviceId[]
     }
   /** An operator has shut out the user, or this device alone. */
   | { readonly verb: 'shutOut'; readonly user: UserId; readonly device?: DeviceId | undefined }
@@ -165,7 +179,14 @@ export type Effect =
     }
   /** Show the call to the callee's devices: each that listens then `appear`s. */
   | { readonly kind: 'ring'; readonly call: Call }
-  | { readonly kind: 'relay'; readonly to: Target; readonly from: UserId; readonly signal: SignalFrame }
+  | {
+      readonly kind: 'relay'
+      readonly to: Target
+      readonly from: UserId
+      readonly signal: SignalFrame
+      /** It is the first since the sender's device has come back. */
+      readonly reattached?: boolean
+    }
   | {
       readonly kind: 'news'
       readonly news: 'call.requested' | 'call.ringing' | 'call.connected' | 'call.ended'

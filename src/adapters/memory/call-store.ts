@@ -15,6 +15,8 @@ export class MemoryCallStore implements CallStore {
   readonly #calls = new Map<CallId, Call>()
   /** The live call of each user. */
   readonly #slots = new Map<UserId, CallId>()
+  /** The call that each user was in last, of those that have ended. */
+  readonly #lately = new Map<UserId, CallId>()
   /** Ended calls in the order of their end. */
   readonly #ended = new Set<CallId>()
   readonly #schedule = new Schedule()
@@ -34,6 +36,11 @@ export class MemoryCallStore implements CallStore {
 
   current(user: UserId): Call | undefined {
     const callId = this.#slots.get(user)
+    return callId === undefined ? undefined : this.#calls.get(callId)
+  }
+
+  lately(user: UserId): Call | undefined {
+    const callId = this.#lately.get(user)
     return callId === undefined ? undefined : this.#calls.get(callId)
   }
 
@@ -96,7 +103,9 @@ export class MemoryCallStore implements CallStore {
   }
 
   #letGo(user: UserId, callId: CallId): void {
-    if (this.#slots.get(user) === callId) this.#slots.delete(user)
+    if (this.#slots.get(user) !== callId) return
+    this.#slots.delete(user)
+    this.#lately.set(user, callId)
   }
 
   #forgetOldest(): void {
@@ -107,6 +116,9 @@ export class MemoryCallStore implements CallStore {
   }
 
   #drop(callId: CallId): void {
+    const call = this.#calls.get(callId)
+    for (const user of call ? [call.caller, call.callee] : [])
+      if (this.#lately.get(user) === callId) this.#lately.delete(user)
     this.#calls.delete(callId)
     this.#ended.delete(callId)
     this.#schedule.delete(callId)

@@ -3,7 +3,7 @@
 import { accepted, refuse } from '../../errors.ts'
 import type { Actor, Call, CallCommand, CallTimers, Effect } from '../types.ts'
 import { type Decision, type RequestCommand, refused, unchanged } from './decision.ts'
-import { isParty, speaksFor } from './legs.ts'
+import { isParty, legOf, speaksFor } from './legs.ts'
 import { answeredElsewhere, declinedElsewhere, notAParty, tell } from './words.ts'
 
 export function afterTheEnd(
@@ -22,6 +22,7 @@ export function answerAfterTheEnd(
   now: number,
   timers: CallTimers,
 ): Decision {
+  if (command.verb === 'recall') return recall(call, command)
   // Devices that come and go, and timers, ask nothing.
   if (!('actor' in command)) return unchanged
   const { actor } = command
@@ -40,6 +41,21 @@ export function answerAfterTheEnd(
     ? refuse('handledElsewhere', 'answered on another device', facts)
     : refuse('alreadyOver', `the call is over (${call.status})`, facts)
   return { outcome: refusal, effects: closing }
+}
+
+/**
+ * The device that was in the call is gone, and here is one with its token: it is the same one, which knows nothing of
+ * resuming, and may show the call still.
+ */
+function recall(
+  call: Call,
+  { user, device, token, present }: Extract<CallCommand, { verb: 'recall' }>,
+): Decision {
+  const leg = legOf(call, user)
+  if (leg?.device === undefined || leg.device === device || present.includes(leg.device)) return unchanged
+  if (leg.token !== token && leg.former?.includes(token) !== true) return unchanged
+  const { callId, reason } = call
+  return { outcome: accepted, effects: [tell({ user, devices: [device] }, 'call/hangup', { callId, reason })] }
 }
 
 /** The frame with which this device was, or would have been, told that the call is over. */

@@ -16,8 +16,18 @@ export function withLeg(call: Call, leg: Leg, timers: CallTimers): Call {
 export function cameBack(call: Call, actor: Actor, now: number, timers: CallTimers): Rebound {
   const leg = legOf(call, actor.user)
   if (!leg || leg.lostAt === undefined || actor.device === undefined) return { effects: [] }
-  return { write: withLeg(call, legFor(actor, now), timers), effects: [] }
+  return { write: withLeg(call, back(call, legFor(actor, now)), timers), effects: [] }
 }
+
+/** The very device is connected again: its leg goes on, as if it had not been away. */
+export function returned(call: Call, user: string, device: string, token: string, now: number, timers: CallTimers): Rebound {
+  const leg = legOf(call, user)
+  if (leg?.device !== device || leg.lostAt === undefined) return { effects: [] }
+  return { write: withLeg(call, back(call, legFor({ user, device, token }, now)), timers), effects: [] }
+}
+
+/** Who talks is to learn that the other side has been away: what was said directly, device to device, may be broken. */
+const back = (call: Call, leg: Leg): Leg => (call.status === 'CONNECTED' ? { ...leg, reattached: true } : leg)
 
 /** The first device that signals for a user who acted as a whole becomes the bound one; the others stop. */
 export function bind(call: Call, user: string, actor: Actor, now: number, timers: CallTimers): Rebound {

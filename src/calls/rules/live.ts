@@ -2,9 +2,9 @@
 
 import { accepted, refuse } from '../../errors.ts'
 import type { Actor, Call, CallCommand, CallTimers, Effect, KeptSignal, Leg, SignalFrame } from '../types.ts'
-import { bind, cameBack, withLeg } from './binding.ts'
+import { bind, cameBack, returned, withLeg } from './binding.ts'
 import { end, scheduled } from './deadlines.ts'
-import { type Decision, type RequestCommand, refused, unchanged } from './decision.ts'
+import { type Decision, type Rebound, type RequestCommand, refused, unchanged } from './decision.ts'
 import { isBound, isParty, isUnanswered, legFor, legOf, otherLeg, speaksFor, targetOf } from './legs.ts'
 import {
   answeredElsewhere,
@@ -17,6 +17,7 @@ import {
   notAParty,
   onlyTheCallee,
   relay,
+  relayAgain,
   tell,
   tellLeg,
 } from './words.ts'
@@ -40,6 +41,10 @@ export function whileLive(
       return listen(call, command.user, command.device)
     case 'lose':
       return lose(call, command, now, timers)
+    case 'return':
+      return { outcome: accepted, ...returned(call, command.user, command.device, command.token, now, timers) }
+    case 'recall':
+      return unchanged
     case 'shutOut':
       return shutOut(call, command.user, command.device, now, timers)
     case 'shutDown':
@@ -161,21 +166,37 @@ function signal(call: Call, actor: Actor, frame: SignalFrame, now: number, timer
   }
   const other = otherLeg(call, actor.user)
   // Device to device, which nearly all signalling is
-  if (call.status === 'CONNECTED' && isBound(leg) && leg.device === actor.device && other && isBound(other))
+  if (
+    call.status === 'CONNECTED' &&
+    isBound(leg) &&
+    leg.device === actor.device &&
+    leg.reattached !== true &&
+    other &&
+    isBound(other)
+  )
     return { outcome: accepted, effects: [relay({ user: other.user, devices: [other.device] }, actor.user, frame)] }
   const asTheUser = actor.device === undefined
   if (!asTheUser && leg.device !== undefined && !speaksFor(leg, actor)) return elsewhereQuietly(call)
   const bound =
     !asTheUser && leg.device === undefined
       ? bind(call, actor.user, actor, now, timers)
-      : cameBack(call, actor, now, timers)
+      : announced(cameBack(call, actor, now, timers), call, leg.user, timers)
   if (isUnanswered(call)) return keep(bound.write ?? call, { ...frame, from: actor.user }, bound.effects, timers)
-  const relayed = other ? [relay(targetOf(other), actor.user, frame)] : []
+  const again = !asTheUser && leg.device !== undefined && (leg.lostAt !== undefined || leg.reattached === true)
+  const relayed = other ? [(again ? relayAgain : relay)(targetOf(other), actor.user, frame)] : []
   const effects = [...bound.effects, ...relayed]
   if (!other || other.device !== undefined) return { outcome: accepted, write: bound.write, effects }
   // Nobody is bound there yet: devices that listen hear it now, the one that comes later as well.
   const kept = keep(bound.write ?? call, { ...frame, from: actor.user }, effects, timers)
   return kept.outcome.ok ? kept : { outcome: accepted, write: bound.write, effects }
+}
+
+/** With what a device says after it came back the other side knows of it: that is said once. */
+function announced(bound: Rebound, call: Call, user: string, timers: CallTimers): Rebound {
+  const { write = call } = bound
+  const leg = legOf(write, user)
+  if (leg?.reattached !== true) return bound
+  return { ...bound, write: withLeg(write, { ...leg, reattached: undefined }, timers) }
 }
 
 /** A device of a user who has none bound yet begins to listen: it hears what was said before it came. */
@@ -200,7 +221,7 @@ const copyOf = (frame: KeptSignal): KeptSignal => ({ ...frame, body: Uint8Array.
 
 function lose(
   call: Call,
-  { user, device, token, former }: Extract<CallCommand, { verb: 'lose' }>,
+  { user, device, token, former, away }: Extract<CallCommand, { verb: 'lose' }>,
   now: number,
   timers: CallTimers,
 ): Decision {
@@ -210,7 +231,7 @@ function lose(
       : leg
   const origin = losing(call.origin) ?? call.origin
   const winner = losing(call.winner)
-  const rung = user === call.callee ? call.rung.filter((other) => other !== device) : call.rung
+  const rung = user === call.callee && away !== true ? call.rung.filter((other) => other !== device) : call.rung
   if (origin === call.origin && winner === call.winner && rung.length === call.rung.length) return unchanged
   const next = scheduled(call, { origin, winner, rung }, timers)
   return { outcome: accepted, write: next, effects: [] }

@@ -23,6 +23,15 @@ export const relay = (to: Target, from: string, frame: SignalFrame): Effect => (
   signal: frame,
 })
 
+/** The same from a device that has come back, of which the other side learns with it. */
+export const relayAgain = (to: Target, from: string, frame: SignalFrame): Effect => ({
+  kind: 'relay',
+  to,
+  from,
+  signal: frame,
+  reattached: true,
+})
+
 export function tellLeg(
   leg: Leg | undefined,
   queue: CallQueue | 'errors',
