@@ -3,7 +3,7 @@
  * and defaults are in variables.ts. Everything wrong is told in one message.
  */
 
-import type { BrokerLimits, Rate } from '../broker/index.ts'
+import type { BrokerLimits, Rate, ResumeOptions } from '../broker/index.ts'
 import { type AuthKey, readPublicKey } from './auth.ts'
 import type { CallTimers } from './calls/types.ts'
 import { type Machine, thisMachine } from './machine.ts'
@@ -69,6 +69,8 @@ export interface Config {
     /** Patterns of OPEN_DESTINATIONS. */
     readonly open: readonly string[]
     readonly sockJs: { readonly webSocket: boolean; readonly cookie: boolean; readonly responseBytes: number }
+    /** Undefined: sessions end with their connection. */
+    readonly resume?: ResumeOptions | undefined
   }
   /** Through which several servers act as one; absent: one server on its own. */
   readonly redis?: RedisConfig
@@ -166,6 +168,7 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
         cookie: settings.SOCKJS_COOKIE,
         responseBytes: settings.SOCKJS_RESPONSE_BYTES,
       },
+      ...(settings.RESUME_GRACE_S > 0 && { resume: resumeOf(settings) }),
     },
     ...(redis !== undefined && { redis }),
     nodeName: settings.NODE_NAME ?? machine.name(),
@@ -298,6 +301,16 @@ function checkLimits(settings: Settings, malformed: ReadonlySet<VariableName>, n
     if (settings[small] > settings[large]) {
       notes.wrong(large, `must not be less than ${small}`, String(settings[small]))
     }
+  }
+}
+
+function resumeOf(settings: Settings): ResumeOptions {
+  return {
+    graceMs: settings.RESUME_GRACE_S * 1000,
+    sessionBytes: settings.LIMIT_RESUME_BYTES,
+    allBytes: settings.LIMIT_RESUME_ALL_BYTES,
+    awayPerUser: settings.LIMIT_AWAY_SESSIONS_PER_USER,
+    away: settings.LIMIT_AWAY_SESSIONS,
   }
 }
 

@@ -16,9 +16,10 @@ import { BundledRelay } from './adapters/node-turn/relay.ts'
 import type { RedisLink } from './adapters/redis/link.ts'
 import { RedisOutbox } from './adapters/redis/outbox.ts'
 import { admission } from './admission.ts'
+import { attendance } from './attendance.ts'
 import { createAuthenticator, mintDemoToken } from './auth.ts'
 import { CALL_QUEUES, callHandlers, FINISHES_A_CALL } from './calls/destinations.ts'
-import { CallService, RINGS_ON, SIGNALS_ON } from './calls/service.ts'
+import { CallService, RINGS_ON } from './calls/service.ts'
 import type { Config } from './config.ts'
 import { credentialHandlers } from './credentials/destinations.ts'
 import { heeding, Revocations } from './credentials/revocations.ts'
@@ -26,6 +27,7 @@ import { AUTH_QUEUE, CredentialService } from './credentials/service.ts'
 import { Events } from './events.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
+import { packed, unpack } from './luggage.ts'
 import { PAGES, SOCKJS_ADDRESS, VERSION } from './pages.ts'
 import type { Clock, Devices, Directory, RelayHealth } from './ports.ts'
 import { presenceAudience, presenceHandlers, STATUS_TOPIC } from './presence/destinations.ts'
@@ -43,6 +45,9 @@ const STOMP_PATH = '/imserver/ws'
 
 /** Sessions are closed in steps, so that not all of them come back to another node in the same moment. */
 const STOP_STEPS = { perStep: 500, stepMs: 100, deadlineMs: 10_000 }
+
+/** How long it may take until a lost connection is noticed. */
+const UNNOTICED_MS = 90_000
 
 const LAST_REQUESTS_MS = 250
 const FINISH_REQUESTS_MS = 5_000
@@ -86,8 +91,8 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   // Handlers need the broker and the broker needs handlers: the services see it through this port.
   const devices: Devices = {
     listening: (user, destination) => broker.listening(user, destination),
-    reachable: (user, destination) => broker.listening(user, destination),
-    holds: (device) => broker.session(device) !== undefined,
+    reachable: (user, destination) => broker.reachable(user, destination),
+    holds: (device) => broker.holds(device),
     tell: (device, destination, message) => broker.tell(device, destination, message),
     connected: (user) => broker.sessions(user).map(({ id }) => id),
   }
@@ -117,7 +122,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     ...config.tokens,
     sessions: {
       session: (id) => broker.session(id),
-      everySession: () => broker.everySession(),
+      everyHeld: () => broker.everyHeld(),
       tell: (session, destination, message) => broker.tell(session, destination, message),
       renew: (session, principal) => broker.renew(session, principal),
       restrict: (session, restriction) => broker.restrict(session, restriction),
@@ -140,7 +145,16 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     publish: (topic, message) => broker.publish(topic, message),
     disconnect: (session, code, reason) => broker.disconnect(session, code, reason),
   })
-  const presence = new PresenceService({ ...config.presence, clock, events, audience, report })
+  const { resume } = config.broker
+  const missableMs = resume === undefined ? 0 : resume.graceMs + UNNOTICED_MS
+  const presence = new PresenceService({ ...config.presence, missableMs, clock, events, audience, report })
+  const turnRenewals = turnRenewal(
+    turn,
+    { session: (id) => broker.session(id), tell: (id, destination, message) => broker.tell(id, destination, message) },
+    clock,
+  )
+  const attending = attendance({ calls, credentials, presence, turn: turnRenewals, inBackground })
+  const packers = { presence, credentials, turn: turnRenewals }
   const metrics = createMetrics({
     counts: () => broker.counts(),
     relay: relayHealth,
@@ -172,32 +186,33 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     },
     limits: config.broker.limits,
     heartbeat: config.broker.heartbeat,
+    resume: resume && {
+      ...resume,
+      packs: (session) => packed(session, packers),
+      unpacks: (session, luggage) => unpack(session, luggage, packers),
+    },
     observer: {
       ...metrics.observer,
+      ...attending,
       connected(session) {
         metrics.observer.connected(session)
-        presence.arrived(session.principal.user, session.id)
         log.debug({ session: session.id, user: session.principal.user }, 'session connected')
-        credentials.connected(session)
+        attending.connected(session)
       },
       disconnected(session, reason) {
         metrics.observer.disconnected(session, reason)
-        const former = credentials.former(session)
-        credentials.disconnected(session)
-        presence.left(session.principal.user, session.id)
-        turnRenewals.disconnected(session.id)
-        const { user, token } = session.principal
-        inBackground(() => calls.lost(user, session.id, token, former))
+        attending.disconnected(session, reason)
         log.debug({ session: session.id, user: session.principal.user, reason }, 'session ended')
       },
-      caughtUp: ({ id }) => presence.caughtUp(id),
-      subscribed(session, destination) {
-        const { id, principal } = session
-        credentials.subscribed(session, destination)
-        if (destination === TURN_QUEUE) turnRenewals.listens(id)
-        if (destination === RINGS_ON) return calls.appeared(principal.user, id)
-        if (destination === SIGNALS_ON) return calls.listens(principal.user, id)
-        return undefined
+      away(session, reason) {
+        metrics.observer.away(session, reason)
+        attending.away(session, reason)
+        log.debug({ session: session.id, user: session.principal.user, reason }, 'session away')
+      },
+      returned(session, before) {
+        metrics.observer.returned(session, before)
+        log.debug({ session: session.id, user: session.principal.user }, 'session resumed')
+        attending.returned(session, before)
       },
       refused: (code) => events.emit('refused', { code, face: 'stomp' }),
       limited: (limit) => events.emit('limited', { limit }),
@@ -216,8 +231,6 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       },
     },
   })
-
-  const turnRenewals = turnRenewal(turn, broker, clock)
 
   const app = createHttpApp(
     {

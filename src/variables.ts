@@ -401,6 +401,12 @@ export const VARIABLES = {
     'Octets after which a streaming response of SockJS ends and the client asks anew; browsers keep all of one.',
   ),
 
+  RESUME_GRACE_S: fixed(
+    whole(0, 3600),
+    '30',
+    'Seconds in which a client that has lost its connection may resume its session; 0: sessions end with their connection.',
+  ),
+
   LIMIT_FRAME_BYTES: fixed(bytes(), '65536', 'Largest STOMP frame.'),
   LIMIT_FRAME_BYTES_BEFORE_LOGIN: fixed(bytes(), '16384', 'Largest STOMP frame before CONNECTED.'),
   LIMIT_HEADERS: fixed(count(1000), '64', 'Headers of a frame.'),
@@ -430,6 +436,14 @@ export const VARIABLES = {
     '10000',
     'How long something may wait for a slow reader; then the session is closed.',
   ),
+  LIMIT_RESUME_BYTES: fixed(
+    whole(1024, 64 * MIB),
+    '131072',
+    'What was lately sent to a session, kept for a resume; never more than LIMIT_BUFFERED_BYTES.',
+  ),
+  LIMIT_RESUME_ALL_BYTES: fixed(bytes(64 * 1024 * MIB), '134217728', 'The same of all sessions together.'),
+  LIMIT_AWAY_SESSIONS_PER_USER: fixed(count(100_000), '10', 'Sessions of a user that wait to be resumed.'),
+  LIMIT_AWAY_SESSIONS: fixed(count(), '20000', 'Sessions that wait to be resumed, in all.'),
   LIMIT_TRANSACTIONS: fixed(count(10_000), '16', 'Open STOMP transactions of a session.'),
   LIMIT_TRANSACTION_FRAMES: fixed(count(100_000), '256', 'Frames held in the open transactions of a session.'),
   LIMIT_UNACKNOWLEDGED: fixed(count(), '1000', 'Messages of a session that wait for its ACK.'),

@@ -139,13 +139,7 @@ export class CallService {
    * A session of the user has ended, or has lost its connection and is `away`. `token`: fingerprint of the one it had in
    * the end; `former`: of those before it. False: the store cannot be reached, this must be said again.
    */
-  lost(
-    user: UserId,
-    device: DeviceId,
-    token?: string,
-    former?: readonly string[],
-    away?: boolean,
-  ): Awaitable<boolean> {
+  lost(user: UserId, device: DeviceId, token?: string, former?: readonly string[], away?: boolean): Awaitable<boolean> {
     return noted(this.#withCurrent(user, () => ({ verb: 'lose', user, device, token, former, away })))
   }
 

@@ -29,7 +29,7 @@ export interface CallDestinations {
 }
 
 export interface CredentialOptions {
-  readonly sessions: Pick<Broker, 'session' | 'everySession' | 'tell' | 'renew' | 'restrict' | 'expel'>
+  readonly sessions: Pick<Broker, 'session' | 'everyHeld' | 'tell' | 'renew' | 'restrict' | 'expel'>
   readonly calls: {
     occupies(user: UserId, device: DeviceId): Promise<boolean>
     shutOut(user: UserId, device?: DeviceId): Awaitable<void>
@@ -99,16 +99,46 @@ export class CredentialService {
 
   /** A session is connected. One whose token was revoked while it was being let in is cut at once. */
   connected(session: SessionView): void {
-    if (this.#options.revocations.cover(session.principal)) {
-      this.#options.sessions.expel(session.id, REVOKED)
-      return
+    this.#begin(session, NONE)
+  }
+
+  /**
+   * A session that was away is connected again, with the token that it has now; until now it was `before`. False: the token
+   * was revoked while it was being let in, and the session is cut.
+   */
+  returned(session: SessionView, before: Principal): boolean {
+    const watched = this.#watched.get(session.id)
+    const former = watched?.former ?? NONE
+    if (watched) watched.asked++
+    // It has just been let in, so the token is good, whatever became of the one before
+    if (watched?.expired) this.#options.sessions.restrict(session.id, undefined)
+    return this.#begin(session, others(session.principal, [...former, before]))
+  }
+
+  #begin(session: SessionView, former: readonly Principal[]): boolean {
+    const { clock, revocations, sessions, warningMs } = this.#options
+    if (revocations.cover(session.principal)) {
+      sessions.expel(session.id, REVOKED)
+      return false
     }
-    this.#watched.set(session.id, { session, former: NONE, expired: false, inCall: false, asked: 0 })
+    this.#watched.set(session.id, { session, former, expired: false, inCall: false, asked: 0 })
+    this.#deadlines.delete(session.id)
     const { expiresAt } = session.principal
-    if (expiresAt === undefined) return
+    if (expiresAt === undefined) return true
     // With less left than the warning time it is told when it subscribes
-    const warnAt = expiresAt - this.#options.warningMs
-    this.#deadlines.set(session.id, warnAt > this.#options.clock.now() ? warnAt : expiresAt)
+    const warnAt = expiresAt - warningMs
+    this.#deadlines.set(session.id, warnAt > clock.now() ? warnAt : expiresAt)
+    return true
+  }
+
+  /** What the session had before its present token, for a process that takes it over; the latest last. */
+  packed({ id }: SessionView): readonly Principal[] {
+    return this.#watched.get(id)?.former ?? NONE
+  }
+
+  /** A session that another process has held is here: away, or about to be back. */
+  unpack(session: SessionView, former: readonly Principal[]): void {
+    this.#begin(session, others(session.principal, former))
   }
 
   /** Fingerprints of the tokens that the session had before its present one, as far as they are still good. */
@@ -151,7 +181,7 @@ export class CredentialService {
       return refuse('unauthorized', 'token: ends sooner than the one that it is to replace')
     if (revocations.cover(fresh)) return refuse('unauthorized', 'token: was revoked')
     if (!sessions.renew(session.id, fresh)) return accepted
-    watched.former = before(fresh, [...watched.former, old])
+    watched.former = others(fresh, [...watched.former, old])
     await this.#renewed(watched, fresh)
     return accepted
   }
@@ -180,7 +210,7 @@ export class CredentialService {
     const named = sessionId === undefined ? undefined : sessions.session(sessionId)
     const tokens = new Map(taken.map((one) => [one.token, one]))
     for (const one of named ? this.#credentialsOf(named) : []) tokens.set(one.token, one)
-    const cut = [...sessions.everySession()].filter(
+    const cut = [...sessions.everyHeld()].filter(
       (session) =>
         session.principal.user === userId || this.#credentialsOf(session).some((one) => tokens.has(one.token)),
     )
@@ -198,7 +228,7 @@ export class CredentialService {
   learns(revoked: readonly Revocation[]): void {
     const { revocations, sessions } = this.#options
     for (const one of revoked) revocations.adopt(one)
-    this.#cut([...sessions.everySession()].filter((session) => revocations.cover(session.principal)))
+    this.#cut([...sessions.everyHeld()].filter((session) => revocations.cover(session.principal)))
   }
 
   #cut(cut: readonly SessionView[]): void {
@@ -335,7 +365,7 @@ function tooManyRefreshes(watched: Watched, now: number): Outcome | undefined {
 }
 
 /** The last few that are not the present one; none of them ends later than those after it. */
-function before(present: Principal, former: readonly Principal[]): readonly Principal[] {
+function others(present: Principal, former: readonly Principal[]): readonly Principal[] {
   return former.filter(({ token }) => token !== present.token).slice(-MOST_FORMER)
 }
 

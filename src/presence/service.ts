@@ -1,6 +1,7 @@
 /**
  * Who is online (contract, section 5). A user is online while a session of theirs is connected; a user who went away
- * stays online for a while, so that a reconnect does not flap. Changes are pushed in batches, each with what the
+ * stays online for a while, so that a reconnect does not flap; a device that has lost its connection and may resume does
+ * not count, unless it has promised to come back. Changes are pushed in batches, each with what the
  * subscribers do not know yet: a user who came and went within one batch is not mentioned.
  *
  * With several processes each counts its own users in this way, and what they say together ({@link SharedPresence}) is
@@ -44,6 +45,11 @@ export interface PresenceOptions {
   readonly report: (error: unknown) => void
   /** Nothing: this process is the only one. */
   readonly shared?: SharedPresence | undefined
+  /**
+   * How long ago changes can be that a device which resumes has not heard of: how long it can be away, and how long it
+   * can take until that is noticed. 0: nobody resumes.
+   */
+  readonly missableMs: number
 }
 
 /** Users of whom it is remembered how they were when they were last heard of. */
@@ -55,8 +61,23 @@ const UNWATCH_AFTER_MS = 30_000
 /** Users one device may watch at a time (scope `watched`); the ones asked for first are forgotten first. */
 const MOST_WATCHED = 1000
 
-/** Users whose changes one device may miss while it reads too slowly. */
+/** Users whose changes one device may miss while it reads too slowly, or is away. */
 const MOST_MISSED = 10_000
+
+/** Users whose changes are remembered for devices that resume. */
+const MOST_CHANGED = 50_000
+
+/** Of those, as many go with a device to another process. */
+const MOST_PACKED = 1_000
+
+const NOBODY: ReadonlySet<UserId> = new Set()
+
+/** What is known of a device that another process takes over. */
+export interface DevicePresence {
+  readonly watched: readonly UserId[]
+  readonly missed: readonly UserId[]
+  readonly awaySince?: number | undefined
+}
 
 interface Presence {
   readonly devices: Set<DeviceId>
@@ -73,6 +94,12 @@ export class PresenceService {
   readonly #watchedBy = new Map<DeviceId, Set<UserId>>()
   /** Whose changes a device was not told, because it reads too slowly. */
   readonly #missed = new Map<DeviceId, Set<UserId>>()
+  /** Since when devices were away that are back, and may not have heard all, or are away still. */
+  readonly #awaySince = new Map<DeviceId, number>()
+  /** Devices that are away and have promised to come back: their users stay online. */
+  readonly #awaited = new Set<DeviceId>()
+  /** When users changed, the latest last, as long as a device may not have heard of it. */
+  readonly #lately = new Map<UserId, number>()
   #batch: Cancel | undefined
   /** With several processes: how users were when they were last heard of. */
   readonly #last = new Map<UserId, { readonly online: boolean; readonly at: number }>()
@@ -157,6 +184,7 @@ export class PresenceService {
 
   /** A session of the user is connected. */
   arrived(user: UserId, device: DeviceId): void {
+    this.#awaited.delete(device)
     const presence = this.#online.get(user)
     if (presence) {
       presence.leaving?.()
@@ -171,14 +199,30 @@ export class PresenceService {
     else events.emit('user.online', { user, at: clock.now() })
   }
 
+  /**
+   * A session has lost its connection, and may resume: what it watches is remembered. For the user it is as if it had
+   * `left`, unless it has promised to come back.
+   */
+  away(user: UserId, device: DeviceId, comesBack: boolean): void {
+    this.#awaySince.set(device, this.#options.clock.now())
+    if (comesBack) this.#awaited.add(device)
+    else this.#leaves(user, device, this.#options.offlineMs)
+  }
+
   /** A session of the user has ended; without another one the user goes offline after the delay. */
   left(user: UserId, device: DeviceId): void {
+    this.#awaySince.delete(device)
     for (const watched of this.#watchedBy.get(device) ?? []) this.#unwatch(watched, device)
     this.#watchedBy.delete(device)
     this.#missed.delete(device)
+    // One that was awaited has been away for as long as it may be
+    this.#leaves(user, device, this.#awaited.delete(device) ? 0 : this.#options.offlineMs)
+  }
+
+  #leaves(user: UserId, device: DeviceId, offlineMs: number): void {
     const presence = this.#online.get(user)
     if (!presence?.devices.delete(device) || presence.devices.size > 0) return
-    const { clock, offlineMs, events, shared } = this.#options
+    const { clock, events, shared } = this.#options
     presence.leaving = clock.after(offlineMs, () => {
       if (!shared) this.#note(user, 'ONLINE')
       this.#online.delete(user)
@@ -187,14 +231,64 @@ export class PresenceService {
     })
   }
 
-  /** The device reads on: it is told how those are now whose changes it has missed. */
+  /** The device reads on, or is back: it is told how those are now whose changes it has missed. */
   caughtUp(device: DeviceId): void {
-    const users = this.#missed.get(device)
-    if (users === undefined) return
+    const missed = this.#missedBy(device)
     this.#missed.delete(device)
-    const statuses = this.status([...users])
+    this.#awaySince.delete(device)
+    if (missed.size > MOST_MISSED) this.#options.audience.giveUp(device)
+    else if (missed.size > 0) this.#tellStatus(device, [...missed])
+  }
+
+  #tellStatus(device: DeviceId, users: readonly UserId[]): void {
+    const statuses = this.status(users)
     if (statuses instanceof Promise) statuses.then((all) => this.#tell([device], all)).catch(this.#options.report)
     else this.#tell([device], statuses)
+  }
+
+  /** Whose changes it was not told, or was told when its connection may have been lost already. */
+  #missedBy(device: DeviceId): Set<UserId> {
+    const missed = new Set(this.#missed.get(device))
+    const awaySince = this.#awaySince.get(device)
+    if (awaySince === undefined) return missed
+    const since = awaySince - this.#options.missableMs
+    if (this.#options.scope === 'watched') {
+      for (const user of this.#watchedBy.get(device) ?? NOBODY)
+        if ((this.#lately.get(user) ?? 0) >= since) missed.add(user)
+    } else for (const [user, at] of this.#lately) if (at >= since) missed.add(user)
+    return missed
+  }
+
+  /** What another process must know that takes the device over. */
+  packed(device: DeviceId): DevicePresence {
+    // With scope `all` the other process has heard of the same changes
+    const missed = this.#options.scope === 'watched' ? this.#missedBy(device) : (this.#missed.get(device) ?? NOBODY)
+    return {
+      watched: [...(this.#watchedBy.get(device) ?? NOBODY)],
+      missed: [...missed].slice(-MOST_PACKED),
+      awaySince: this.#awaySince.get(device),
+    }
+  }
+
+  /** A device that another process has held is about to be back here. */
+  unpack(device: DeviceId, { watched, missed, awaySince }: DevicePresence): void {
+    this.watch(device, watched.slice(-MOST_WATCHED))
+    if (missed.length > 0) this.#missed.set(device, new Set(missed.slice(-MOST_MISSED)))
+    this.#awaySince.set(device, awaySince ?? this.#options.clock.now())
+  }
+
+  #remember(changes: readonly UserStatus[]): void {
+    const { clock, missableMs } = this.#options
+    if (missableMs === 0) return
+    const now = clock.now()
+    for (const { userId } of changes) {
+      this.#lately.delete(userId)
+      this.#lately.set(userId, now)
+    }
+    for (const [user, at] of this.#lately) {
+      if (at > now - 2 * missableMs && this.#lately.size <= MOST_CHANGED) break
+      this.#lately.delete(user)
+    }
   }
 
   /** Nothing is pushed any more. */
@@ -223,6 +317,7 @@ export class PresenceService {
       .map(({ now }) => now)
     this.#changed.clear()
     if (changes.length === 0) return
+    this.#remember(changes)
     if (this.#options.scope === 'all')
       this.#options.audience.tellAll(changes, (device) => this.#misses(device, changes))
     else this.#tellWatchers(changes)

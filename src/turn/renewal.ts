@@ -56,6 +56,17 @@ export class Renewal {
     if (this.#askers.get(session)?.missed === true) this.#renew(session)
   }
 
+  /** What the session has asked for last; undefined: nothing. */
+  packed(session: DeviceId): { readonly region?: string | undefined } | undefined {
+    const asker = this.#askers.get(session)
+    return asker && { region: asker.region }
+  }
+
+  /** Another process has told the session credentials until now: it gets fresh ones when it listens. */
+  unpack(session: DeviceId, { region }: { readonly region?: string | undefined }): void {
+    this.#askers.set(session, { region, missed: true })
+  }
+
   disconnected(session: DeviceId): void {
     if (this.#askers.delete(session)) this.#deadlines.delete(session)
   }

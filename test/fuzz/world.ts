@@ -4,21 +4,23 @@
  */
 
 import { type Broker, createBroker, createLoginGuard } from '../../broker/index.ts'
-import type { BrokerLimits, LoginGuard } from '../../broker/types.ts'
+import type { BrokerLimits, LoginGuard, ResumeOptions } from '../../broker/types.ts'
 import { MemoryCallStore } from '../../src/adapters/memory/call-store.ts'
 import { admission } from '../../src/admission.ts'
+import { attendance } from '../../src/attendance.ts'
 import type { Principal } from '../../src/auth.ts'
 import { CALL_QUEUES, callHandlers, FINISHES_A_CALL } from '../../src/calls/destinations.ts'
-import { CallService, RINGS_ON, SIGNALS_ON } from '../../src/calls/service.ts'
+import { CallService, RINGS_ON } from '../../src/calls/service.ts'
 import { credentialHandlers } from '../../src/credentials/destinations.ts'
 import { Revocations } from '../../src/credentials/revocations.ts'
 import { AUTH_QUEUE, CredentialService } from '../../src/credentials/service.ts'
 import { type Outcome, refuse } from '../../src/errors.ts'
 import { Events } from '../../src/events.ts'
+import { packed, unpack } from '../../src/luggage.ts'
 import type { Awaitable, Devices } from '../../src/ports.ts'
 import { presenceAudience, presenceHandlers, STATUS_TOPIC } from '../../src/presence/destinations.ts'
 import { PresenceService } from '../../src/presence/service.ts'
-import { TURN_QUEUE, turnHandlers } from '../../src/turn/destinations.ts'
+import { TURN_QUEUE, turnHandlers, turnRenewal } from '../../src/turn/destinations.ts'
 import { TurnService } from '../../src/turn/service.ts'
 import { TestClock } from '../support/clock.ts'
 import { LIMITS } from '../support/stomp-server.ts'
@@ -44,6 +46,8 @@ const SMALL: BrokerLimits = {
   openRate: { perSecond: 5, burst: 5 },
   subscribeRate: { perSecond: 10, burst: 16 },
 }
+
+const RESUME: ResumeOptions = { graceMs: 4000, sessionBytes: 8192, allBytes: 32_768, awayPerUser: 2, away: 4 }
 
 /** Longer than any timer of this world. */
 const ALL_TIMERS_MS = 20 * 60_000
@@ -76,8 +80,8 @@ export class World {
     const events = new Events(report)
     const devices: Devices = {
       listening: (user, destination) => this.broker.listening(user, destination),
-      reachable: (user, destination) => this.broker.listening(user, destination),
-      holds: (device) => this.broker.session(device) !== undefined,
+      reachable: (user, destination) => this.broker.reachable(user, destination),
+      holds: (device) => this.broker.holds(device),
       tell: (device, destination, message) => this.broker.tell(device, destination, message),
       connected: (user) => this.broker.sessions(user).map(({ id }) => id),
     }
@@ -107,7 +111,7 @@ export class World {
     this.credentials = new CredentialService({
       sessions: {
         session: (id) => this.broker.session(id),
-        everySession: () => this.broker.everySession(),
+        everyHeld: () => this.broker.everyHeld(),
         tell: (session, destination, message) => this.broker.tell(session, destination, message),
         renew: (session, principal) => this.broker.renew(session, principal),
         restrict: (session, restriction) => this.broker.restrict(session, restriction),
@@ -140,6 +144,7 @@ export class World {
       scope: 'all',
       batchMs: 250,
       offlineMs: 5000,
+      missableMs: RESUME.graceMs + 90_000,
     })
     this.turn = new TurnService({
       secret: 'secret',
@@ -148,6 +153,15 @@ export class World {
       stun: ['stun:s'],
       regions: [{ urls: ['turn:t'] }],
     })
+    const turn = turnRenewal(
+      this.turn,
+      {
+        session: (id) => this.broker.session(id),
+        tell: (id, destination, message) => this.broker.tell(id, destination, message),
+      },
+      clock,
+    )
+    const packers = { presence: this.presence, credentials: this.credentials, turn }
     this.logins = createLoginGuard({ clock, rate: { perSecond: 1, burst: 2 }, limited: () => undefined })
     this.broker = createBroker({
       clock,
@@ -155,12 +169,17 @@ export class World {
       server: 'carillon/fuzz',
       heartbeat: { sends: 4000, wants: 4000 },
       limits: SMALL,
+      resume: {
+        ...RESUME,
+        packs: (session) => packed(session, packers),
+        unpacks: (session, luggage) => unpack(session, luggage, packers),
+      },
       authenticate: admission({ authenticate }),
       destinations: {
         handlers: {
           ...callHandlers(this.calls, devices),
           ...presenceHandlers(this.presence, { tell: devices.tell }),
-          ...turnHandlers(this.turn, { tell: devices.tell }),
+          ...turnHandlers(this.turn, { tell: devices.tell }, ({ id }, region) => turn.asked(id, region)),
           ...credentialHandlers(this.credentials),
         },
         user: QUEUES,
@@ -169,24 +188,13 @@ export class World {
         open: ['/topic/open.*', ...OPEN_QUEUES],
       },
       observer: {
-        connected: (session) => {
-          this.presence.arrived(session.principal.user, session.id)
-          this.credentials.connected(session)
-        },
-        disconnected: (session) => {
-          const { principal, id } = session
-          const former = this.credentials.former(session)
-          this.credentials.disconnected(session)
-          this.presence.left(principal.user, id)
-          inBackground(() => this.calls.lost(principal.user, id, principal.token, former))
-        },
-        subscribed: (session, destination) => {
-          const { id, principal } = session
-          this.credentials.subscribed(session, destination)
-          if (destination === RINGS_ON) return this.calls.appeared(principal.user, id)
-          if (destination === SIGNALS_ON) return this.calls.listens(principal.user, id)
-          return undefined
-        },
+        ...attendance({
+          calls: this.calls,
+          credentials: this.credentials,
+          presence: this.presence,
+          turn,
+          inBackground,
+        }),
         refused: () => void this.refusals++,
         expelled: () => void this.refusals++,
         failed: (error, where) => error instanceof Deliberate || bug(error, where),

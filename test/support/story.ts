@@ -64,7 +64,7 @@ export interface World {
   arrives(user: string, name?: string, options?: ArrivalOptions): Promise<Device>
   /** HTTP with a token of the user. */
   asks(user: string, path: string, body?: unknown, options?: AskOptions): Promise<Answer>
-  /** Fulfilled when the server has seen the end of a session of this user. */
+  /** Fulfilled when the server has seen that a session of this user is over, or has lost its connection. */
   notes(user: string): Promise<void>
   closes(): Promise<void>
 }
@@ -132,9 +132,10 @@ export async function opens(env: Record<string, string> = {}, clock = new TestCl
   }
 }
 
-/** Reads the server's log for the sessions that have ended; errors in it fail the test that runs. */
+/** Reads the server's log for the sessions that have ended, or are away; errors in it fail the test that runs. */
 class EndsOfSessions implements Log {
   readonly #ended: string[] = []
+  readonly #away = new Set<string>()
   #wake: (() => void)[] = []
 
   async next(user: string): Promise<void> {
@@ -142,8 +143,9 @@ class EndsOfSessions implements Log {
     this.#ended.splice(this.#ended.indexOf(user), 1)
   }
 
-  debug(facts: { user?: string }, message: string): void {
-    if (message !== 'session ended') return
+  debug({ session = '', ...facts }: { user?: string; session?: string }, message: string): void {
+    if (message === 'session away') this.#away.add(session)
+    else if (message !== 'session ended' || this.#away.delete(session)) return
     this.#ended.push(facts.user ?? '')
     for (const wake of this.#wake.splice(0)) wake()
   }

@@ -44,7 +44,7 @@ beforeEach(() => {
   credentials = new CredentialService({
     sessions: {
       session: (id) => sessions.get(id),
-      everySession: () => sessions.values(),
+      everyHeld: () => sessions.values(),
       tell: (id, destination, { body }: Message) => {
         const session = sessions.get(id)
         if (destination === AUTH_QUEUE) session?.told.push(String(body))

@@ -25,6 +25,7 @@ function presence(scope: 'all' | 'watched' = 'all') {
   events.on('user.offline', ({ user }) => void news.push(`${user} offline`))
   return new PresenceService({
     clock,
+    missableMs: 60_000,
     events,
     scope,
     batchMs: 250,

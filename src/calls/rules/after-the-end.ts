@@ -47,10 +47,7 @@ export function answerAfterTheEnd(
  * The device that was in the call is gone, and here is one with its token: it is the same one, which knows nothing of
  * resuming, and may show the call still.
  */
-function recall(
-  call: Call,
-  { user, device, token, present }: Extract<CallCommand, { verb: 'recall' }>,
-): Decision {
+function recall(call: Call, { user, device, token, present }: Extract<CallCommand, { verb: 'recall' }>): Decision {
   const leg = legOf(call, user)
   if (leg?.device === undefined || leg.device === device || present.includes(leg.device)) return unchanged
   if (leg.token !== token && leg.former?.includes(token) !== true) return unchanged

@@ -20,7 +20,14 @@ export function cameBack(call: Call, actor: Actor, now: number, timers: CallTime
 }
 
 /** The very device is connected again: its leg goes on, as if it had not been away. */
-export function returned(call: Call, user: string, device: string, token: string, now: number, timers: CallTimers): Rebound {
+export function returned(
+  call: Call,
+  user: string,
+  device: string,
+  token: string,
+  now: number,
+  timers: CallTimers,
+): Rebound {
   const leg = legOf(call, user)
   if (leg?.device !== device || leg.lostAt === undefined) return { effects: [] }
   return { write: withLeg(call, back(call, legFor({ user, device, token }, now)), timers), effects: [] }

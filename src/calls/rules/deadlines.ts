@@ -84,7 +84,11 @@ function passed({ passes, leg }: Deadline, call: Call, now: number, timers: Call
         ...tellLeg(call.origin, 'call/timeout', { callId }),
       ])
     case 'caller-lost':
-      return end(call, 'CANCELLED', 'CALLER_LOST', now, timers, hangUpRung(call, 'CALLER_LOST'))
+      return end(call, 'CANCELLED', 'CALLER_LOST', now, timers, [
+        ...hangUpRung(call, 'CALLER_LOST'),
+        // It may be back in a moment, and find this
+        ...tellLeg(call.origin, 'call/hangup', { callId, reason: 'CALLER_LOST' }),
+      ])
     case 'longest-call':
       return end(call, 'COMPLETED', 'MAX_DURATION', now, timers, [
         ...tellLeg(call.origin, 'call/hangup', { callId, reason: 'MAX_DURATION' }),
@@ -94,8 +98,8 @@ function passed({ passes, leg }: Deadline, call: Call, now: number, timers: Call
       const body = { callId, reason: 'PEER_LOST' }
       return end(call, 'COMPLETED', 'PEER_LOST', now, timers, [
         ...tellLeg(leg && otherLeg(call, leg.user), 'call/hangup', body),
-        // The user as a whole was silent, but devices may still show the call.
-        ...(leg?.device === undefined ? tellLeg(leg, 'call/hangup', body) : []),
+        // The user as a whole was silent, but devices may still show the call; a device that was lost may come back.
+        ...tellLeg(leg, 'call/hangup', body),
       ])
     }
   }
