@@ -114,6 +114,11 @@ const RULES: readonly Rule[] = [
     why: 'adapters answer ports',
   },
   {
+    files: /^src\/(attendance|luggage)\.ts$/,
+    may: [/^src\/(calls|credentials|presence|turn)\/\w+\.ts$/, ...DOMAIN_CORE],
+    why: 'they tell all services of a session; adapters and faces are none of their business',
+  },
+  {
     files: /^src\/(main|server|pages)\.ts$/,
     may: [/./],
     why: 'the composition root is the only place that knows everybody',

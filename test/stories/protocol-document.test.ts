@@ -36,8 +36,12 @@ async function record(): Promise<string> {
     const peer = await RecordedDevice.opens(who, address, recorder)
     devices.push(peer)
     peer.sends('CONNECT', { 'accept-version': '1.2', host: 'im.example.org', ide: token, 'heart-beat': '10000,10000' })
-    const session = /\nsession:(.*)\n/.exec(await peer.hears())?.[1] ?? ''
+    const connected = await peer.hears()
+    const session = /\nsession:(.*)\n/.exec(connected)?.[1] ?? ''
     peer.session = session
+    peer.resumeId = /\nresume-id:(.*)\n/.exec(connected)?.[1] ?? ''
+    // It begins with the session
+    recorder.name(peer.resumeId, `<resume-id of ${who}>`)
     recorder.name(session, `<session of ${who}>`)
     for (const [n, queue] of queues.entries()) {
       peer.sends('SUBSCRIBE', { id: String(n), destination: queue, receipt: `s${n}` })
@@ -191,6 +195,66 @@ async function record(): Promise<string> {
     await carol.hears()
     await carol.hears()
     shows()
+
+    says(
+      '## Resuming after a lost connection\n',
+      'CONNECTED carries a `resume-id`, and every MESSAGE a number (`seq`). A client that loses its connection without',
+      'DISCONNECT connects again within 30 seconds, and says with its CONNECT which session it goes on with (`resume-id`)',
+      'and the last number that it has got (`last-seq`; 0: none). `resumed:true`: it is the same session. Subscriptions are',
+      'in force, what was missed follows at once and in order, exactly as it was, and calls go on. Here dave loses the',
+      'network while his phone rings, and alice hangs up meanwhile.\n',
+    )
+    const lateCallId = '5D0A9C3E-7F4B-41F0-9F1C-2E3B6D7A8C90'
+    const dave = await connects('dave', 'phone', ['/user/queue/call/request', '/user/queue/call/hangup'])
+    recorder.take()
+    alice.sends(
+      'SEND',
+      { destination: '/app/call/request', receipt: 'r4' },
+      `{"callId":"${lateCallId}","callee":"dave","callerUserName":"Alice"}`,
+    )
+    await dave.hears()
+    await alice.hears()
+    await alice.hears()
+    dave.cut()
+    await world.notes('dave')
+    alice.sends('SEND', { destination: '/app/call/hangup', receipt: 'r5' })
+    await alice.hears()
+    shows()
+    const again = await RecordedDevice.opens("dave's phone", dave.address, recorder)
+    devices.push(again)
+    again.sends('CONNECT', {
+      'accept-version': '1.2',
+      host: 'im.example.org',
+      ide: await issues('dave', '<token of dave>'),
+      'heart-beat': '10000,10000',
+      'resume-id': dave.resumeId,
+      'last-seq': '1',
+    })
+    await again.hears()
+    await again.hears()
+    shows()
+    says(
+      'A SUBSCRIBE takes the place of the subscription that was there before: of the one with its id, and of one to the same',
+      'destination under another id. So clients that subscribe anew after every CONNECTED need no other code for this.',
+      '',
+      '- `resumed:false`: it is a new session, with a new `resume-id`. The time is over, or more was missed than is kept (128 KiB',
+      '  by default), or STOMP’s version is another one, or the session ended: by DISCONNECT, by an ERROR, because its token was',
+      '  revoked. The client subscribes, and asks for what it shows. A claim with a wrong secret, or of another user, changes',
+      '  nothing for the session that it names.',
+      '- The old connection need not be gone: a phone that changes networks leaves one behind that looks open. It is closed with',
+      '  4001, `the session goes on over another connection`. Whoever gets that must not resume the session again.',
+      '- Transactions, RECEIPTs and unacknowledged messages of open queues do not survive: a SEND that has no RECEIPT is sent',
+      '  again, which does no harm to any command here. A new token of the same user is welcome, and is the token of the session',
+      '  from then on.',
+      '- Changes of presence are not kept for one who is away: it hears how things are when it is back, and their numbers are',
+      '  left out of what follows CONNECTED.',
+      '- To others a user whose last connection is lost goes OFFLINE after 5 seconds. A client that says `resume:true` with its',
+      '  CONNECT promises to come back: then its user stays ONLINE for as long as it may. The other side of a call hears',
+      '  `peer-reattached:true` with the first signalling frame after the return: a good moment for an ICE restart.',
+      '- A client that knows nothing of all this gets a call that still rings again when it subscribes to',
+      '  `/user/queue/call/request`, and the end of a call that it was in when it subscribes to `/user/queue/call/hangup` with the',
+      '  token that it had.\n',
+    )
 
     says('## Leaving\n', 'The RECEIPT of DISCONNECT means that everything before it is done.\n')
     alice.sends('DISCONNECT', { receipt: 'bye' })

@@ -40,13 +40,16 @@ export class Recorder {
 export class RecordedDevice {
   readonly who: string
   session = ''
+  resumeId = ''
+  readonly address: string
   readonly #recorder: Recorder
   readonly #socket: WebSocket
   readonly #heard: string[] = []
   #wake: (() => void)[] = []
 
-  private constructor(who: string, socket: WebSocket, recorder: Recorder) {
+  private constructor(who: string, address: string, socket: WebSocket, recorder: Recorder) {
     this.who = who
+    this.address = address
     this.#socket = socket
     this.#recorder = recorder
     socket.on('message', (data: Buffer) => {
@@ -58,7 +61,7 @@ export class RecordedDevice {
   static async opens(who: string, url: string, recorder: Recorder): Promise<RecordedDevice> {
     const socket = new WebSocket(url, ['v12.stomp'])
     await once(socket, 'open')
-    return new RecordedDevice(who, socket, recorder)
+    return new RecordedDevice(who, url, socket, recorder)
   }
 
   sends(command: string, headers: Record<string, string>, body = ''): void {
@@ -77,6 +80,11 @@ export class RecordedDevice {
     }
     this.#recorder.note(this.who, 'hears', frame)
     return frame
+  }
+
+  /** The network is gone: no frame, no close. */
+  cut(): void {
+    this.#socket.terminate()
   }
 
   async closed(): Promise<void> {
