@@ -141,7 +141,10 @@ export interface CallStore {
   told?(writes: readonly CallWrite[]): void
   /** Ended calls are forgotten with this; false when the version has changed meanwhile. */
   forget(callId: CallId, expected: number): Awaitable<boolean>
-  /** Calls whose `due` is not later than `now`, the earliest first. */
+  /**
+   * Calls whose `due` is not later than `now`, the earliest first. A store of several processes leaves out, for a moment,
+   * what it has just told one of them.
+   */
   due(now: number, atMost: number): Awaitable<readonly CallId[]>
   /** Calls that have not ended, in no order. */
   live(): Awaitable<readonly CallId[]>

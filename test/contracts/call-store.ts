@@ -4,7 +4,7 @@ import type { CallStore } from '../../src/ports.ts'
 
 const AT = Date.UTC(2026, 0, 1)
 
-function ringing(callId: string, caller: string, callee: string, more: Partial<Call> = {}): Call {
+export function ringing(callId: string, caller: string, callee: string, more: Partial<Call> = {}): Call {
   return {
     callId,
     type: 'VIDEO',
@@ -26,7 +26,7 @@ function ringing(callId: string, caller: string, callee: string, more: Partial<C
   }
 }
 
-const over = (call: Call): Call => ({
+export const over = (call: Call): Call => ({
   ...call,
   status: 'CANCELLED',
   reason: 'CANCELLED',
@@ -141,7 +141,12 @@ export function callStoreContract(name: string, open: () => Promise<CallStore>):
       expect(await store.nextDue()).toBe(AT + 1)
       expect(await store.due(AT, 10)).toEqual([])
       expect(await store.due(AT + 3, 10)).toEqual(['c1', 'c2', 'c3'])
+    })
+
+    test('lists no more of what is due than it is asked for', async () => {
+      for (const n of [5, 1, 4, 2, 3]) await create(ringing(`c${n}`, `a${n}`, `b${n}`, { due: AT + n }))
       expect(await store.due(AT + 5, 2)).toEqual(['c1', 'c2'])
+      expect((await store.due(AT + 5, 5)).length).toBeGreaterThanOrEqual(3)
     })
 
     test('moves a deadline with the call', async () => {

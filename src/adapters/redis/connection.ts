@@ -6,7 +6,7 @@
 
 import type { RedisClientOptions } from 'redis'
 import { type Cancel, type Clock, Unavailable } from '../../ports.ts'
-import type { Argument } from './link.ts'
+import { type Argument, Unsent } from './link.ts'
 
 /** Where a server is. */
 export interface Server {
@@ -126,7 +126,7 @@ export class Connection {
       await Promise.race([client.connect(), failure])
     } catch (error) {
       client.destroy()
-      throw new Unavailable('Redis cannot be reached', { cause: error })
+      throw new Unsent('Redis cannot be reached', { cause: error })
     } finally {
       cancel()
     }
@@ -149,7 +149,7 @@ export class Connection {
    * server says about a command that is wrong. `patienceMs`: for one that blocks.
    */
   send(command: readonly Argument[], octets: boolean, patienceMs = this.#options.patienceMs): Promise<unknown> {
-    if (this.#ended) return Promise.reject(new Unavailable('Redis is away'))
+    if (this.#ended) return Promise.reject(new Unsent('Redis is away'))
     const { clock, answered } = this.#options
     if (this.#waiting++ === 0) {
       this.#heardAt = clock.now()
@@ -205,7 +205,7 @@ export class Connection {
     if (!NOT_NOW.has(word)) return error
     if (COMPLAINTS.has(word)) this.#options.complain?.(word)
     if (NOT_HERE.has(word)) queueMicrotask(() => this.close(new Error(`the server says ${word}`)))
-    return new Unavailable(`Redis says ${word}`)
+    return new Unsent(`Redis says ${word}`)
   }
 }
 

@@ -3,7 +3,7 @@
  * and the news that it is gone or back. Knows nothing of what is kept there.
  */
 
-import type { Cancel } from '../../ports.ts'
+import { type Cancel, Unavailable } from '../../ports.ts'
 
 /** What commands are made of. */
 export type Argument = string | Buffer
@@ -14,6 +14,9 @@ export interface Script {
   readonly source: string
 }
 
+/** Certainly not carried out: never sent, or refused. */
+export class Unsent extends Unavailable {}
+
 export interface RedisLink {
   /** Whether commands are answered now. */
   readonly up: boolean
@@ -22,7 +25,8 @@ export interface RedisLink {
   /**
    * Sends a command to the server that has `key`; commands of one key keep their order, but for those that a Cluster
    * sends on to another server. Nothing waits for Redis to come back: rejected with `Unavailable` when it is away, or
-   * has not answered for a second; whether the command was carried out is not known then. Replies are those of RESP3,
+   * has not answered for a second; whether the command was carried out is not known then, unless it is {@link Unsent}.
+   * Replies are those of RESP3,
    * with maps as flat arrays of names and values; bulk replies are texts.
    */
   run(key: string, command: readonly Argument[]): Promise<unknown>

@@ -4,9 +4,9 @@
  */
 
 import { createHash } from 'node:crypto'
-import { type Cancel, type Clock, Unavailable } from '../../ports.ts'
+import type { Cancel, Clock } from '../../ports.ts'
 import { type Access, Connection, type ConnectionOptions, Redirect, type Server } from './connection.ts'
-import type { Argument, RedisLink, Script } from './link.ts'
+import { type Argument, type RedisLink, type Script, Unsent } from './link.ts'
 import { type Ask, addressOf, cluster, type Discover, type Layout, sentinel, single } from './servers.ts'
 
 /** How Redis is reached. */
@@ -131,7 +131,7 @@ class Link implements RedisLink {
     const kept = this.#blocking.get(key) ?? []
     this.#blocking.set(key, kept)
     const free = kept.find((one) => one.open && one.idle && addressOf(one.server) === addressOf(server))
-    if (free === undefined && kept.length >= MOST_BLOCKING) throw new Unavailable('too many blocking commands')
+    if (free === undefined && kept.length >= MOST_BLOCKING) throw new Unsent('too many blocking commands')
     try {
       const connection = free ?? (await this.#open(server, (gone) => kept.splice(kept.indexOf(gone), 1)))
       if (free === undefined) kept.push(connection)
@@ -140,7 +140,7 @@ class Link implements RedisLink {
     } catch (error) {
       if (!(error instanceof Redirect)) throw error
       this.#moved(error, server)
-      throw new Unavailable('the key has moved to another server')
+      throw new Unsent('the key has moved to another server')
     } finally {
       if (kept.length === 0) this.#blocking.delete(key)
     }
@@ -173,7 +173,7 @@ class Link implements RedisLink {
   #send(key: string, command: readonly Argument[], octets: boolean): Promise<unknown> {
     const server = this.#layout?.serverOf(key)
     const connection = server && this.#connections.get(addressOf(server))
-    if (connection === undefined) return Promise.reject(new Unavailable('Redis is away'))
+    if (connection === undefined) return Promise.reject(new Unsent('Redis is away'))
     const answer = connection.send(command, octets)
     if (this.#settings.mode !== 'cluster') return answer
     return answer.catch((error: unknown) => this.#sendOn(error, connection.server, command, octets, MOST_REDIRECTS))
@@ -188,7 +188,7 @@ class Link implements RedisLink {
     left: number,
   ): Promise<unknown> {
     if (!(error instanceof Redirect)) throw error
-    if (left === 0) throw new Unavailable('Redis sends the command from server to server')
+    if (left === 0) throw new Unsent('Redis sends the command from server to server')
     const server = this.#moved(error, asked)
     const connection = await this.#connect(server)
     if (error.once) connection.send(['ASKING'], false).catch(() => undefined)
@@ -204,7 +204,7 @@ class Link implements RedisLink {
   }
 
   #serverOf(key: string): Server {
-    if (this.#layout === undefined || this.#stopped) throw new Unavailable('Redis is away')
+    if (this.#layout === undefined || this.#stopped) throw new Unsent('Redis is away')
     return this.#layout.serverOf(key)
   }
 

@@ -1,0 +1,196 @@
+/**
+ * What is done with calls inside Redis, each in one step. All keys share the hash tag `{calls}`:
+ *
+ * - `store` (text): the name of this collection of calls; another name, and everything was lost in between
+ * - `c:<callId>` (hash): `v` version, `j` the call as JSON, `n` the processes that know it, as `;a;b;`
+ * - `s:<user>` (text): the live call of the user
+ * - `due` (sorted set: callId → when a timer must look at it)
+ * - `live` (set of the calls that have not ended)
+ * - `untold:<node>` (hash): what a process has committed and not yet told
+ *
+ * Where a script comes upon the key of a call by its name alone, it makes it from the tag, so it is in the same slot.
+ */
+
+import type { Script } from './link.ts'
+
+/** Answers of {@link COMMIT} but for the processes to be told. */
+export const COMMITTED = 1
+/** Somebody else was faster. */
+export const CONFLICT = 0
+/** It came too late: whoever asked may have given up already. Nothing was done. */
+export const LATE = -1
+/** This is not the collection that was meant. Nothing was done. */
+export const OTHER_STORE = -2
+
+/** Keys before those of the writes, and of each write. */
+const FIXED_KEYS = 4
+const WRITE_KEYS = 3
+/** Arguments before those of the writes, and of each write. */
+const FIXED_ARGS = 5
+const WRITE_ARGS = 6
+
+/**
+ * KEYS: store, due, live, untold; of each write: call, slot of the caller, slot of the callee.
+ * ARGV: name of the store, node, until when, field in untold ('' for none), effects;
+ * of each write: callId, expected version, due, over ('1' or '0'), milliseconds to keep it, JSON.
+ * Answer: what became of it; of each write the processes that knew the call.
+ */
+export const COMMIT: Script = {
+  name: 'calls.commit',
+  source: `
+local time = redis.call('TIME')
+if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[3]) then return { ${LATE} } end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return { ${OTHER_STORE} } end
+local base = string.sub(KEYS[1], 1, -6)
+local writes = (#KEYS - ${FIXED_KEYS}) / ${WRITE_KEYS}
+local ending = {}
+for i = 0, writes - 1 do
+  local key, arg = ${FIXED_KEYS} + i * ${WRITE_KEYS}, ${FIXED_ARGS} + i * ${WRITE_ARGS}
+  if (redis.call('HGET', KEYS[key + 1], 'v') or '0') ~= ARGV[arg + 2] then return { ${CONFLICT} } end
+  if ARGV[arg + 4] == '1' then ending[ARGV[arg + 1]] = true end
+end
+for i = 0, writes - 1 do
+  local key, arg = ${FIXED_KEYS} + i * ${WRITE_KEYS}, ${FIXED_ARGS} + i * ${WRITE_ARGS}
+  if ARGV[arg + 4] == '0' then
+    for slot = key + 2, key + 3 do
+      local holder = redis.call('GET', KEYS[slot])
+      if holder and holder ~= ARGV[arg + 1] and not ending[holder]
+        and redis.call('EXISTS', base .. 'c:' .. holder) == 1 then return { ${CONFLICT} } end
+    end
+  end
+end
+local answer, texts = { ${COMMITTED} }, {}
+local me = ARGV[2] .. ';'
+for _, over in ipairs({ '1', '0' }) do
+  for i = 0, writes - 1 do
+    local key, arg = ${FIXED_KEYS} + i * ${WRITE_KEYS}, ${FIXED_ARGS} + i * ${WRITE_ARGS}
+    if ARGV[arg + 4] == over then
+      local call, caller, callee = KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
+      local id, expected, due = ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
+      local ttl, json = ARGV[arg + 5], ARGV[arg + 6]
+      local nodes = redis.call('HGET', call, 'n') or ';'
+      answer[i + 2] = nodes
+      texts[i + 1] = json
+      if not string.find(nodes, ';' .. me, 1, true) then nodes = nodes .. me end
+      redis.call('HSET', call, 'v', expected + 1, 'j', json, 'n', nodes)
+      redis.call('PEXPIRE', call, ttl)
+      redis.call('ZADD', KEYS[2], due, id)
+      if over == '1' then
+        redis.call('SREM', KEYS[3], id)
+        if redis.call('GET', caller) == id then redis.call('DEL', caller) end
+        if redis.call('GET', callee) == id then redis.call('DEL', callee) end
+      else
+        redis.call('SADD', KEYS[3], id)
+        redis.call('SET', caller, id, 'PX', ttl)
+        redis.call('SET', callee, id, 'PX', ttl)
+      end
+    end
+  end
+end
+if ARGV[4] ~= '' then
+  redis.call('HSET', KEYS[4], ARGV[4], '[[' .. table.concat(texts, ',') .. '],' .. ARGV[5]
+    .. ',' .. time[1] .. '.' .. string.format('%06d', time[2]) .. ']')
+  redis.call('PEXPIRE', KEYS[4], 86400000)
+end
+return answer
+`,
+}
+
+/** KEYS: store. ARGV: a name for a new one. Answer: its name. */
+export const NAME: Script = {
+  name: 'calls.name',
+  source: `
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])
+`,
+}
+
+/** Notes that the process knows the call from now on, and answers with it. */
+const KNOWN = `
+local function known(key, node)
+  local found = redis.call('HMGET', key, 'j', 'n')
+  if not found[1] then return false end
+  local nodes = found[2] or ';'
+  if not string.find(nodes, ';' .. node .. ';', 1, true) then redis.call('HSET', key, 'n', nodes .. node .. ';') end
+  return found[1]
+end
+`
+
+/** KEYS: call. ARGV: node. Answer: the call, or nothing. */
+export const LOAD: Script = { name: 'calls.load', source: `${KNOWN}\nreturn known(KEYS[1], ARGV[1])` }
+
+/** KEYS: slot of the user, store. ARGV: node. Answer: the call, or nothing. */
+export const CURRENT: Script = {
+  name: 'calls.current',
+  source: `${KNOWN}
+local id = redis.call('GET', KEYS[1])
+if not id then return false end
+local call = known(string.sub(KEYS[2], 1, -6) .. 'c:' .. id, ARGV[1])
+if not call then redis.call('DEL', KEYS[1]) end
+return call
+`,
+}
+
+/** KEYS: call, due, live. ARGV: callId, version. Answer: 1, or 0 when it has another version. */
+export const FORGET: Script = {
+  name: 'calls.forget',
+  source: `
+if (redis.call('HGET', KEYS[1], 'v') or '0') ~= ARGV[2] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('SREM', KEYS[3], ARGV[1])
+return 1
+`,
+}
+
+/** KEYS: due, live, store. ARGV: now, how many at most, until when nobody else shall look at them. Answer: call ids. */
+export const DUE: Script = {
+  name: 'calls.due',
+  source: `
+local base = string.sub(KEYS[3], 1, -6)
+local found = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
+  if redis.call('EXISTS', base .. 'c:' .. id) == 1 then
+    redis.call('ZADD', KEYS[1], ARGV[3], id)
+    found[#found + 1] = id
+  else
+    redis.call('ZREM', KEYS[1], id)
+    redis.call('SREM', KEYS[2], id)
+  end
+end
+return found
+`,
+}
+
+/**
+ * A live call as this process knows it, for a Redis that has lost it, or its last version.
+ * KEYS: call, slot of the caller, slot of the callee, due, live, store.
+ * ARGV: node, callId, version, due, milliseconds to keep it, JSON, whether everything was lost ('1' or '0').
+ * Answer: the version that Redis has now; 0: it has none, and shall have none.
+ */
+export const RESTORE: Script = {
+  name: 'calls.restore',
+  source: `
+local has = redis.call('HMGET', KEYS[1], 'v', 'n')
+local me = ARGV[1] .. ';'
+local nodes = has[2] or ';'
+if not string.find(nodes, ';' .. me, 1, true) then nodes = nodes .. me end
+if has[1] and tonumber(has[1]) >= tonumber(ARGV[3]) then
+  redis.call('HSET', KEYS[1], 'n', nodes)
+  return tonumber(has[1])
+end
+if not has[1] and ARGV[7] ~= '1' then return 0 end
+local base = string.sub(KEYS[6], 1, -6)
+for slot = 2, 3 do
+  local holder = redis.call('GET', KEYS[slot])
+  if holder and holder ~= ARGV[2] and redis.call('EXISTS', base .. 'c:' .. holder) == 1 then return 0 end
+end
+redis.call('HSET', KEYS[1], 'v', ARGV[3], 'j', ARGV[6], 'n', nodes)
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[5])
+redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[5])
+redis.call('ZADD', KEYS[4], ARGV[4], ARGV[2])
+redis.call('SADD', KEYS[5], ARGV[2])
+return tonumber(ARGV[3])
+`,
+}
