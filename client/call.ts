@@ -260,7 +260,9 @@ export class LiveCall implements IncomingCall {
   }
 
   heardDown({ reason }: CallDown): void {
-    this.end(reason === 'DECLINED_ELSEWHERE' ? 'declined-elsewhere' : 'answered-elsewhere', 'server')
+    if (reason === 'DECLINED_ELSEWHERE') this.end('declined-elsewhere', 'server')
+    // It was this device that answered, which the server knows no more as the same
+    else this.end(this.#answered ? 'lost' : 'answered-elsewhere', 'server')
   }
 
   heardTimeout(): void {
