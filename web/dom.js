@@ -41,6 +41,9 @@ export async function keepIcons() {
   icons.setAttribute('hidden', '')
   document.body.append(document.adoptNode(icons))
   sprite = '#icon-'
+  for (const use of document.querySelectorAll('use')) {
+    use.setAttribute('href', iconReference(use.getAttribute('href')?.split('#')[1] ?? ''))
+  }
 }
 
 /** @param {string} name a symbol of icons.svg @returns what a `use` element refers to it by */
