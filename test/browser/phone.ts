@@ -57,7 +57,7 @@ export class Phone {
     page.on('console', (message) => {
       // A server that is away is told by Chromium on its own account.
       if (message.type() === 'error' && !/WebSocket connection|404 \(Not Found\)/.test(message.text())) {
-        this.#complaints.push(message.text())
+        this.#complaints.push(`${message.text()} ${message.location().url}`)
       }
     })
     page.on('request', (request) => {

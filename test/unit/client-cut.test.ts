@@ -5,11 +5,13 @@ import { WebSocket } from 'ws'
 import {
   type Call,
   CallClient,
+  type Clock,
   type FrameSeen,
   type IncomingCall,
   type SocketLike,
   type StateChange,
 } from '../../client/index.ts'
+import { TestClock } from '../support/clock.ts'
 import { CutProxy } from '../support/cut-proxy.ts'
 import { opens, tokenFor, type World } from '../support/story.ts'
 
@@ -29,7 +31,7 @@ afterEach(async () => {
 })
 
 /** A client with a network of its own, and a fresh token for every connection. */
-async function arrives(user: string): Promise<{ client: CallClient; network: CutProxy }> {
+async function arrives(user: string, clock?: Clock): Promise<{ client: CallClient; network: CutProxy }> {
   const network = await CutProxy.to(Number(new URL(world.url).port))
   const client = new CallClient({
     url: `http://127.0.0.1:${network.port}/imserver/ws`,
@@ -38,6 +40,7 @@ async function arrives(user: string): Promise<{ client: CallClient; network: Cut
     webSocketFactory: (url, protocols) => new WebSocket(url, protocols) as unknown as SocketLike,
     // The server's clock makes leaps that no heart-beat can follow
     heartbeatMs: 0,
+    ...(clock && { clock }),
     rtc: null,
   })
   networks.push(network)
@@ -71,16 +74,14 @@ async function becomes(call: Call, wanted: Call['state']): Promise<void> {
     )
 }
 
-async function two() {
-  const [{ client: alice, network: hers }, { client: bob, network: his }] = [
-    await arrives('alice'),
-    await arrives('bob'),
-  ]
+async function two(clockOfBob?: Clock) {
+  const { client: alice, network: hers } = await arrives('alice')
+  const { client: bob, network: his } = await arrives('bob', clockOfBob)
   return { alice, hers, bob, his }
 }
 
-async function talking() {
-  const all = await two()
+async function talking(clockOfBob?: Clock) {
+  const all = await two(clockOfBob)
   const ringing = rings(all.bob)
   const call = await all.alice.call('bob', { type: 'AUDIO' })
   const answered = await ringing
@@ -201,11 +202,13 @@ test('nobody sees somebody go who comes back', async () => {
 })
 
 test('a hang-up into a network that only swallows is said over the next, which is the same device', async () => {
-  const { bob, his, call, answered } = await talking()
+  const clock = new TestClock(Date.now())
+  const { bob, his, call, answered } = await talking(clock)
   const { session } = bob
   const ended = becomes(call, 'ended')
   his.strand()
   answered.hangUp()
+  await clock.advance(10_000)
   await ended
   expect([call.endReason, call.endedBy]).toEqual(['hung-up', 'peer'])
   expect(bob.session).toBe(session)
