@@ -55,9 +55,10 @@ export class Phone {
     this.page = page
     page.on('pageerror', (error) => this.#complaints.push(`uncaught: ${error.message}`))
     page.on('console', (message) => {
-      // A server that is away is told by Chromium on its own account.
-      if (message.type() === 'error' && !/WebSocket connection|404 \(Not Found\)/.test(message.text())) {
-        this.#complaints.push(`${message.text()} ${message.location().url}`)
+      const text = `${message.text()} ${message.location().url}`
+      // A server that is away is told by Chromium on its own account, and it asks for the favicon when it likes.
+      if (message.type() === 'error' && !/WebSocket connection|404 \(Not Found\)|favicon/.test(text)) {
+        this.#complaints.push(text)
       }
     })
     page.on('request', (request) => {
