@@ -25,6 +25,7 @@ export function engine(
     offline?: 'wait' | 'fail'
     routes?: Routes
     directory?: Directory
+    timers?: CallTimers
   } = {},
 ) {
   const store = options.store ?? new MemoryCallStore()
@@ -39,7 +40,7 @@ export function engine(
     directory: options.directory,
     clock,
     events,
-    timers: TIMERS,
+    timers: options.timers ?? TIMERS,
     ringMs: 30_000,
     offline: options.offline ?? 'wait',
     report: (error) => bugs.push(error),

@@ -1,0 +1,312 @@
+/**
+ * Random lives of a few calls: several devices per user, users over HTTP, devices that come and go, deadlines, and
+ * engines that race on one store. And what must hold afterwards, whatever has happened.
+ */
+
+import { expect } from '@jest/globals'
+import fc from 'fast-check'
+import { MemoryCallStore } from '../../src/adapters/memory/call-store.ts'
+import type { CallService } from '../../src/calls/service.ts'
+import type { Call, CallTimers, Effect } from '../../src/calls/types.ts'
+import type { Awaitable, CallStore, CallWrite } from '../../src/ports.ts'
+import { TestClock } from './clock.ts'
+import { FakeDevices } from './devices.ts'
+import { actor, engine, requestOf, TIMERS } from './engine.ts'
+
+const USERS = ['alice', 'bob', 'carol'] as const
+const DEVICES = ['alice/1', 'alice/2', 'bob/1', 'bob/2', 'bob/3', 'carol/1'] as const
+const CALLS = ['c1', 'c2', 'c3'] as const
+const userOf = (name: string) => name.split('/')[0] ?? name
+
+type Command = 'accept' | 'reject' | 'busy' | 'hangup' | 'ringing' | 'signal'
+
+type Move = 'leave' | 'come'
+
+export type Step =
+  | { do: 'request'; who: string; callee: string; callId: string; glare: boolean }
+  | { do: Command; who: string; callId: string }
+  | { do: 'hangup current'; who: string }
+  | { do: Move; who: string }
+  | { do: 'shut out'; who: string }
+  | { do: 'wait'; ms: number }
+
+const who = fc.constantFrom<string>(...DEVICES, ...DEVICES, ...USERS)
+const device = fc.constantFrom<string>(...DEVICES)
+const callId = fc.constantFrom<string>(...CALLS)
+
+export const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('request' as const),
+      who,
+      callee: fc.constantFrom<string>(...USERS),
+      callId,
+      glare: fc.boolean(),
+    }),
+  },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constantFrom<Command>('accept', 'accept', 'reject', 'busy', 'hangup', 'ringing', 'signal'),
+      who,
+      callId,
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('hangup current' as const), who }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom<Move>('leave', 'come'), who: device }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('shut out' as const), who }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('wait' as const),
+      ms: fc.constantFrom(1, 9_999, 10_000, 29_999, 30_000, 120_000),
+    }),
+  },
+)
+
+/** What was committed, by whomever. */
+export class Commits {
+  readonly #versions = new Map<string, Call[]>()
+  readonly broken: string[] = []
+  readonly #live = new Map<string, Call>()
+  readonly #inOrder: boolean
+
+  /** `inOrder`: commits are noted in the order in which they took place. */
+  constructor(inOrder: boolean) {
+    this.#inOrder = inOrder
+  }
+
+  /** Of each call its versions, in their order. */
+  get versions(): ReadonlyMap<string, readonly Call[]> {
+    if (!this.#inOrder) for (const versions of this.#versions.values()) versions.sort((a, b) => a.version - b.version)
+    return this.#versions
+  }
+
+  note(writes: readonly CallWrite[]): void {
+    for (const { call } of writes) {
+      this.#versions.set(call.callId, [...(this.#versions.get(call.callId) ?? []), call])
+      if (call.endedAt === undefined) this.#live.set(call.callId, call)
+      else this.#live.delete(call.callId)
+    }
+    const users = [...this.#live.values()].flatMap((call) => [call.caller, call.callee])
+    if (this.#inOrder && new Set(users).size !== users.length) this.broken.push(`a user in two live calls: ${users}`)
+  }
+}
+
+/** Notes every commit, and answers when the scheduler lets it. */
+export class WatchedStore implements CallStore {
+  readonly outlives: boolean
+  readonly #inner: CallStore
+  readonly #answer: <T>(value: T) => Promise<T>
+  readonly #commits: Commits
+  #pending = 0
+  #wake: (() => void)[] = []
+
+  constructor(answer: <T>(value: T) => Promise<T>, commits: Commits, inner: CallStore = new MemoryCallStore()) {
+    this.#answer = answer
+    this.#commits = commits
+    this.#inner = inner
+    this.outlives = inner.outlives
+  }
+
+  load(id: string) {
+    return this.#ask(() => this.#inner.load(id))
+  }
+
+  current(user: string) {
+    return this.#ask(() => this.#inner.current(user))
+  }
+
+  commit(writes: readonly CallWrite[], effects?: readonly Effect[]) {
+    return this.#ask(async () => {
+      const done = await this.#inner.commit(writes, effects)
+      if (done) this.#commits.note(writes)
+      return done
+    })
+  }
+
+  told(writes: readonly CallWrite[]) {
+    this.#inner.told?.(writes)
+  }
+
+  forget(id: string, expected: number) {
+    return this.#ask(() => this.#inner.forget(id, expected))
+  }
+
+  due(now: number, atMost: number) {
+    return this.#counted(this.#inner.due(now, atMost))
+  }
+
+  nextDue() {
+    return this.#counted(this.#inner.nextDue())
+  }
+
+  live() {
+    return this.#inner.live()
+  }
+
+  /** Fulfilled when nobody waits for an answer. */
+  async idle(): Promise<void> {
+    while (this.#pending > 0) await new Promise<void>((resolve) => this.#wake.push(resolve))
+  }
+
+  get isIdle(): boolean {
+    return this.#pending === 0
+  }
+
+  async #ask<T>(question: () => Awaitable<T>): Promise<T> {
+    return this.#counted((async () => this.#answer(await question()))())
+  }
+
+  #counted<T>(answer: Awaitable<T>): Awaitable<T> {
+    if (!(answer instanceof Promise)) return answer
+    this.#pending++
+    return answer.finally(() => {
+      if (--this.#pending === 0) for (const wake of this.#wake.splice(0)) wake()
+    })
+  }
+}
+
+export interface World {
+  commits: Commits
+  devices: FakeDevices
+  clock: TestClock
+  engines: ReturnType<typeof engine>[]
+  /** How often each device gave a command for each call. */
+  commands: Map<string, number>
+  /** Devices that have been away: they may have missed frames. */
+  away: Set<string>
+  /** A lost device is a new one when it comes again. */
+  names: Map<string, string>
+}
+
+/** An engine for each of the stores; the devices are connected to all of them. */
+export function worldOf(stores: readonly CallStore[], commits: Commits, timers: CallTimers = TIMERS): World {
+  const devices = new FakeDevices()
+  const clock = new TestClock()
+  const engines = stores.map((store) => engine({ store, devices, clock, timers }))
+  for (const name of DEVICES) devices.connect(userOf(name), name)
+  const names = new Map<string, string>(DEVICES.map((name) => [name, name]))
+  return { commits, devices, clock, engines, commands: new Map(), away: new Set(), names }
+}
+
+/** So many engines on one store in memory. */
+export function newWorld(answer: <T>(value: T) => Promise<T>, nodes: number): World {
+  const commits = new Commits(true)
+  const store = new WatchedStore(answer, commits)
+  return worldOf(
+    Array.from({ length: nodes }, () => store),
+    commits,
+  )
+}
+
+/** The last version of a call. */
+export const last = (world: World, id: string): Call | undefined => world.commits.versions.get(id)?.at(-1)
+
+const isMove = (step: Step): step is Extract<Step, { do: Move }> => step.do === 'leave' || step.do === 'come'
+
+async function move(world: World, how: Move, who: string, calls: CallService): Promise<void> {
+  const name = world.names.get(who) ?? who
+  if (how === 'leave') {
+    world.devices.disconnect(name)
+    world.away.add(name)
+    await calls.lost(userOf(name), name)
+    return
+  }
+  if (world.devices.isConnected(name)) return
+  const fresh = `${who}#${name.length}`
+  world.names.set(who, fresh)
+  world.devices.connect(userOf(fresh), fresh)
+  return calls.appeared(userOf(fresh), fresh)
+}
+
+export async function take(world: World, step: Step, node: number): Promise<void> {
+  const chosen = world.engines[node % world.engines.length]
+  if (!chosen) throw new Error('no engine')
+  const { calls } = chosen
+  if (step.do === 'wait') return
+  const name = world.names.get(step.who) ?? step.who
+  if (isMove(step)) return move(world, step.do, step.who, calls)
+  if (step.do === 'shut out') return calls.shutOut(userOf(name), name.includes('/') ? name : undefined)
+  // A device that is away sends nothing.
+  if (name.includes('/') && !world.devices.isConnected(name)) return
+  const me = actor(name, `token of ${step.who}`)
+  const count = (id: string) => {
+    const key = `${name} ${id}`
+    world.commands.set(key, (world.commands.get(key) ?? 0) + 1)
+  }
+  if (step.do === 'hangup current') {
+    for (const id of CALLS) count(id)
+    await calls.hangup(me, {})
+    return
+  }
+  // A request may end or answer other calls of the same two users.
+  for (const id of step.do === 'request' ? CALLS : [step.callId]) count(id)
+  switch (step.do) {
+    case 'request':
+      await calls.request(me, requestOf(step.callee, step.callId, step.glare ? { glare: 'accept' } : {}))
+      break
+    case 'accept':
+      await calls.respond(me, { callId: step.callId, type: 'ACCEPT', reason: 'DECLINED' })
+      break
+    case 'reject':
+    case 'busy':
+      await calls.respond(me, { callId: step.callId, type: 'REJECT', reason: step.do === 'busy' ? 'BUSY' : 'DECLINED' })
+      break
+    case 'hangup':
+      await calls.hangup(me, { callId: step.callId })
+      break
+    case 'ringing':
+      await calls.ringing(me, { callId: step.callId })
+      break
+    case 'signal':
+      await calls.signal(me, { callId: step.callId }, { body: Buffer.from('{}'), contentType: 'application/json' })
+      break
+  }
+}
+
+const ENDS = new Set(['call/down', 'call/hangup', 'call/timeout'])
+
+/** Checks everything that must hold, whatever has happened. `ordered`: one engine, so frames keep the order of commits. */
+export function check(world: World, ordered: boolean): void {
+  expect(world.commits.broken).toEqual([])
+  for (const { bugs } of world.engines) expect(bugs).toEqual([])
+  for (const [id, versions] of world.commits.versions) {
+    const terminal = versions.findIndex((call) => call.endedAt !== undefined)
+    // With all timers run nothing is left live, and nothing follows the end.
+    expect({ id, terminal }).toEqual({ id, terminal: versions.length - 1 })
+    const last = versions.at(-1)
+    const winners = versions.flatMap((call) => (call.winner?.device ? [call.winner] : []))
+    // The winner never changes, but for the same token on a new session of a lost device.
+    expect(new Set(winners.map((leg) => leg.token)).size).toBeLessThanOrEqual(1)
+
+    const frames = world.devices.heard.filter((frame) => frame.body.callId === id)
+    const own = (name: string) => world.commands.get(`${name} ${id}`) ?? 0
+    const rung = frames.filter((frame) => frame.queue === 'call/request').map((frame) => frame.device)
+    expect(new Set(rung).size).toBe(rung.length)
+    for (const name of rung) {
+      const of = frames.filter((frame) => frame.device === name)
+      const ends = of.filter((frame) => ENDS.has(frame.queue)).length
+      if (world.away.has(name)) continue
+      // A device that gave commands may have ended the call itself, and hears the closing frame again on repeats.
+      expect({ id, name, ends: Math.max(ends, own(name) > 0 ? 1 : 0) }).toEqual({ id, name, ends: expect.any(Number) })
+      expect(ends).toBeLessThanOrEqual(1 + own(name))
+      if (own(name) === 0) expect({ id, name, ends }).toEqual({ id, name, ends: 1 })
+      if (ordered && own(name) === 0) expect(of[0]?.queue).toBe('call/request')
+    }
+    const toCaller = frames.filter((frame) => userOf(frame.device) === last?.caller)
+    const accepts = toCaller.filter((frame) => frame.body.type === 'ACCEPT' && frame.queue === 'call/response')
+    if (accepts.length > 0) {
+      const glare = accepts.every((frame) => frame.body.activeCallId !== undefined)
+      expect(glare || last?.connectedAt !== undefined).toBe(true)
+    }
+    const origin = last?.origin.device
+    if (origin !== undefined && own(origin) <= 1) {
+      const outcomes = toCaller.filter(
+        (frame) => frame.device === origin && (frame.queue === 'call/response' || frame.queue === 'call/timeout'),
+      )
+      expect(outcomes.length).toBeLessThanOrEqual(1)
+    }
+  }
+}
