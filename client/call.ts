@@ -8,6 +8,7 @@ import { Emitter } from './emitter.ts'
 import { asCallError, CallError } from './errors.ts'
 import { MediaLeg, type MediaSources } from './media-leg.ts'
 import type { Candidate, Description } from './negotiation.ts'
+import type { Letter } from './outbox.ts'
 import type { CallEvents, CallState, EndReason, IncomingCall, MediaPath } from './types.ts'
 import {
   APP,
@@ -31,9 +32,9 @@ export interface Line {
   /** Now or never. */
   send(destination: string, body: unknown): Promise<void>
   /** Now, or when the server can be reached again; in order with {@link post}. */
-  deliver(destination: string, body: unknown, callId: string): Promise<void>
-  /** The same, and nobody waits. Without a callId it is sent even when the call is over. */
-  post(destination: string, body: unknown, callId?: string): void
+  deliver(letter: Letter): Promise<void>
+  /** The same, and nobody waits. */
+  post(letter: Letter): void
   /** What waits to be sent for this call is of no use any more. */
   forget(callId: string): void
   /** The network may be gone: the media have stopped. */
@@ -57,6 +58,8 @@ export interface CallFacts {
 const MOST_SIGNALS_BEFORE_ANSWER = 60
 /** From the answer to the first media. */
 const CONNECTING_MS = 30_000
+/** A server that could not say just now how a call is. */
+const ASK_AGAIN_MS = 2_000
 /** The server says when ringing is over; only when it cannot be heard this side decides by itself. */
 const RING_SLACK_MS = 5_000
 
@@ -82,6 +85,7 @@ export class LiveCall implements IncomingCall {
   #away = false
   /** To the server this device is a new one, and it has not yet said how the call is. */
   #mustAsk = false
+  #cancelAsking = () => {}
   /** The server has given this device up by now; only the media keep the call alive. */
   #graceOver = false
   #request: CallRequest | undefined
@@ -191,7 +195,7 @@ export class LiveCall implements IncomingCall {
     await this.#leg?.media
     if (this.#over) return
     this.#request = request
-    await this.#line.deliver(APP.request, request, this.id)
+    await this.#line.deliver({ destination: APP.request, body: request, about: this.id })
     if (this.#over) return
     await this.#leg?.start()
   }
@@ -203,7 +207,12 @@ export class LiveCall implements IncomingCall {
     this.#leg = this.#openLeg(options.type ?? this.type)
     this.#connecting()
     try {
-      await this.#line.deliver(APP.response, this.#acceptance, this.id)
+      await this.#line.deliver({
+        destination: APP.response,
+        body: this.#acceptance,
+        about: this.id,
+        insists: true,
+      })
     } catch (error) {
       throw this.#notAnswered(asCallError(error, 'timeout'))
     }
@@ -313,6 +322,7 @@ export class LiveCall implements IncomingCall {
 
   /** The server cannot be reached. What is under way goes on, as far as it does not need it. */
   wentAway(): void {
+    this.#cancelAsking()
     if (this.#away || this.#over) return
     this.#away = true
     if (this.#leg) this.#leg.away = true
@@ -345,6 +355,7 @@ export class LiveCall implements IncomingCall {
   end(reason: EndReason, by: 'me' | 'peer' | 'server', error?: CallError): void {
     if (this.#over) return
     this.#cancelTimer()
+    this.#cancelAsking()
     this.#endReason = reason
     this.#endedBy = by
     this.#error = error
@@ -371,7 +382,7 @@ export class LiveCall implements IncomingCall {
   /** Instead of all that was still to be said. */
   #leave(destination: string, body: unknown): void {
     this.#line.forget(this.id)
-    this.#line.post(destination, body)
+    this.#line.post({ destination, body, insists: true })
   }
 
   #lostTouch(): void {
@@ -390,6 +401,12 @@ export class LiveCall implements IncomingCall {
     } catch (cause) {
       const error = asCallError(cause, 'timeout')
       if (typeof error.code !== 'number') return error.code === 'timeout'
+      if (error.code === CODE.unavailable || error.code === CODE.tooMany) {
+        // It knows how things are, but not just now
+        this.#cancelAsking()
+        this.#cancelAsking = this.#line.clock.after(ASK_AGAIN_MS, () => void this.cameBack(true))
+        return false
+      }
       if (error.code === CODE.callIdTaken) this.#fail(error, 'lost')
       else this.heardRefusal(error.refusal ?? { code: error.code, message: error.message, callId: this.id })
     }
@@ -526,6 +543,6 @@ export class LiveCall implements IncomingCall {
 
   #post(signal: Description | Candidate): void {
     this.#signalsSent++
-    this.#line.post(APP.signaling, { callId: this.id, ...signal }, this.id)
+    this.#line.post({ destination: APP.signaling, body: { callId: this.id, ...signal }, about: this.id })
   }
 }

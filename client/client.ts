@@ -86,8 +86,8 @@ export class CallClient {
       clock: this.#clock,
       media: this.#mediaSources(options),
       send: (destination, body) => this.#connection.send(destination, body),
-      deliver: (destination, body, callId) => this.#connection.deliver(destination, body, callId),
-      post: (destination, body, callId) => this.#connection.post(destination, body, callId),
+      deliver: (letter) => this.#connection.deliver(letter),
+      post: (letter) => this.#connection.post(letter),
       forget: (callId) => this.#connection.forget(callId),
       suspect: () => this.#connection.suspect(),
       ended: (call) => {
@@ -252,7 +252,9 @@ export class CallClient {
       return call
     }
     // Whether the server has taken it is not known when no answer came: take it back.
-    if (typeof code !== 'number') this.#connection.post(APP.hangup, { callId: call.id })
+    if (typeof code !== 'number') {
+      this.#connection.post({ destination: APP.hangup, body: { callId: call.id }, insists: true })
+    }
     call.end('failed', 'server', error)
     throw error
   }

@@ -12,7 +12,7 @@ import { Emitter } from './emitter.ts'
 import { asCallError, CallError, TokenRefusedError } from './errors.ts'
 import { Liveness } from './liveness.ts'
 import { bodyAsShown, headersAsShown } from './masking.ts'
-import { Outbox } from './outbox.ts'
+import { type Letter, Outbox } from './outbox.ts'
 import { Renewal } from './renewal.ts'
 import { Resumption } from './resumption.ts'
 import type { ConnectionState, FrameSeen, SocketLike, StateChange } from './types.ts'
@@ -198,10 +198,10 @@ export class Connection {
     } else if (this.#cancelRetry) {
       this.#cancelRetry()
       void this.#try()
-    } else if (this.#stomp && this.#clock.now() - this.#triedAt >= FRESH_MS) {
+    } else if (this.#state !== 'offline' && this.#clock.now() - this.#triedAt >= FRESH_MS) {
       const hangs = this.#stomp
       this.#drop(new CallError('connection-lost', 'the network has changed'))
-      void hangs.deactivate({ force: true })
+      void hangs?.deactivate({ force: true })
       void this.#try()
     }
   }
@@ -222,16 +222,16 @@ export class Connection {
 
   /**
    * A SEND that outlives the connection: now, or as soon as there is one again, in the order of the calls, and repeated
-   * when its connection breaks before the server has answered. `about` names it for {@link forget}.
+   * when its connection breaks before the server has answered.
    */
-  deliver(destination: string, body: unknown, about?: string): Promise<void> {
+  deliver(letter: Letter): Promise<void> {
     if (this.#state === 'offline') return Promise.reject(new CallError('offline', 'not connected to the server'))
-    return this.#outbox.deliver(destination, body, about)
+    return this.#outbox.deliver(letter)
   }
 
   /** The same, and nobody waits for it. */
-  post(destination: string, body: unknown, about?: string): void {
-    if (this.#state !== 'offline') this.#outbox.post(destination, body, about)
+  post(letter: Letter): void {
+    if (this.#state !== 'offline') this.#outbox.post(letter)
   }
 
   /** What was posted or is to be delivered about this need not be sent any more. */
@@ -245,9 +245,14 @@ export class Connection {
     const attempt = ++this.#attempt
     let token: string
     let socket: SocketLike
+    // Of a provider that asks over a network which is gone
+    this.#cancelPatience = this.#clock.after(PATIENCE_MS, () => {
+      this.#retry(new CallError('no-token', `the token provider gave nothing within ${PATIENCE_MS / 1000} seconds`))
+    })
     try {
       token = this.#renewal.newest ?? (await this.#options.token())
       if (attempt !== this.#attempt) return
+      this.#cancelPatience()
       if (token === this.#refusedToken) return this.#giveUp(this.#lastRefusal)
       socket = this.#options.openSocket(this.#options.url, Versions.default.protocolVersions())
     } catch (error) {

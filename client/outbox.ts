@@ -6,6 +6,7 @@
 
 import type { Clock } from './clock.ts'
 import { CallError } from './errors.ts'
+import { CODE } from './wire.ts'
 
 export interface OutboxOptions {
   readonly clock: Clock
@@ -18,10 +19,18 @@ export interface OutboxOptions {
   waits(on: boolean): void
 }
 
+export interface Letter {
+  readonly destination: string
+  readonly body: unknown
+  /** What it is about, for {@link Outbox.forget}. */
+  readonly about?: string | undefined
+  /** Said again when the server cannot do it just now (503, 429): it must be done, and its place in the order is free. */
+  readonly insists?: boolean | undefined
+}
+
 interface Item {
   readonly destination: string
   readonly body: string
-  /** What it is about, for {@link Outbox.forget}. */
   readonly about: string | undefined
   readonly receipt: string
   readonly waiting: { fulfil(): void; fail(error: CallError): void } | undefined
@@ -31,10 +40,16 @@ interface Item {
   cancel: (() => void) | undefined
   /** Not sent again, but whoever waits hears the answer if it comes. */
   forgotten: boolean
+  /** How often it may still be said again. */
+  again: number
 }
 
 /** More is dropped, the oldest first. */
 const MOST_ITEMS = 256
+/** After a refusal that is not for ever, unless the server says when: half a minute in all, at least. */
+const MOST_AGAIN = 15
+const AGAIN_MS = 2_000
+const LONGEST_AGAIN_MS = 10_000
 
 export class Outbox {
   readonly #options: OutboxOptions
@@ -46,16 +61,16 @@ export class Outbox {
   }
 
   /** Now, or as soon as {@link open} says so; nobody waits for it. */
-  post(destination: string, body: unknown, about?: string): void {
-    this.#add(destination, body, about, undefined)
+  post(letter: Letter): void {
+    this.#add(letter, undefined)
   }
 
   /**
    * The same, fulfilled when the server has done it. Fails with its refusal, with `timeout` when it does not answer, and
    * with `offline` when it is forgotten or dropped before it was answered.
    */
-  deliver(destination: string, body: unknown, about?: string): Promise<void> {
-    return new Promise((fulfil, fail) => this.#add(destination, body, about, { fulfil, fail }))
+  deliver(letter: Letter): Promise<void> {
+    return new Promise((fulfil, fail) => this.#add(letter, { fulfil, fail }))
   }
 
   /** The connection stands: all that is unanswered goes out, in the order in which it came. */
@@ -78,6 +93,15 @@ export class Outbox {
   settle(receipt: string, refusal?: CallError): 'unknown' | 'told' | 'nobody-waits' {
     const item = this.#items.get(receipt)
     if (!item) return 'unknown'
+    if (
+      refusal &&
+      item.again > 0 &&
+      !item.forgotten &&
+      (refusal.code === CODE.unavailable || refusal.code === CODE.tooMany)
+    ) {
+      this.#sayAgain(item, refusal)
+      return 'told'
+    }
     this.#remove(item)
     if (!item.waiting) return 'nobody-waits'
     if (refusal) item.waiting.fail(refusal)
@@ -100,7 +124,7 @@ export class Outbox {
     for (const item of [...this.#items.values()]) this.#giveUp(item, why)
   }
 
-  #add(destination: string, body: unknown, about: string | undefined, waiting: Item['waiting']): void {
+  #add({ destination, body, about, insists = false }: Letter, waiting: Item['waiting']): void {
     const receipt = this.#options.newReceipt()
     const item: Item = {
       destination,
@@ -111,6 +135,7 @@ export class Outbox {
       leftMs: this.#options.patienceMs,
       cancel: undefined,
       forgotten: false,
+      again: insists ? MOST_AGAIN : 0,
     }
     this.#items.set(receipt, item)
     if (this.#items.size === 1) this.#options.waits(true)
@@ -137,6 +162,14 @@ export class Outbox {
       cancel()
       item.leftMs -= clock.now() - since
     }
+  }
+
+  #sayAgain(item: Item, { refusal }: CallError): void {
+    item.again--
+    item.cancel?.()
+    const askedMs = (refusal?.retryAfter ?? 0) * 1000
+    const inMs = askedMs > 0 ? Math.min(askedMs, LONGEST_AGAIN_MS) : AGAIN_MS
+    item.cancel = this.#options.clock.after(inMs, () => this.#write(item))
   }
 
   #giveUp(item: Item, why: CallError): void {

@@ -104,6 +104,42 @@ describe('connecting', () => {
   })
 })
 
+test('a token provider that never answers is asked again', async () => {
+  let asked = 0
+  const { clock, connection } = setUp(() => (++asked === 1 ? new Promise<string>(() => {}) : 'a-token'))
+  void connection.open()
+  await clock.advance(10_500)
+  expect([connection.state, asked]).toEqual(['online', 2])
+})
+
+test('news of the network begins an attempt afresh that hangs, but not one that has just begun', async () => {
+  const { server, clock, connection } = setUp()
+  const { greeting } = server
+  server.greeting = undefined
+  void connection.open()
+  await clock.advance(999)
+  connection.hurry()
+  await settled()
+  expect(server.sockets).toHaveLength(1)
+  await clock.advance(1)
+  server.greeting = greeting
+  connection.hurry()
+  await settled()
+  expect([connection.state, server.sockets.length]).toEqual(['online', 2])
+})
+
+test('news of the network makes a connection that stands give a sign of life', async () => {
+  const { server, clock, connection } = setUp()
+  await connection.open()
+  connection.hurry()
+  await clock.advance(10_000)
+  expect(connection.state).toBe('online')
+  server.receipts = false
+  connection.hurry()
+  await clock.advance(4_000)
+  expect(connection.state).toBe('reconnecting')
+})
+
 describe('a refused token', () => {
   test('is replaced once; when the other one is refused too, it is an error of its own and nothing more is tried', async () => {
     let asked = 0
@@ -233,8 +269,8 @@ describe('a broken connection', () => {
     await connection.open()
     server.socket.breaks(1006)
     await settled()
-    connection.post('/app/y', 1)
-    connection.post('/app/y', 2)
+    connection.post({ destination: '/app/y', body: 1 })
+    connection.post({ destination: '/app/y', body: 2 })
     await clock.advance(500)
     expect(server.sockets).toHaveLength(2)
     expect(server.socket.sent('/app/y')).toEqual([1, 2])

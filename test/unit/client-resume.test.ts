@@ -278,6 +278,54 @@ describe('what is said while the server is away', () => {
     expect(world.sent('/app/call/response')).toEqual([])
   })
 
+  const BUSY_NOW = { code: CODE.unavailable, message: 'not just now', retryAfter: 3, destination: '/app/call/x' }
+
+  test('a hang-up that the server cannot take just now is said again when it asks for it', async () => {
+    const world = await online()
+    const call = await talks(world)
+    world.server.receipts = false
+    call.hangUp()
+    await world.tells(HEARS.errors, BUSY_NOW, { 'receipt-id': receiptOf(world, '/app/call/hangup') })
+    await world.clock.advance(2_999)
+    expect(world.sent('/app/call/hangup')).toHaveLength(1)
+    world.server.receipts = true
+    await world.clock.advance(30_000)
+    expect(world.sent('/app/call/hangup')).toEqual([{ callId: call.id }, { callId: call.id }])
+  })
+
+  test('an answer that the server cannot take just now is given again', async () => {
+    const world = await online()
+    const call = await rings(world)
+    world.server.receipts = false
+    const accepted = call.accept()
+    await settled()
+    await world.tells(HEARS.errors, BUSY_NOW, { 'receipt-id': receiptOf(world, '/app/call/response') })
+    expect(call.state).toBe('connecting')
+    world.server.receipts = true
+    await world.clock.advance(3_000)
+    await accepted
+    expect(call.state).toBe('connected')
+  })
+
+  test('a new call that the server cannot take just now fails', async () => {
+    const world = await online()
+    world.server.receipts = false
+    const refused = expect(placed(world)).rejects.toMatchObject({ code: CODE.unavailable })
+    await settled()
+    await world.tells(HEARS.errors, BUSY_NOW, { 'receipt-id': receiptOf(world, '/app/call/request') })
+    await refused
+  })
+
+  test('no more is kept than the server could want to hear', async () => {
+    const world = await online()
+    const call = await talks(world)
+    await world.breaks()
+    for (let n = 0; n < 300; n++) call.signal('OFFER', String(n))
+    await world.heals(true)
+    const payloads = (world.sent('/app/rtc/signaling') as { payload: string }[]).map(({ payload }) => Number(payload))
+    expect(payloads).toEqual(Array.from({ length: 256 }, (_, n) => n + 44))
+  })
+
   test('a new call fails at once', async () => {
     const world = await online()
     await world.breaks()
@@ -445,6 +493,21 @@ describe('a server to which the device is a new one', () => {
     const unknown = { code: CODE.notFound, message: 'no such call', callId: 'c1' }
     await world.tells(HEARS.errors, unknown, { 'receipt-id': receipt })
     expect([call.state, call.forgotten, call.reconnecting]).toEqual(['connected', true, false])
+  })
+
+  test('is asked again when it cannot say just now', async () => {
+    const world = await online()
+    const call = await rings(world)
+    await world.breaks()
+    world.server.receipts = false
+    await world.heals(false)
+    const away = { code: CODE.unavailable, message: 'no store', callId: 'c1', destination: '/app/call/ringing' }
+    await world.tells(HEARS.errors, away, { 'receipt-id': receiptOf(world, '/app/call/ringing') })
+    expect(call.reconnecting).toBe(true)
+    world.server.receipts = true
+    await world.clock.advance(2_000)
+    expect(saysOfCalls(world)).toHaveLength(2)
+    expect([call.state, call.reconnecting]).toEqual(['ringing', false])
   })
 
   test('is asked again when the connection breaks before it has answered', async () => {
