@@ -44,6 +44,8 @@ export type StageState = 'idle' | 'incoming' | 'calling' | 'ringing' | 'connecti
 declare global {
   /** Set by the page for whoever opens the browser's console. */
   var carillon: CallClient
+  /** Kept in the page by {@link Phone.comesBack}. */
+  var back: Promise<boolean | undefined>
 }
 
 /** What is to be expected of every page: kept while tests run, looked at by {@link Phone.complaints}. */
@@ -133,15 +135,29 @@ export class Phone {
   }
 
   /** Waits until the page says so of its connection in the middle of a call. */
-  async reconnects(text: RegExp): Promise<void> {
-    await this.page.locator('#stage[data-reconnecting=away] #reconnecting').filter({ hasText: text }).waitFor()
-    await this.connection('reconnecting')
+  async reconnects(text: string): Promise<void> {
+    await this.page
+      .locator(`${says('reconnecting')} #stage[data-reconnecting=away] #reconnecting:has-text("${text}")`)
+      .waitFor()
   }
 
   /** Waits until the page says that the server is there again, the call going on. */
   async isBack(): Promise<void> {
-    await this.page.locator('#stage[data-reconnecting=back] #reconnecting').waitFor()
-    await this.connection('online')
+    await this.page.locator(`${says('online')} #stage[data-reconnecting=back] #reconnecting`).waitFor()
+  }
+
+  /** To be called before what breaks the connection; what it returns waits until there is one again, and whether it resumed. */
+  async comesBack(): Promise<() => Promise<boolean | undefined>> {
+    await this.page.evaluate(() => {
+      globalThis.back = new Promise((tell) => {
+        let away = false
+        carillon.on('state', ({ state, resumed }) => {
+          if (away && state === 'online') tell(resumed)
+          away ||= state === 'reconnecting'
+        })
+      })
+    })
+    return () => this.page.evaluate(() => globalThis.back)
   }
 
   /** Waits until the media flow as they should. */
@@ -229,6 +245,9 @@ export async function connect(caller: Phone, callee: Phone, calleeName: string):
   await callee.press('accept')
   await Promise.all([caller.stage('connected'), callee.stage('connected')])
 }
+
+/** The page whose connection is in this state: what is below it is looked at in the same moment. */
+const says = (connection: string): string => `#phone:has(#connection[data-state=${connection}])`
 
 // These run in the page, each for itself.
 
