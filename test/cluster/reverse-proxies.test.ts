@@ -70,8 +70,18 @@ describe.each(PROXIES)('%s', (kind) => {
     expect(status).toBe(200)
   })
 
-  test.each(['/metrics', '/readyz', '/livez', '/imserver/admin/nodes'])('keeps %s inside', async (path) => {
-    expect((await fetch(proxy.url + path)).status).toBe(404)
+  test.each([
+    '/metrics',
+    '/metrics/',
+    '/Metrics?x',
+    '/readyz',
+    '/livez',
+    '/imserver/admin/nodes',
+    '/imserver/ADMIN/sessions/revoke',
+  ])('keeps %s inside', async (path) => {
+    const response = await fetch(proxy.url + path)
+    // Not the words of the server
+    expect([response.status, await response.text()]).toEqual([404, expect.stringMatching(/<html>/)])
   })
 
   test('keeps the secret part of SockJS addresses out of its log', async () => {
@@ -109,7 +119,7 @@ describe.each(PROXIES)('%s tells the server', (kind) => {
       [1, 2, 3].map(async () => {
         const server = createServer((request, response) => {
           heard.push(request.headers)
-          response.end('ok')
+          response.writeHead(request.url === '/readyz' ? 503 : 200).end('ok')
         })
         await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
         return server
@@ -132,5 +142,12 @@ describe.each(PROXIES)('%s tells the server', (kind) => {
     const headers = heard.find((one) => one['x-forwarded-for'] !== undefined)
     expect(headers?.['x-forwarded-for']).toMatch(/^198\.51\.100\.7, ?127\.0\.0\.1$/)
     expect(headers?.['x-forwarded-proto']).toMatch(/^https?$/)
+  })
+
+  test('what clients ask while none is ready: it has the better answer', async () => {
+    // nginx does not ask who is ready
+    while (kind === 'haproxy' && !/backend carillon has no server available|Running on backup/i.test(proxy.log()))
+      await fetch(`${proxy.url}/x`)
+    expect(await (await fetch(`${proxy.url}/x`)).text()).toBe('ok')
   })
 })
