@@ -9,43 +9,70 @@ export interface Heard {
   readonly raw: Buffer
 }
 
+interface Held {
+  readonly user: UserId
+  readonly listens: (destination: string) => boolean
+  /** While it is away: what it was told meanwhile. */
+  mailbox?: Heard[] | undefined
+}
+
 /** Devices without sockets, for tests of the engine alone. Each subscribes to everything unless told otherwise. */
 export class FakeDevices implements Devices {
   readonly heard: Heard[] = []
-  readonly #connected = new Map<DeviceId, { user: UserId; listens: (destination: string) => boolean }>()
+  readonly #held = new Map<DeviceId, Held>()
 
   connect(user: UserId, device: DeviceId, listens: (destination: string) => boolean = () => true): void {
-    this.#connected.set(device, { user, listens })
+    this.#held.set(device, { user, listens })
+  }
+
+  /** It may come back. */
+  goesAway(device: DeviceId): void {
+    const held = this.#held.get(device)
+    if (held) held.mailbox = []
+  }
+
+  /** It hears what it was told meanwhile. */
+  comesBack(device: DeviceId): void {
+    const held = this.#held.get(device)
+    this.heard.push(...(held?.mailbox ?? []))
+    if (held) held.mailbox = undefined
   }
 
   disconnect(device: DeviceId): void {
-    this.#connected.delete(device)
+    this.#held.delete(device)
   }
 
   isConnected(device: DeviceId): boolean {
-    return this.#connected.has(device)
+    const held = this.#held.get(device)
+    return held !== undefined && held.mailbox === undefined
   }
 
   connected(user: UserId): readonly DeviceId[] {
-    return [...this.#connected].filter(([, entry]) => entry.user === user).map(([device]) => device)
+    return this.#of(user).filter((device) => this.isConnected(device))
   }
 
   listening(user: UserId, destination: string): readonly DeviceId[] {
-    return this.connected(user).filter((device) => this.#connected.get(device)?.listens(destination))
+    return this.connected(user).filter((device) => this.#held.get(device)?.listens(destination))
   }
 
   reachable(user: UserId, destination: string): readonly DeviceId[] {
-    return this.listening(user, destination)
+    return this.#of(user).filter((device) => this.#held.get(device)?.listens(destination))
   }
 
   holds(device: DeviceId): boolean {
-    return this.#connected.has(device)
+    return this.#held.has(device)
+  }
+
+  #of(user: UserId): readonly DeviceId[] {
+    return [...this.#held].filter(([, entry]) => entry.user === user).map(([device]) => device)
   }
 
   tell(device: DeviceId, destination: string, message: Message): boolean {
-    if (!this.#connected.get(device)?.listens(destination)) return false
+    const held = this.#held.get(device)
+    if (!held?.listens(destination)) return false
     const raw = Buffer.from(message.body)
-    this.heard.push({
+    const mailbox = held.mailbox ?? this.heard
+    mailbox.push({
       device,
       queue: destination.replace('/user/queue/', ''),
       body: JSON.parse(raw.toString()),

@@ -20,7 +20,8 @@ const userOf = (name: string) => name.split('/')[0] ?? name
 
 type Command = 'accept' | 'reject' | 'busy' | 'hangup' | 'ringing' | 'signal'
 
-type Move = 'leave' | 'come'
+/** `cut` and `resume`: the connection alone is lost, and the same device comes back. */
+type Move = 'leave' | 'come' | 'cut' | 'resume'
 
 export type Step =
   | { do: 'request'; who: string; callee: string; callId: string; glare: boolean }
@@ -54,7 +55,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('hangup current' as const), who }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom<Move>('leave', 'come'), who: device }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom<Move>('leave', 'come', 'cut', 'resume'), who: device }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('shut out' as const), who }) },
   {
     weight: 1,
@@ -204,7 +205,8 @@ export function newWorld(answer: <T>(value: T) => Promise<T>, nodes: number): Wo
 /** The last version of a call. */
 export const last = (world: World, id: string): Call | undefined => world.commits.versions.get(id)?.at(-1)
 
-const isMove = (step: Step): step is Extract<Step, { do: Move }> => step.do === 'leave' || step.do === 'come'
+const isMove = (step: Step): step is Extract<Step, { do: Move }> =>
+  step.do === 'leave' || step.do === 'come' || step.do === 'cut' || step.do === 'resume'
 
 async function move(world: World, how: Move, who: string, calls: CallService): Promise<void> {
   const name = world.names.get(who) ?? who
@@ -214,7 +216,20 @@ async function move(world: World, how: Move, who: string, calls: CallService): P
     await calls.lost(userOf(name), name)
     return
   }
-  if (world.devices.isConnected(name)) return
+  if (how === 'cut') {
+    if (!world.devices.isConnected(name)) return
+    world.devices.goesAway(name)
+    await calls.lost(userOf(name), name, `token of ${who}`, [], true)
+    return
+  }
+  if (how === 'resume') {
+    if (!world.devices.holds(name) || world.devices.isConnected(name)) return
+    world.devices.comesBack(name)
+    await calls.returned(userOf(name), name, `token of ${who}`)
+    await calls.appeared(userOf(name), name)
+    return
+  }
+  if (world.devices.holds(name)) return
   const fresh = `${who}#${name.length}`
   world.names.set(who, fresh)
   world.devices.connect(userOf(fresh), fresh)
@@ -270,6 +285,8 @@ const ENDS = new Set(['call/down', 'call/hangup', 'call/timeout'])
 
 /** Checks everything that must hold, whatever has happened. `ordered`: one engine, so frames keep the order of commits. */
 export function check(world: World, ordered: boolean): void {
+  // Whoever is away still finds in the end what was said meanwhile
+  for (const name of world.names.values()) if (world.devices.holds(name)) world.devices.comesBack(name)
   expect(world.commits.broken).toEqual([])
   for (const { bugs } of world.engines) expect(bugs).toEqual([])
   for (const [id, versions] of world.commits.versions) {

@@ -22,6 +22,16 @@ const leaves = async (device: string) => {
   world.devices.disconnect(device)
   await world.calls.lost(device.split('/')[0] ?? '', device)
 }
+/** It loses its connection, and may come back as the same device. */
+const goesAway = async (device: string) => {
+  world.devices.goesAway(device)
+  await world.calls.lost(device.split('/')[0] ?? '', device, `token of ${device}`, [], true)
+}
+const comesBack = async (device: string, token = `token of ${device}`) => {
+  world.devices.comesBack(device)
+  await world.calls.returned(device.split('/')[0] ?? '', device, token)
+  await world.calls.appeared(device.split('/')[0] ?? '', device)
+}
 const hears = (device: string) => world.devices.of(device)
 
 beforeEach(() => {
@@ -836,4 +846,220 @@ test('a command for a callId that nobody has used is 404', async () => {
   for (const answer of [responds('bob/phone', 'ACCEPT'), hangs('bob/phone', 'c1'), signals('bob/phone')]) {
     expect(await answer).toMatchObject({ code: 404 })
   }
+})
+
+describe('a device that loses its connection and resumes', () => {
+  const inCall = async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    world.devices.forgetHeard()
+  }
+  const headers = (device: string) =>
+    world.devices.heard.filter((one) => one.device === device).map((one) => one.headers)
+
+  test('while it rings there, is not rung again', async () => {
+    await requests('alice/phone', 'bob')
+    await goesAway('bob/phone')
+    await comesBack('bob/phone')
+    expect(hears('bob/phone')).toEqual(['call/request VIDEO'])
+    await hangs('alice/phone')
+    expect(hears('bob/phone')).toEqual(['call/request VIDEO', 'call/hangup CANCELLED'])
+  })
+
+  test('hears on its return that what rang there is over', async () => {
+    await requests('alice/phone', 'bob')
+    await goesAway('bob/phone')
+    await hangs('alice/phone')
+    expect(hears('bob/phone')).toEqual(['call/request VIDEO'])
+    await comesBack('bob/phone')
+    expect(hears('bob/phone')).toEqual(['call/request VIDEO', 'call/hangup CANCELLED'])
+  })
+
+  test('rings on its return when the call has begun while it was away', async () => {
+    await goesAway('bob/phone')
+    await requests('alice/phone', 'bob')
+    expect(hears('bob/phone')).toEqual([])
+    await world.clock.advance(5000)
+    await comesBack('bob/phone')
+    expect(hears('bob/phone')).toEqual(['call/request VIDEO'])
+    expect(world.devices.heard.at(-1)?.body).toMatchObject({ remainingMs: 25_000 })
+  })
+
+  test('does not keep it ringing for itself when it never comes back', async () => {
+    await requests('alice/phone', 'bob')
+    await goesAway('bob/phone')
+    await leaves('bob/phone')
+    expect((await world.store.load('c1'))?.rung).toEqual(['bob/laptop'])
+  })
+
+  test('as the caller, within its grace, calls on', async () => {
+    await requests('alice/phone', 'bob')
+    await goesAway('alice/phone')
+    await world.clock.advance(TIMERS.callerGraceMs - 1)
+    await comesBack('alice/phone')
+    await world.clock.advance(10_000)
+    expect(await live()).toBe('RINGING')
+    await responds('bob/phone', 'ACCEPT')
+    expect(hears('alice/phone')).toEqual(['call/ringing', 'call/response ACCEPT'])
+  })
+
+  test('as the caller, after its grace, hears that the call is over', async () => {
+    await requests('alice/phone', 'bob')
+    await goesAway('alice/phone')
+    await world.clock.advance(TIMERS.callerGraceMs)
+    await comesBack('alice/phone')
+    expect(hears('alice/phone')).toEqual(['call/ringing', 'call/hangup CALLER_LOST'])
+  })
+
+  test('as the caller hears on its return who has answered meanwhile', async () => {
+    await requests('alice/phone', 'bob')
+    await goesAway('alice/phone')
+    await responds('bob/phone', 'ACCEPT')
+    await comesBack('alice/phone')
+    expect(hears('alice/phone')).toEqual(['call/ringing', 'call/response ACCEPT'])
+    await world.clock.advance(TIMERS.graceMs)
+    expect(await live()).toBe('CONNECTED')
+  })
+
+  test('in a call is bound again, with the token that it has now', async () => {
+    await inCall()
+    await goesAway('bob/phone')
+    await world.clock.advance(TIMERS.graceMs - 1)
+    await comesBack('bob/phone', 'another token')
+    await world.clock.advance(TIMERS.graceMs)
+    expect((await world.store.load('c1'))?.winner).toMatchObject({ device: 'bob/phone', token: 'another token' })
+    expect(await live()).toBe('CONNECTED')
+  })
+
+  test('in a call, too late: it is over, and both hear it', async () => {
+    await inCall()
+    await goesAway('bob/phone')
+    await world.clock.advance(TIMERS.graceMs)
+    expect(hears('alice/phone')).toEqual(['call/hangup PEER_LOST'])
+    await comesBack('bob/phone')
+    expect(hears('bob/phone')).toEqual(['call/hangup PEER_LOST'])
+  })
+
+  test('gets the signalling of meanwhile in order, and once', async () => {
+    await inCall()
+    await goesAway('bob/phone')
+    for (const text of ['one', 'two', 'three']) await signals('alice/phone', text)
+    await comesBack('bob/phone')
+    await signals('alice/phone', 'four')
+    expect(world.devices.heard.map((one) => one.body.text)).toEqual(['one', 'two', 'three', 'four'])
+  })
+
+  test('says with its first signalling, and only with that, that it has been away', async () => {
+    await inCall()
+    await goesAway('bob/phone')
+    await comesBack('bob/phone')
+    await signals('alice/phone', 'to the one that was away')
+    await signals('bob/phone', 'one')
+    await signals('bob/phone', 'two')
+    expect(headers('bob/phone')).toEqual([{ from: 'alice' }])
+    expect(headers('alice/phone')).toEqual([{ from: 'bob', 'peer-reattached': 'true' }, { from: 'bob' }])
+  })
+
+  test('a plain client that comes back under a new session says so, too', async () => {
+    await inCall()
+    await leaves('bob/phone')
+    world.devices.connect('bob', 'bob/phone2')
+    await world.calls.signal(
+      actor('bob/phone2', 'token of bob/phone'),
+      { callId: 'c1' },
+      { body: Buffer.from('{}'), contentType: 'application/json' },
+    )
+    await world.calls.signal(
+      actor('bob/phone2', 'token of bob/phone'),
+      { callId: 'c1' },
+      { body: Buffer.from('{}'), contentType: 'application/json' },
+    )
+    expect(headers('alice/phone')).toEqual([{ from: 'bob', 'peer-reattached': 'true' }, { from: 'bob' }])
+  })
+
+  test('before the answer there is nobody to tell that the caller has been away', async () => {
+    await requests('alice/phone', 'bob')
+    await goesAway('alice/phone')
+    await comesBack('alice/phone')
+    await signals('alice/phone', 'offer')
+    await responds('bob/phone', 'ACCEPT')
+    expect(world.devices.heard.at(-1)).toMatchObject({ device: 'bob/phone', headers: { from: 'alice' } })
+    expect(headers('bob/phone').at(-1)).toEqual({ from: 'alice' })
+  })
+
+  test('both away at once, both come back: the call goes on', async () => {
+    await inCall()
+    await goesAway('alice/phone')
+    await goesAway('bob/phone')
+    await comesBack('bob/phone')
+    await signals('bob/phone', 'while alice is away')
+    await comesBack('alice/phone')
+    await world.clock.advance(TIMERS.graceMs)
+    expect(await live()).toBe('CONNECTED')
+    expect(hears('alice/phone')).toHaveLength(1)
+  })
+
+  test('a return that nobody waits for changes nothing', async () => {
+    await inCall()
+    const { version } = (await world.store.load('c1')) ?? {}
+    await world.calls.returned('bob', 'bob/phone', 'token of bob/phone')
+    await world.calls.returned('bob', 'bob/laptop', 'token of bob/laptop')
+    await world.calls.returned('carol', 'carol/phone', 'token of carol/phone')
+    expect((await world.store.load('c1'))?.version).toBe(version)
+  })
+})
+
+describe('a plain client that comes back when its call is over', () => {
+  const hearsEnds = (device: string, token: string) => world.calls.hearsEnds('bob', device, token)
+  const overWithoutIt = async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    await leaves('bob/phone')
+    await hangs('alice/phone')
+    world.devices.connect('bob', 'bob/phone2')
+  }
+
+  test('hears that it is over when its token is the one that it had', async () => {
+    await overWithoutIt()
+    await hearsEnds('bob/phone2', 'token of bob/phone')
+    expect(world.devices.heard.at(-1)).toMatchObject({
+      device: 'bob/phone2',
+      queue: 'call/hangup',
+      body: { callId: 'c1', reason: 'HANGUP' },
+    })
+  })
+
+  test('hears it too when nobody had noticed that it was gone', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    await hangs('alice/phone')
+    world.devices.disconnect('bob/phone')
+    world.devices.connect('bob', 'bob/phone2')
+    await hearsEnds('bob/phone2', 'token of bob/phone')
+    expect(hears('bob/phone2')).toEqual(['call/hangup HANGUP'])
+  })
+
+  test.each([
+    ['another token tells nothing', 'bob/phone2', 'another token'],
+    ['a device that is connected has heard it', 'bob/phone', 'token of bob/phone'],
+  ])('%s', async (_, device, token) => {
+    await overWithoutIt()
+    world.devices.connect('bob', 'bob/phone')
+    world.devices.forgetHeard()
+    await hearsEnds(device, token)
+    expect(world.devices.heard).toEqual([])
+  })
+
+  test('hears nothing of a call that goes on, nor of one long ago', async () => {
+    await requests('alice/phone', 'bob')
+    await responds('bob/phone', 'ACCEPT')
+    await leaves('bob/phone')
+    world.devices.connect('bob', 'bob/phone2')
+    await hearsEnds('bob/phone2', 'token of bob/phone')
+    expect(hears('bob/phone2')).toEqual([])
+    await hangs('alice/phone')
+    await world.clock.advance(TIMERS.tombstoneMs)
+    await hearsEnds('bob/phone2', 'token of bob/phone')
+    expect(hears('bob/phone2')).toEqual([])
+  })
 })
