@@ -73,6 +73,8 @@ export interface ArrivalOptions {
   readonly transport?: Transport
   readonly token?: string
   readonly listens?: readonly string[]
+  /** Of CONNECT, beside the token. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 export interface AskOptions {
@@ -175,11 +177,17 @@ export class Device {
   readonly name: string
   readonly token: string
   readonly #client: Client
+  readonly #connectHeaders: Readonly<Record<string, string>>
   readonly #listens: readonly string[]
   /** Heard and not yet expected by the story. */
   readonly #heard: Heard[] = []
   #wake: (() => void)[] = []
   session = ''
+  resumeId = ''
+  /** What the last CONNECTED said; undefined: nothing. */
+  resumed: string | undefined
+  /** The highest number that a message had. */
+  #lastSeq = 0
   /** How the server has cut it. */
   #cut: { error: string; code: number } | undefined
   #error = ''
@@ -189,9 +197,10 @@ export class Device {
     this.name = name
     this.token = token
     this.#listens = options.listens ?? QUEUES
+    this.#connectHeaders = { ide: token, ...options.headers }
     this.#client = new Client({
       webSocketFactory: () => socketFor(options.transport ?? 'websocket', url, user),
-      connectHeaders: { ide: token },
+      connectHeaders: this.#connectHeaders,
       reconnectDelay: 0,
       reconnectTimeMode: ReconnectionTimeMode.LINEAR,
       heartbeatIncoming: 0,
@@ -203,6 +212,8 @@ export class Device {
     await new Promise<void>((resolve, reject) => {
       this.#client.onConnect = (frame) => {
         this.session = frame.headers.session ?? ''
+        this.resumeId = frame.headers['resume-id'] ?? ''
+        this.resumed = frame.headers.resumed
         resolve()
       }
       this.#client.onStompError = (frame) => {
@@ -217,6 +228,22 @@ export class Device {
       this.#client.activate()
     })
     for (const destination of this.#listens) await this.subscribes(destination)
+  }
+
+  /**
+   * After it has vanished: connects again as the session that it was, and subscribes to everything anew, as stompjs does
+   * by itself. What arrives before that belongs to the old subscriptions.
+   */
+  async resumes(more: { token?: string; lastSeq?: number; resumeId?: string } = {}): Promise<void> {
+    this.#client.connectHeaders = {
+      ...this.#connectHeaders,
+      ...(more.token !== undefined && { ide: more.token }),
+      'resume-id': more.resumeId ?? this.resumeId,
+      'last-seq': String(more.lastSeq ?? this.#lastSeq),
+    }
+    this.#client.onUnhandledMessage = (message) => this.#hear(message.headers.destination ?? '', message)
+    this.#cut = undefined
+    await this.connects()
   }
 
   /** Fulfilled when the subscription is in effect. */
@@ -316,6 +343,7 @@ export class Device {
   }
 
   #hear(destination: string, message: IMessage): void {
+    this.#lastSeq = Math.max(this.#lastSeq, Number(message.headers.seq))
     const raw = message.binaryBody
     const text = message.body
     this.#heard.push({
