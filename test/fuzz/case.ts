@@ -17,6 +17,8 @@ export type Step =
     }
   /** Goes, stops reading, reads again. */
   | { readonly kind: 'close' | 'stall' | 'flow'; readonly who: number }
+  /** Another connection of the same party, whose octets may go on with its session; the one before is lost, or left open. */
+  | { readonly kind: 'again'; readonly who: number; readonly octets: Buffer; readonly loses: boolean }
   /** Its token is revoked. */
   | { readonly kind: 'revoke'; readonly who: number }
   | { readonly kind: 'wait'; readonly ms: number }
@@ -52,11 +54,20 @@ export class Stage {
   async play(one: Case): Promise<string[]> {
     const { broker, clock, credentials, faults } = this.#world
     const tag = (++this.#played).toString(36).padStart(6, '0')
-    const parties = Array.from({ length: one.parties }, () => new Party(broker, { tag }))
+    const present = Array.from({ length: one.parties }, () => new Party(broker, { tag }))
+    const parties = [...present]
     for (const step of one.steps) {
       if (step.kind === 'wait') await clock.advance(step.ms)
-      else if (step.kind === 'revoke') await credentials.revoke({ sessionId: (parties[step.who] as Party).id })
-      else await act(parties[step.who] as Party, step)
+      else if (step.kind === 'again') {
+        const former = present[step.who] as Party
+        if (step.loses) former.leave()
+        const party = new Party(broker, { tag, former })
+        present[step.who] = party
+        parties.push(party)
+        party.send(step.octets)
+        await turn()
+      } else if (step.kind === 'revoke') await credentials.revoke({ sessionId: (present[step.who] as Party).id })
+      else await act(present[step.who] as Party, step)
     }
     await turn()
     for (const party of parties) {
@@ -89,7 +100,7 @@ export class Stage {
   }
 }
 
-async function act(party: Party, step: Exclude<Step, { kind: 'wait' } | { kind: 'revoke' }>): Promise<void> {
+async function act(party: Party, step: Exclude<Step, { kind: 'wait' | 'revoke' | 'again' }>): Promise<void> {
   switch (step.kind) {
     case 'send':
       party.send(step.octets, step.cut)

@@ -5,7 +5,7 @@
 
 import fc from 'fast-check'
 import type { Case, Step } from './case.ts'
-import { SESSION, TAG } from './party.ts'
+import { LAST_SEQ, RESUME_ID, SESSION, TAG } from './party.ts'
 import { OPEN_QUEUES, OPEN_TOPICS, QUEUES } from './world.ts'
 
 const MOST_PARTIES = 3
@@ -240,11 +240,25 @@ const connects = fc.record({
   heartbeat: fc.constantFrom('', '', '', '0,0', '1000,1000', '999999999999999999999,1', '1,-1', '1.5,2', '0x1,1', 'x'),
   ide: fc.oneof({ weight: 6, arbitrary: fc.constant(undefined) }, user, token),
   good: fc.nat(9),
+  resumeId: fc.constantFrom(undefined, '', 'x.y', SESSION, `${RESUME_ID}x`),
+  lastSeq: fc.constantFrom(undefined, '', '-1', '0', '9', '99999999999999999999', LAST_SEQ),
+  promise: fc.boolean(),
 })
+
+type Login = typeof connects extends fc.Arbitrary<infer L> ? L : never
+
+/** Of a party that comes again mostly a good one: it names the session, and what it has heard or less. */
+function claimOf(again: boolean, fine: boolean, resumeId: string | undefined, lastSeq: string | undefined): string[] {
+  const id = again && fine ? RESUME_ID : resumeId
+  if (id === undefined) return []
+  const seq = again && fine ? LAST_SEQ : lastSeq
+  return [`resume-id:${id}`, ...(seq === undefined ? [] : [`last-seq:${seq}`])]
+}
 
 function connectOf(
   who: number,
-  { version, heartbeat, ide, good }: { version: string; heartbeat: string; ide: string | undefined; good: number },
+  { version, heartbeat, ide, good, resumeId, lastSeq, promise }: Login,
+  again = false,
 ): Buffer {
   const fine = good > 1
   const lines = [
@@ -252,6 +266,8 @@ function connectOf(
     ...(heartbeat === '' || fine ? [] : [`heart-beat:${heartbeat}`]),
     `ide:${good === 9 ? `${users[who]};2` : ((fine ? undefined : ide) ?? users[who])}`,
     'host:x',
+    ...claimOf(again, good > 3, resumeId, lastSeq),
+    ...(promise ? ['resume:true'] : []),
   ]
   return Buffer.from(`CONNECT\n${lines.join('\n')}\n\n\0`)
 }
@@ -265,6 +281,10 @@ const step = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('frame' as const), who, written, cut, settles: fc.boolean() }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('close', 'stall', 'flow', 'revoke' as const), who }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('again' as const), who, login: connects, loses: fc.boolean() }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(1, 300, 1500, 3000, 11_000) }),
@@ -288,6 +308,8 @@ export const conversation: fc.Arbitrary<Case> = fc
     const rest = steps.map((each, place): Step => {
       if (each.kind === 'wait') return { kind: 'wait', ms: each.ms }
       const party = each.who % parties
+      if (each.kind === 'again')
+        return { kind: 'again', who: party, octets: connectOf(party, each.login, true), loses: each.loses }
       if (each.kind !== 'frame') return { kind: each.kind, who: party }
       const octets = octetsOf(each.written, receiptOf(place))
       return { kind: 'send', who: party, octets, cut: each.cut, settles: each.settles }

@@ -10,6 +10,10 @@ import { type MemoryPeer, memoryPair } from '../../broker/transports/memory.ts'
 export const SESSION = '%SESSION%'
 export const TAG = '%TAG__'
 
+/** Stand for what the party's earlier connection was told: its `resume-id`, and the last number that it has heard. */
+export const RESUME_ID = '%RESUME%'
+export const LAST_SEQ = '%SEQ%'
+
 /** What bystanders say to each other; nobody else may ever hear it. */
 export const SECRET = 'for your ears only'
 
@@ -23,13 +27,15 @@ const LF = 10
 const NUL = 0
 
 /** RFC 6455 and its registry: what a broker may close with. 1006 is a peer that did not take its good-bye in time. */
-const CLOSE_CODES = new Set([1000, 1002, 1006, 1008, 1011, 1012])
+const CLOSE_CODES = new Set([1000, 1002, 1006, 1008, 1011, 1012, 4001])
 
 export class Party {
   readonly end: MemoryPeer
   readonly faults: string[] = []
   readonly messages: Received[] = []
   id = ''
+  resumeId = ''
+  lastSeq = 0
   closed: number | undefined
   #error: string | undefined
   /** NULs sent: there cannot have been more frames. */
@@ -39,9 +45,17 @@ export class Party {
   readonly #trusted: boolean
   readonly #tag: string
   readonly #receipts = new Map<string, number>()
+  /** The connection that this one may go on with. */
+  readonly #former: Party | undefined
+  /** The number that it said to have heard. */
+  #claimed = 0
 
   /** `trusted`: may hear the secret, and keeps its messages. */
-  constructor(broker: Broker, { trusted = false, tag = '' }: { trusted?: boolean; tag?: string }) {
+  constructor(
+    broker: Broker,
+    { trusted = false, tag = '', former }: { trusted?: boolean; tag?: string; former?: Party | undefined },
+  ) {
+    this.#former = former
     const { connection, peer } = memoryPair({ address: `address ${tag}` })
     this.#tag = tag
     this.#trusted = trusted
@@ -58,6 +72,8 @@ export class Party {
   /** Octets in pieces of `cut` octets; 0: whole. */
   send(octets: Buffer, cut = 0): void {
     const whole = octets.includes('%') ? this.#filledIn(octets) : octets
+    if (this.id === '')
+      this.#claimed = Number(/\nlast-seq:(\d{1,15})\n/.exec(whole.toString('latin1'))?.[1] ?? this.#claimed)
     for (let at = whole.indexOf(NUL); at >= 0; at = whole.indexOf(NUL, at + 1)) this.#sent++
     if (cut <= 0) this.end.send(whole)
     else for (let at = 0; at < whole.length; at += cut) this.end.send(whole.subarray(at, at + cut))
@@ -116,9 +132,12 @@ export class Party {
       case 'CONNECTED':
         if (this.id !== '') this.#wrong('CONNECTED twice', data)
         this.id = headers.get('session') ?? ''
+        this.resumeId = headers.get('resume-id') ?? ''
+        this.#connected(headers.get('resumed'), data)
         break
       case 'MESSAGE':
         if (!headers.get('destination') || !headers.get('message-id')) this.#wrong('lacks headers', data)
+        this.#count(Number(headers.get('seq')), data)
         if (this.#trusted) this.messages.push(frame)
         break
       case 'ERROR':
@@ -135,8 +154,28 @@ export class Party {
     if (receipt !== undefined && command !== 'MESSAGE') this.#receipts.set(receipt, this.receipts(receipt) + 1)
   }
 
+  /** Numbers go on where the earlier connection of the session has broken off. */
+  #connected(resumed: string | undefined, data: Buffer): void {
+    const former = this.#former
+    const isSame = former !== undefined && former.id !== '' && this.id === former.id
+    if (isSame !== (resumed === 'true')) this.#wrong(`resumed:${resumed} of ${former?.id}`, data)
+    if (isSame && this.resumeId !== former.resumeId) this.#wrong('another resume-id', data)
+    if (isSame) this.lastSeq = this.#claimed
+  }
+
+  #count(seq: number, data: Buffer): void {
+    if (!(seq > this.lastSeq)) this.#wrong(`message ${seq} after ${this.lastSeq}`, data)
+    this.lastSeq = seq
+  }
+
   #filledIn(octets: Buffer): Buffer {
-    return Buffer.from(octets.toString('latin1').replaceAll(TAG, this.#tag).replaceAll(SESSION, this.id), 'latin1')
+    const text = octets
+      .toString('latin1')
+      .replaceAll(TAG, this.#tag)
+      .replaceAll(SESSION, this.id)
+      .replaceAll(RESUME_ID, this.#former?.resumeId ?? '')
+      .replaceAll(LAST_SEQ, String(this.#former?.lastSeq ?? 0))
+    return Buffer.from(text, 'latin1')
   }
 
   #wrong(what: string, data: Buffer): void {
