@@ -6,10 +6,11 @@
 import { z } from 'zod'
 import { Revoked, RevokeRequest } from '../src/credentials/messages.ts'
 import { CODES, type CodeName } from '../src/errors.ts'
+import { NodeList, SessionList } from '../src/reports.ts'
 import { HOOK_SUMMARIES, HOOK_TYPES, type HookType, hookBody } from '../src/webhooks/messages.ts'
 import { ENDPOINTS, type Endpoint } from './endpoints.ts'
 import { statusOf } from './envelope.ts'
-import { REVOKE_PATH } from './routes/admin.ts'
+import { NODES_PATH, REVOKE_PATH, SESSIONS_PATH } from './routes/admin.ts'
 import { DEMO_PATH, DemoToken, DemoTokenQuery } from './routes/demo.ts'
 
 type Json = { readonly [key: string]: unknown }
@@ -36,6 +37,8 @@ export function openApi({ demo, version }: { readonly demo: boolean; readonly ve
       ...Object.fromEntries(ENDPOINTS.map((endpoint) => [endpoint.path, { [endpoint.method]: operation(endpoint) }])),
       ...(demo ? { [DEMO_PATH]: { post: demoOperation } } : {}),
       [REVOKE_PATH]: { post: revokeOperation },
+      [NODES_PATH]: { get: nodesOperation },
+      [SESSIONS_PATH.replace(':user', '{user}')]: { get: sessionsOperation },
       ...OPERATIONS,
     },
     webhooks: Object.fromEntries(HOOK_TYPES.map((type) => [type, { post: webhook(type) }])),
@@ -240,11 +243,34 @@ const WEBHOOK_HEADERS = {
   webhookAttempt: webhookHeader('Carillon-Attempt', '1 at the first attempt.'),
 }
 
+const nodesOperation: Json = {
+  operationId: 'nodes',
+  tags: ['operations'],
+  summary: 'The servers that act as one',
+  description: 'A server on its own names itself alone. Only where the server has an ADMIN_KEY.',
+  security: [{ adminKey: [] }],
+  responses: responses(NodeList, ['unauthorized', 'forbidden', 'tooMany', 'internal', 'unavailable']),
+}
+
+const sessionsOperation: Json = {
+  operationId: 'sessionsOfUser',
+  tags: ['operations'],
+  summary: 'The sessions of a user, to whichever server they are connected',
+  description: 'The oldest first; none: the user is not connected. Only where the server has an ADMIN_KEY.',
+  security: [{ adminKey: [] }],
+  parameters: [{ name: 'user', in: 'path', required: true, schema: { type: 'string' } }],
+  responses: responses(SessionList, ['unauthorized', 'forbidden', 'tooMany', 'internal', 'unavailable']),
+}
+
 const readiness = json({
   type: 'object',
   required: ['status', 'relay'],
   properties: {
     status: { enum: ['starting', 'ready', 'stopping'] },
+    redis: {
+      enum: ['up', 'down'],
+      description: 'Of several servers that act as one: what they share. Down: no new traffic.',
+    },
     relay: { enum: ['off', 'external', 'starting', 'up', 'down'], description: 'The relay that credentials name.' },
   },
 })
@@ -267,7 +293,10 @@ const OPERATIONS: Json = {
       security: [],
       responses: {
         200: { description: 'Send it traffic.', content: readiness },
-        503: { description: 'It starts or stops: send it none.', content: readiness },
+        503: {
+          description: 'It starts, stops, or cannot reach Redis: send it none; what it has stays.',
+          content: readiness,
+        },
       },
     },
   },

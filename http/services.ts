@@ -7,6 +7,7 @@ import type { Revoked, RevokeRequest } from '../src/credentials/messages.ts'
 import type { Outcome } from '../src/errors.ts'
 import type { Awaitable, Clock, RelayHealth, UserId } from '../src/ports.ts'
 import type { UserStatus } from '../src/presence/messages.ts'
+import type { NodeReport, SessionReport } from '../src/reports.ts'
 import type { TurnCredentials } from '../src/turn/messages.ts'
 
 export interface Calls {
@@ -43,10 +44,21 @@ export interface HttpServices {
   readonly presence: { status(users: readonly UserId[]): readonly UserStatus[] | Promise<readonly UserStatus[]> }
   readonly turn: { credentialsFor(user: UserId, region?: string): TurnCredentials }
   readonly credentials: { revoke(request: RevokeRequest): Promise<Outcome<Revoked>> }
-  sessions(user: UserId): readonly LiveSession[]
+  /** Those that are connected, to whichever process. */
+  sessions(user: UserId): Awaitable<readonly LiveSession[]>
+  /** What operators are told. What cannot be known now is refused. */
+  readonly admin: {
+    nodes(): Awaitable<Outcome<readonly NodeReport[]>>
+    sessions(user: UserId): Awaitable<Outcome<readonly SessionReport[]>>
+  }
   /** Only in demo mode. `expiresAt` in milliseconds since the epoch. */
   readonly demo?: { mint(user: UserId): Promise<{ readonly token: string; readonly expiresAt: number }> }
-  readonly health: { state(): 'starting' | 'ready' | 'stopping'; readonly relay: RelayHealth }
+  readonly health: {
+    state(): 'starting' | 'ready' | 'stopping'
+    readonly relay: RelayHealth
+    /** Of several processes that act as one: how this one reaches what they share. */
+    shared?(): 'up' | 'down' | undefined
+  }
   readonly metrics: { readonly contentType: string; render(): Promise<string> }
   readonly observer: {
     /** A client was told this code. */

@@ -200,10 +200,7 @@ export const VARIABLES = {
     '604800',
     'Seconds for which a revocation is remembered: as long as the longest-lived token, or longer.',
   ),
-  ADMIN_KEY: secret(
-    'a random text of 32 or more characters',
-    'Key of POST /imserver/admin/sessions/revoke; unset: nobody can.',
-  ),
+  ADMIN_KEY: secret('a random text of 32 or more characters', 'Key of /imserver/admin/**; unset: nobody can.'),
 
   RING_TIMEOUT_MS: fixed(milliseconds(100, 600_000), '30000', 'How long a call rings when its request does not say.'),
   CALLER_GRACE_MS: fixed(

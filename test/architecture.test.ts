@@ -119,7 +119,7 @@ const RULES: readonly Rule[] = [
     why: 'they tell all services of a session; adapters and faces are none of their business',
   },
   {
-    files: /^src\/(main|server|pages)\.ts$/,
+    files: /^src\/(main|server|cluster|pages)\.ts$/,
     may: [/./],
     why: 'the composition root is the only place that knows everybody',
   },
@@ -128,6 +128,11 @@ const RULES: readonly Rule[] = [
     may: [/^src\/(ports|steps|calls\/types)\.ts$/, /^broker\/index\.ts$/],
     pure: true,
     why: 'ports name what the domain asks of the world',
+  },
+  {
+    files: /^src\/(directory|reports)\.ts$/,
+    may: [/^src\/(errors|ports|pages|reports)\.ts$/, /^src\/calls\/service\.ts$/, /^broker\/index\.ts$/, /^zod$/],
+    why: 'what faces and operators are told of who is connected',
   },
   { files: /^src\/lines\.ts$/, may: [/^src\/steps\.ts$/], pure: true, why: 'it knows keys alone' },
   { files: /^src\/(errors|lifecycle|steps|schedule)\.ts$/, may: [], pure: true, why: 'they know nobody' },
@@ -151,7 +156,7 @@ const RULES: readonly Rule[] = [
     may: [
       /^http\//,
       /^src\/(calls|presence|turn|credentials|webhooks)\/(messages|types|service)\.ts$/,
-      /^src\/(errors|validation|events|ports)\.ts$/,
+      /^src\/(errors|validation|events|ports|reports)\.ts$/,
       /^broker\/index\.ts$/,
       /^express$/,
       /^zod$/,

@@ -8,6 +8,7 @@ import { type Request, type Response, Router } from 'express'
 import { peerAddress } from '../../broker/index.ts'
 import { RevokeRequest } from '../../src/credentials/messages.ts'
 import { type Outcome, type Refusal, refuse } from '../../src/errors.ts'
+import type { Awaitable } from '../../src/ports.ts'
 import { parseBody } from '../../src/validation.ts'
 import { answered } from '../auth.ts'
 import { bodyReader } from '../body.ts'
@@ -16,18 +17,29 @@ import { routed, wrongMethod } from '../routing.ts'
 import type { HttpOptions, HttpServices } from '../services.ts'
 
 export const REVOKE_PATH = '/imserver/admin/sessions/revoke'
+export const NODES_PATH = '/imserver/admin/nodes'
+export const SESSIONS_PATH = '/imserver/admin/sessions/:user'
 
 export function adminRoutes(services: HttpServices, options: HttpOptions): Router {
   const router = Router()
-  const { credentials, observer } = services
+  const { credentials, admin, observer } = services
   const admit = guard(services, options)
   const read = bodyReader(options.bodyBytes)
-  router.post(REVOKE_PATH, routed(REVOKE_PATH), async (request: Request, response: Response) => {
-    const outcome = (await admit(request)) ?? (await revoke(await read(request, response)))
-    if (!outcome.ok) observer.refused(outcome.code)
-    send(response, outcome)
-  })
-  router.all(REVOKE_PATH, routed(REVOKE_PATH), wrongMethod(['post'], observer))
+  const serve = (
+    method: 'get' | 'post',
+    path: string,
+    run: (request: Request, response: Response) => Awaitable<Outcome<unknown>>,
+  ) => {
+    router[method](path, routed(path), async (request: Request, response: Response) => {
+      const outcome = (await admit(request)) ?? (await run(request, response))
+      if (!outcome.ok) observer.refused(outcome.code)
+      send(response, outcome)
+    })
+    router.all(path, routed(path), wrongMethod([method], observer))
+  }
+  serve('post', REVOKE_PATH, async (request, response) => revoke(await read(request, response)))
+  serve('get', NODES_PATH, async () => named('nodes', await admin.nodes()))
+  serve('get', SESSIONS_PATH, async ({ params }) => named('sessions', await admin.sessions(String(params.user))))
   return router
 
   async function revoke(body: Uint8Array): Promise<Outcome<unknown>> {
@@ -35,6 +47,10 @@ export function adminRoutes(services: HttpServices, options: HttpOptions): Route
     return message.ok ? credentials.revoke(message.data) : message
   }
 }
+
+/** Lists are told by name, so that more can stand beside them one day. */
+const named = (name: string, list: Outcome<unknown>): Outcome<unknown> =>
+  list.ok ? { ok: true, data: { [name]: list.data } } : list
 
 /** Why this request may not; nothing when it has the key. */
 function guard({ logins }: HttpServices, { adminKey, trustedProxies }: HttpOptions) {

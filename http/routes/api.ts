@@ -48,7 +48,7 @@ async function serve(
     services.log.error({ err: error }, 'a call has not learnt that its party is still there')
   }
   // a device is settled last: sessions come and go while a body is on its way
-  const actor = settleActor(principal.data, request.get('x-session-id'), services.sessions(user))
+  const actor = settleActor(principal.data, request.get('x-session-id'), await services.sessions(user))
   if (!actor.ok) return actor
   const contentType = jsonType(request.get('content-type'))
   const query = (name: string) => new URLSearchParams(/\?(.*)/.exec(request.url)?.[1]).get(name) ?? undefined

@@ -90,6 +90,7 @@ export class WebStage {
         turn: credentials,
         credentials: { revoke: async () => ({ ok: true, data: { sessions: 0 } }) },
         sessions: (user) => broker.sessions(user).map(({ id, principal }) => ({ id, token: principal.token })),
+        admin: { nodes: () => ({ ok: true, data: [] }), sessions: () => ({ ok: true, data: [] }) },
         health: { state: () => 'ready', relay: { state: () => 'up' } },
         metrics: { contentType: 'text/plain', render: async () => '' },
         observer: { refused: () => undefined, limited: () => undefined, served: () => undefined },

@@ -43,6 +43,8 @@ export class FakeServices {
   }
   state: 'starting' | 'ready' | 'stopping' = 'ready'
   relay: 'up' | 'down' = 'up'
+  redis: 'up' | 'down' | undefined
+  nodes: HttpServices['admin']['nodes'] = () => ({ ok: true, data: [] })
   demo: HttpServices['demo']
 
   services(): HttpServices {
@@ -83,8 +85,16 @@ export class FakeServices {
         },
       },
       sessions: (user) => this.sessions[user] ?? [],
+      admin: {
+        nodes: () => this.nodes(),
+        sessions: (user) => {
+          const sessions = this.sessions[user] ?? []
+          const more = { node: 'n1', connectedAt: 1, rings: true, away: false }
+          return { ok: true, data: sessions.map(({ id }) => ({ sessionId: id, ...more })) }
+        },
+      },
       ...(this.demo && { demo: this.demo }),
-      health: { state: () => this.state, relay: { state: () => this.relay } },
+      health: { state: () => this.state, relay: { state: () => this.relay }, shared: () => this.redis },
       metrics: { contentType: 'text/plain; version=0.0.4; charset=utf-8', render: () => Promise.resolve('up 1\n') },
       observer: {
         refused: (code) => void this.refusals.push(code),

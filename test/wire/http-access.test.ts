@@ -350,3 +350,51 @@ describe('the operator’s endpoint', () => {
     expect({ status: told.status, allow: told.headers.allow }).toEqual({ status: 404, allow: 'POST, OPTIONS' })
   })
 })
+
+describe('what an operator can look at', () => {
+  const adminKey = 'a key for operators that has 32 characters'
+  const NODES = '/imserver/admin/nodes'
+  const look = (path: string, headers: Record<string, string> = { 'x-admin-key': adminKey }) =>
+    face.ask(path, { method: 'GET', headers })
+
+  test('the servers, and the sessions of a user', async () => {
+    const node = { id: 'n1', name: 'one', version: '1', startedAt: 1, self: true, sessions: 2, away: 0, users: 1 }
+    await serve({ adminKey }, (fake) => {
+      fake.nodes = async () => ({ ok: true, data: [node] })
+      fake.sessions = { 'a/b': [{ id: 's1', token: 'secret' }] }
+    })
+    expect((await look(NODES)).json).toEqual({ code: 200, msg: 'ok', data: { nodes: [node] } })
+    const sessions = [{ sessionId: 's1', node: 'n1', connectedAt: 1, rings: true, away: false }]
+    expect((await look('/imserver/admin/sessions/a%2Fb')).json).toMatchObject({ code: 200, data: { sessions } })
+    expect((await look('/imserver/admin/sessions/nobody')).json).toMatchObject({ code: 200, data: { sessions: [] } })
+  })
+
+  test('what is not known now is refused with 503', async () => {
+    await serve({ adminKey }, (fake) => {
+      fake.nodes = () => refuse('unavailable', 'Redis cannot be reached', { retryAfter: 2 })
+    })
+    const told = await look(NODES)
+    expect([told.status, told.headers['retry-after']]).toEqual([503, '2'])
+  })
+
+  test.each([NODES, '/imserver/admin/sessions/alice'])('%s needs the key, and GET', async (path) => {
+    await serve({ adminKey })
+    expect((await look(path, { 'x-admin-key': 'x'.repeat(40) })).status).toBe(401)
+    expect((await face.ask(path, { headers: { 'x-admin-key': adminKey } })).status).toBe(404)
+    await serve()
+    expect((await look(path)).status).toBe(403)
+  })
+})
+
+test('a server that cannot reach Redis asks for no new traffic, and says why', async () => {
+  const fake = await serve()
+  const ready = async () => {
+    const { status, json } = await face.ask('/readyz', { method: 'GET' })
+    return [status, json]
+  }
+  expect(await ready()).toEqual([200, { status: 'ready', relay: 'up' }])
+  fake.redis = 'up'
+  expect(await ready()).toEqual([200, { status: 'ready', redis: 'up', relay: 'up' }])
+  fake.redis = 'down'
+  expect(await ready()).toEqual([503, { status: 'ready', redis: 'down', relay: 'up' }])
+})
