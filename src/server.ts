@@ -20,10 +20,12 @@ import { attendance } from './attendance.ts'
 import { createAuthenticator, mintDemoToken } from './auth.ts'
 import { CALL_QUEUES, callHandlers, FINISHES_A_CALL } from './calls/destinations.ts'
 import { CallService, RINGS_ON } from './calls/service.ts'
+import { Cluster } from './cluster.ts'
 import type { Config } from './config.ts'
 import { credentialHandlers } from './credentials/destinations.ts'
 import { heeding, Revocations } from './credentials/revocations.ts'
 import { AUTH_QUEUE, CredentialService } from './credentials/service.ts'
+import { connectedDevices, ownDirectory, reportsOf, thisServer } from './directory.ts'
 import { Events } from './events.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
@@ -71,6 +73,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   const inBackground = (work: () => Awaitable<unknown>): void => {
     new Promise<unknown>((resolve) => resolve(work())).catch(report)
   }
+  const startedAt = clock.now()
   let state: 'starting' | 'ready' | 'stopping' = 'starting'
 
   const events = new Events(report)
@@ -88,6 +91,20 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     relay,
   })
 
+  const cluster =
+    config.redis &&
+    new Cluster({
+      redis: config.redis,
+      nodeName: config.nodeName,
+      version: VERSION,
+      scope: config.presence.scope,
+      graceMs: config.broker.resume?.graceMs ?? 0,
+      clock,
+      log,
+      report,
+      parts: () => ({ devices, calls, presence, credentials, broker }),
+    })
+
   // Handlers need the broker and the broker needs handlers: the services see it through this port.
   const devices: Devices = {
     listening: (user, destination) => broker.listening(user, destination),
@@ -96,22 +113,17 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     tell: (device, destination, message) => broker.tell(device, destination, message),
     connected: (user) => broker.sessions(user).map(({ id }) => id),
   }
-  const directory: Directory = {
-    devices: (user) =>
-      broker.sessions(user).map((session) => ({
-        id: session.id,
-        node: 'here',
-        token: session.principal.token,
-        former: credentials.former(session),
-        rings: session.listensTo(RINGS_ON),
-        away: false,
-        connectedAt: session.connectedAt,
-      })),
-  }
+  const directory: Directory =
+    cluster?.directory ??
+    ownDirectory(
+      () => broker,
+      (session) => credentials.former(session),
+    )
   const calls = new CallService({
-    store: new MemoryCallStore(),
+    store: cluster?.store ?? new MemoryCallStore(),
     devices,
-    clock,
+    ...(cluster && { routes: cluster.routes, directory }),
+    clock: cluster?.clock ?? clock,
     events,
     timers: config.calls.timers,
     ringMs: config.calls.ringMs,
@@ -132,6 +144,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     callDestinations: FINISHES_A_CALL,
     authenticate: authenticator.authenticate,
     revocations,
+    shared: cluster?.revocations,
     clock,
     events,
     restored: async (session) => {
@@ -147,20 +160,40 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   })
   const { resume } = config.broker
   const missableMs = resume === undefined ? 0 : resume.graceMs + UNNOTICED_MS
-  const presence = new PresenceService({ ...config.presence, missableMs, clock, events, audience, report })
+  const presence = new PresenceService({
+    ...config.presence,
+    missableMs,
+    clock,
+    events,
+    audience,
+    report,
+    shared: cluster?.presence,
+  })
   const turnRenewals = turnRenewal(
     turn,
     { session: (id) => broker.session(id), tell: (id, destination, message) => broker.tell(id, destination, message) },
     clock,
   )
-  const attending = attendance({ calls, credentials, presence, turn: turnRenewals, inBackground })
+  const attending = attendance({
+    calls: cluster?.calls ?? calls,
+    credentials,
+    presence,
+    turn: turnRenewals,
+    inBackground,
+  })
   const packers = { presence, credentials, turn: turnRenewals }
   const metrics = createMetrics({
     counts: () => broker.counts(),
     relay: relayHealth,
   })
   metrics.subscribe(events)
-  const webhooks = config.webhooks && webhooksFor(config.webhooks, { directory, clock, events, log })
+  if (cluster) {
+    metrics.cluster(cluster.self, config.nodeName, () => cluster.counts())
+    events.on('session.refreshed', ({ session }) => cluster.renewed(broker.session(session)))
+  }
+  const webhooks =
+    config.webhooks &&
+    webhooksFor(config.webhooks, { directory, clock, events, log, ...(cluster && { link: cluster.link }) })
   if (webhooks) metrics.webhooks(() => webhooks.backlog())
 
   const logins = createLoginGuard({
@@ -189,7 +222,11 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     resume: resume && {
       ...resume,
       packs: (session) => packed(session, packers),
-      unpacks: (session, luggage) => unpack(session, luggage, packers),
+      unpacks(session, luggage) {
+        unpack(session, luggage, packers)
+        cluster?.unpacked(session)
+      },
+      ...(cluster && { fetch: (claim) => cluster.fetch(claim) }),
     },
     observer: {
       ...metrics.observer,
@@ -197,6 +234,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       connected(session) {
         metrics.observer.connected(session)
         log.debug({ session: session.id, user: session.principal.user }, 'session connected')
+        cluster?.connected(session)
         attending.connected(session)
       },
       disconnected(session, reason) {
@@ -240,14 +278,13 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       presence,
       turn,
       credentials,
-      sessions: (user) =>
-        broker.sessions(user).map((session) => ({
-          id: session.id,
-          token: session.principal.token,
-          former: credentials.former(session),
-        })),
+      sessions: (user) => connectedDevices(directory, user),
+      admin: {
+        nodes: () => cluster?.nodes() ?? { ok: true, data: [thisServer(config.nodeName, startedAt, broker.counts())] },
+        sessions: (user) => reportsOf(directory, user),
+      },
       ...(config.demo && config.auth.key.kind === 'secret' ? { demo: demoTokens(config.auth.key.secret, clock) } : {}),
-      health: { state: () => state, relay: relayHealth },
+      health: { state: () => state, relay: relayHealth, shared: () => cluster?.state() },
       metrics,
       observer: {
         refused: (code) => events.emit('refused', { code, face: 'http' }),
@@ -280,6 +317,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   for (const kind of ['request', 'upgrade']) server.on(kind, notice)
 
   if (relay) await lifecycle.start({ name: 'relay', start: () => relay.start(), stop: () => relay.stop() })
+  if (cluster) await lifecycle.start({ name: 'cluster', start: () => cluster.start(), stop: () => cluster.stop() })
   // Stopped late: it has to tell of the calls that the stop ends
   if (webhooks) await lifecycle.start({ name: 'webhooks', start: () => webhooks.start(), stop: () => webhooks.stop() })
   await lifecycle.start({ name: 'calls', start: () => calls.start(), stop: () => calls.stop() })
@@ -291,6 +329,8 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     start: () => listen(server, config.http.port, config.http.host),
     stop: () => closed(server, clock),
   })
+  // Stopped after the sessions: those who may come back find what they had at another server
+  if (cluster) await lifecycle.start({ name: 'hand-over', stop: () => cluster.park(broker.releaseAll()) })
   await lifecycle.start({ name: 'sessions', stop: () => broker.stop(STOP_STEPS) })
   // Stopped first: whoever is about to lose the connection is told what becomes of the call
   await lifecycle.start({ name: 'calls in progress', stop: () => calls.shutDown() })

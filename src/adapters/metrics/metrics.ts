@@ -8,6 +8,7 @@ import type { BrokerCounts, BrokerObserver, ClientCommand, ServerCommand } from 
 import type { Call, CallStatus } from '../../calls/types.ts'
 import type { Events } from '../../events.ts'
 import type { RelayHealth } from '../../ports.ts'
+import { type ClusterCounts, clusterNumbers } from './cluster.ts'
 import { relayNumbers } from './relay.ts'
 import { tally } from './tally.ts'
 import { type Backlog, webhookBacklog, webhookCounts } from './webhooks.ts'
@@ -48,6 +49,8 @@ export interface Metrics {
   subscribe(events: Events): void
   /** Begins to show what waits for the back end. */
   webhooks(backlog: () => Promise<Backlog>): void
+  /** Shows how this server does among several. */
+  cluster(node: string, name: string, counts: () => ClusterCounts): void
   /** For the HTTP face. */
   served(request: ServedRequest): void
   readonly contentType: string
@@ -90,6 +93,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
       events.on('call.ended', ({ call }) => calls.ended(call))
     },
     webhooks: (backlog) => webhookBacklog(registry, backlog),
+    cluster: (node, name, counts) => clusterNumbers(registry, node, name, counts),
     served: http,
     contentType: registry.contentType,
     render: () => registry.metrics(),

@@ -138,13 +138,16 @@ export class LeasedMembers implements Members {
     await this.#renew()
   }
 
-  /** Gives the lease back; its heir looks at once for what is left. */
-  async stop(): Promise<void> {
+  /**
+   * Gives the lease back; its heir looks at once for what is left. With `lingers` the lease runs out by itself instead:
+   * those who were connected here have so long to be counted elsewhere.
+   */
+  async stop({ lingers = false } = {}): Promise<void> {
     this.#stopped = true
     this.#timer?.()
     this.#unwatch?.()
     await this.#renewing
-    if (!this.#registered) return
+    if (!this.#registered || lingers) return
     await this.#options.link.script(LEAVE, this.#keys, [this.self]).catch(() => undefined)
   }
 
