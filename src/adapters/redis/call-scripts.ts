@@ -8,6 +8,8 @@
  * - `live` (set of the calls that have not ended)
  * - `untold:<node>` (hash): what a process has committed and not yet told
  *
+ * Reading a call is a plain command: it is what Redis does most, and several times cheaper than a script.
+ *
  * Where a script comes upon the key of a call by its name alone, it makes it from the tag, so it is in the same slot.
  */
 
@@ -43,20 +45,21 @@ if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[3]) then return { ${LATE} } e
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return { ${OTHER_STORE} } end
 local base = string.sub(KEYS[1], 1, -6)
 local writes = (#KEYS - ${FIXED_KEYS}) / ${WRITE_KEYS}
-local ending = {}
+local ending, known, taken = {}, {}, {}
 for i = 0, writes - 1 do
   local key, arg = ${FIXED_KEYS} + i * ${WRITE_KEYS}, ${FIXED_ARGS} + i * ${WRITE_ARGS}
-  if (redis.call('HGET', KEYS[key + 1], 'v') or '0') ~= ARGV[arg + 2] then return { ${CONFLICT} } end
+  local found = redis.call('HMGET', KEYS[key + 1], 'v', 'n')
+  if (found[1] or '0') ~= ARGV[arg + 2] then return { ${CONFLICT} } end
+  known[i] = found[2] or ';'
   if ARGV[arg + 4] == '1' then ending[ARGV[arg + 1]] = true end
 end
 for i = 0, writes - 1 do
   local key, arg = ${FIXED_KEYS} + i * ${WRITE_KEYS}, ${FIXED_ARGS} + i * ${WRITE_ARGS}
-  if ARGV[arg + 4] == '0' then
-    for slot = key + 2, key + 3 do
-      local holder = redis.call('GET', KEYS[slot])
-      if holder and holder ~= ARGV[arg + 1] and not ending[holder]
-        and redis.call('EXISTS', base .. 'c:' .. holder) == 1 then return { ${CONFLICT} } end
-    end
+  for slot = key + 2, key + 3 do
+    local holder = redis.call('GET', KEYS[slot])
+    if holder == ARGV[arg + 1] then taken[slot] = true
+    elseif holder and ARGV[arg + 4] == '0' and not ending[holder]
+      and redis.call('EXISTS', base .. 'c:' .. holder) == 1 then return { ${CONFLICT} } end
   end
 end
 local answer, texts = { ${COMMITTED} }, {}
@@ -65,24 +68,29 @@ for _, over in ipairs({ '1', '0' }) do
   for i = 0, writes - 1 do
     local key, arg = ${FIXED_KEYS} + i * ${WRITE_KEYS}, ${FIXED_ARGS} + i * ${WRITE_ARGS}
     if ARGV[arg + 4] == over then
-      local call, caller, callee = KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
+      local call = KEYS[key + 1]
       local id, expected, due = ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
       local ttl, json = ARGV[arg + 5], ARGV[arg + 6]
-      local nodes = redis.call('HGET', call, 'n') or ';'
+      local nodes = known[i]
       answer[i + 2] = nodes
       texts[i + 1] = json
       if not string.find(nodes, ';' .. me, 1, true) then nodes = nodes .. me end
       redis.call('HSET', call, 'v', expected + 1, 'j', json, 'n', nodes)
-      redis.call('PEXPIRE', call, ttl)
       redis.call('ZADD', KEYS[2], due, id)
       if over == '1' then
+        redis.call('PEXPIRE', call, ttl)
         redis.call('SREM', KEYS[3], id)
-        if redis.call('GET', caller) == id then redis.call('DEL', caller) end
-        if redis.call('GET', callee) == id then redis.call('DEL', callee) end
+        for slot = key + 2, key + 3 do
+          if taken[slot] then redis.call('DEL', KEYS[slot]) end
+        end
       else
-        redis.call('SADD', KEYS[3], id)
-        redis.call('SET', caller, id, 'PX', ttl)
-        redis.call('SET', callee, id, 'PX', ttl)
+        if expected == '0' then
+          redis.call('PEXPIRE', call, ttl)
+          redis.call('SADD', KEYS[3], id)
+        end
+        for slot = key + 2, key + 3 do
+          if not taken[slot] then redis.call('SET', KEYS[slot], id, 'PX', ttl) end
+        end
       end
     end
   end
@@ -90,7 +98,7 @@ end
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[4], ARGV[4], '[[' .. table.concat(texts, ',') .. '],' .. ARGV[5]
     .. ',' .. time[1] .. '.' .. string.format('%06d', time[2]) .. ']')
-  redis.call('PEXPIRE', KEYS[4], 86400000)
+  if ARGV[${FIXED_ARGS} + 2] == '0' then redis.call('PEXPIRE', KEYS[4], 86400000) end
 end
 return answer
 `,
@@ -105,29 +113,17 @@ return redis.call('GET', KEYS[1])
 `,
 }
 
-/** Notes that the process knows the call from now on, and answers with it. */
-const KNOWN = `
-local function known(key, node)
-  local found = redis.call('HMGET', key, 'j', 'n')
-  if not found[1] then return false end
-  local nodes = found[2] or ';'
-  if not string.find(nodes, ';' .. node .. ';', 1, true) then redis.call('HSET', key, 'n', nodes .. node .. ';') end
-  return found[1]
+/** The process knows the call from now on. KEYS: call. ARGV: node. Answer: the call, or nothing. */
+export const KNOW: Script = {
+  name: 'calls.know',
+  source: `
+local found = redis.call('HMGET', KEYS[1], 'j', 'n')
+if not found[1] then return false end
+local nodes = found[2] or ';'
+if not string.find(nodes, ';' .. ARGV[1] .. ';', 1, true) then
+  redis.call('HSET', KEYS[1], 'n', nodes .. ARGV[1] .. ';')
 end
-`
-
-/** KEYS: call. ARGV: node. Answer: the call, or nothing. */
-export const LOAD: Script = { name: 'calls.load', source: `${KNOWN}\nreturn known(KEYS[1], ARGV[1])` }
-
-/** KEYS: slot of the user, store. ARGV: node. Answer: the call, or nothing. */
-export const CURRENT: Script = {
-  name: 'calls.current',
-  source: `${KNOWN}
-local id = redis.call('GET', KEYS[1])
-if not id then return false end
-local call = known(string.sub(KEYS[2], 1, -6) .. 'c:' .. id, ARGV[1])
-if not call then redis.call('DEL', KEYS[1]) end
-return call
+return found[1]
 `,
 }
 

@@ -13,19 +13,7 @@ import type { Call, CallId, Effect } from '../../calls/types.ts'
 import type { CallStore, CallWrite, Cancel, Clock, NodeId, UserId } from '../../ports.ts'
 import type { Bus } from './bus.ts'
 import { CallCache } from './call-cache.ts'
-import {
-  COMMIT,
-  COMMITTED,
-  CONFLICT,
-  CURRENT,
-  DUE,
-  FORGET,
-  LATE,
-  LOAD,
-  NAME,
-  OTHER_STORE,
-  RESTORE,
-} from './call-scripts.ts'
+import { COMMIT, COMMITTED, CONFLICT, DUE, FORGET, KNOW, LATE, NAME, OTHER_STORE, RESTORE } from './call-scripts.ts'
 import { readCall, writeCall, writeEffects } from './call-texts.ts'
 import { type Argument, type RedisLink, Unsent } from './link.ts'
 import { UntoldBook, type UntoldEffects } from './untold.ts'
@@ -99,7 +87,10 @@ export class RedisCallStore implements CallStore {
 
   async load(callId: CallId): Promise<Call | undefined> {
     await this.#returning
-    return this.#keep(callId, await this.#options.link.script(LOAD, [this.#callKey(callId)], [this.#self]))
+    const key = this.#callKey(callId)
+    const [text, nodes] = (await this.#options.link.run(key, ['HMGET', key, 'j', 'n'])) as (string | null)[]
+    if (text == null || nodes?.includes(`;${this.#self};`)) return this.#keep(callId, text)
+    return this.#keep(callId, await this.#options.link.script(KNOW, [key], [this.#self]))
   }
 
   atHand(callId: CallId): Call | undefined {
@@ -108,8 +99,11 @@ export class RedisCallStore implements CallStore {
 
   async current(user: UserId): Promise<Call | undefined> {
     await this.#returning
-    const keys = [this.#slotKey(user), this.#key('store')] as const
-    return this.#keep(undefined, await this.#options.link.script(CURRENT, keys, [this.#self]))
+    const key = this.#slotKey(user)
+    const callId = (await this.#options.link.run(key, ['GET', key])) as string | null
+    const call = callId === null ? undefined : await this.load(callId)
+    // It may have ended between the two questions
+    return call?.endedAt === undefined ? call : undefined
   }
 
   async commit(writes: readonly CallWrite[], effects: readonly Effect[] = []): Promise<boolean> {
@@ -222,9 +216,9 @@ export class RedisCallStore implements CallStore {
     }
   }
 
-  #keep(callId: CallId | undefined, text: unknown): Call | undefined {
+  #keep(callId: CallId, text: unknown): Call | undefined {
     if (typeof text !== 'string') {
-      if (callId !== undefined) this.#cache.drop(callId)
+      this.#cache.drop(callId)
       return undefined
     }
     const call = readCall(text)
