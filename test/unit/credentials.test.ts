@@ -454,3 +454,57 @@ test('a fingerprint does not change with the way in which a signature is written
   expect(fingerprint('head.claims.AAAA')).not.toBe(fingerprint('head.other.AAAA'))
   expect(fingerprint('no token')).not.toBe(fingerprint('no other'))
 })
+
+describe('a session that comes back to its connection', () => {
+  const comesBack = (session: FakeSession, who: Principal) => {
+    const { principal: old } = session
+    session.principal = who
+    return credentials.returned(session, old)
+  }
+
+  test('with a new token lives on that one, and the old one is still known as its own', async () => {
+    const session = arrives('s', principal('alice', 'old', 100))
+    expect(comesBack(session, principal('alice', 'new', 1000))).toBe(true)
+    expect(credentials.former(session)).toEqual(['old'])
+    await clock.advance(120_000)
+    expect(cut).toEqual([])
+    await clock.advance(900_000)
+    expect(cut).toEqual(['s token: has expired'])
+  })
+
+  test('with the same token has no other before it', () => {
+    const who = principal('alice', 't', 100)
+    const session = arrives('s', who)
+    comesBack(session, who)
+    expect(credentials.former(session)).toEqual([])
+  })
+
+  test('is held to nothing any more when its old token had expired', async () => {
+    const session = arrives('s', principal('alice', 'old', 100))
+    await clock.advance(101_000)
+    expect(session.restriction).toBeDefined()
+    comesBack(session, principal('alice', 'new', 1000))
+    expect(session.restriction).toBeUndefined()
+    await clock.advance(20_000)
+    expect(cut).toEqual([])
+  })
+
+  test('with a token that was revoked meanwhile is cut', async () => {
+    const session = arrives('s', principal('alice', 'old', 100))
+    await credentials.revoke({ token: 'a token' })
+    const revoked = { ...principal('alice', fingerprint('a token')) }
+    expect(comesBack(session, revoked)).toBe(false)
+    expect(cut).toEqual(['s session: was revoked'])
+  })
+
+  test('takes the tokens that it had to another process', () => {
+    const session = arrives('s', principal('alice', 'first', 100))
+    comesBack(session, principal('alice', 'second', 200))
+    const packed = credentials.packed(session)
+    leaves('s')
+    sessions.set('s', session)
+    credentials.unpack(session, packed)
+    comesBack(session, principal('alice', 'third', 300))
+    expect(credentials.former(session)).toEqual(['first', 'second'])
+  })
+})

@@ -198,3 +198,95 @@ describe('a device that reads too slowly', () => {
     expect(told).toEqual([])
   })
 })
+
+describe('a device that loses its connection, and may resume', () => {
+  test('counts no more than one that has left, and back in time nobody has seen it', async () => {
+    const service = presence()
+    service.arrived('ann', 'a1')
+    await clock.advance(250)
+    service.away('ann', 'a1', false)
+    await clock.advance(4_999)
+    service.arrived('ann', 'a1')
+    await clock.advance(60_000)
+    expect(told).toEqual([['all', ['ann ONLINE']]])
+  })
+
+  test('is offline after the delay, and online again when it comes back', async () => {
+    const service = presence()
+    service.arrived('ann', 'a1')
+    service.away('ann', 'a1', false)
+    await clock.advance(5_250)
+    service.arrived('ann', 'a1')
+    await clock.advance(250)
+    service.away('ann', 'a1', false)
+    service.left('ann', 'a1')
+    await clock.advance(5_250)
+    expect(news).toEqual(['ann online', 'ann offline', 'ann online', 'ann offline'])
+    expect(clock.waiting).toBe(0)
+  })
+
+  test('keeps its user online when it has promised to come back, until its time is over', async () => {
+    const service = presence()
+    service.arrived('ann', 'a1')
+    service.away('ann', 'a1', true)
+    await clock.advance(29_999)
+    expect(words(service.status(['ann']))).toEqual(['ann ONLINE'])
+    service.left('ann', 'a1')
+    await clock.advance(250)
+    expect(news).toEqual(['ann online', 'ann offline'])
+  })
+
+  test('hears on its return of those who have changed since shortly before it was lost', async () => {
+    const service = presence()
+    service.arrived('early', 'e1')
+    await clock.advance(60_001)
+    service.arrived('ann', 'a1')
+    service.arrived('bob', 'b1')
+    await clock.advance(250)
+    service.away('ann', 'a1', false)
+    told = []
+    service.arrived('ann', 'a1')
+    service.caughtUp('a1')
+    expect(told).toEqual([['a1', ['ann ONLINE', 'bob ONLINE']]])
+    service.caughtUp('a1')
+    expect(told).toHaveLength(1)
+  })
+
+  test('hears with scope watched of those alone whom it watches', async () => {
+    const service = presence('watched')
+    service.arrived('ann', 'a1')
+    service.watch('a1', ['bob'])
+    await clock.advance(250)
+    service.away('ann', 'a1', false)
+    behind.add('a1')
+    service.arrived('bob', 'b1')
+    service.arrived('carol', 'c1')
+    await clock.advance(250)
+    behind.clear()
+    service.arrived('ann', 'a1')
+    service.caughtUp('a1')
+    expect(told).toEqual([['a1', ['bob ONLINE']]])
+  })
+
+  test('takes what it watches, and what it has missed, to another process', async () => {
+    const service = presence('watched')
+    service.watch('a1', ['bob', 'carol'])
+    service.away('ann', 'a1', false)
+    service.arrived('bob', 'b1')
+    await clock.advance(250)
+    const packed = service.packed('a1')
+    expect(packed).toMatchObject({ watched: ['bob', 'carol'], missed: ['bob'] })
+    service.left('ann', 'a1')
+    told = []
+    const elsewhere = presence('watched')
+    elsewhere.unpack('a1', packed)
+    elsewhere.arrived('ann', 'a1')
+    elsewhere.caughtUp('a1')
+    elsewhere.arrived('carol', 'c1')
+    await clock.advance(250)
+    expect(told).toEqual([
+      ['a1', ['bob OFFLINE']],
+      ['a1', ['carol ONLINE']],
+    ])
+  })
+})
