@@ -170,10 +170,10 @@ export class Cluster {
     this.#started = true
   }
 
-  /** Sessions are closed, and some may go on elsewhere. */
-  async park(sessions: readonly SuspendedSession[]): Promise<void> {
+  /** Connections are closed; sessions that are let go of may go on elsewhere. */
+  async park(letGo: () => readonly SuspendedSession[]): Promise<void> {
     await this.#residents.idle()
-    await this.#handover.park(sessions)
+    await this.#handover.park(letGo())
     this.presence.flush()
     if (this.link.up) await this.routes.leaves(FAREWELL_MS)
   }

@@ -330,7 +330,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     stop: () => closed(server, clock),
   })
   // Stopped after the sessions: those who may come back find what they had at another server
-  if (cluster) await lifecycle.start({ name: 'hand-over', stop: () => cluster.park(broker.releaseAll()) })
+  if (cluster) await lifecycle.start({ name: 'hand-over', stop: () => cluster.park(() => broker.releaseAll()) })
   await lifecycle.start({ name: 'sessions', stop: () => broker.stop(STOP_STEPS) })
   // Stopped first: whoever is about to lose the connection is told what becomes of the call
   await lifecycle.start({ name: 'calls in progress', stop: () => calls.shutDown() })

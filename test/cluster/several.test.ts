@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { ADMIN_KEY, type Server, serverOn } from '../support/several.ts'
-import { tokenFor } from '../support/story.ts'
+import { type Device, tokenFor } from '../support/story.ts'
 
 let redis: RedisServer
 let prefix = 0
@@ -16,6 +16,7 @@ beforeAll(async () => {
 afterAll(() => redis.stop())
 afterEach(async () => {
   expect(running.flatMap(({ errors }) => errors)).toEqual([])
+  await Promise.all(running.map((server) => server.leaves()))
   await Promise.all(running.splice(0).map((server) => server.stops()))
   prefix++
 })
@@ -99,6 +100,105 @@ describe('a call', () => {
     const bob = await b.arrives('bob')
     await bob.hears(REQUEST, { callId: call })
     await alice.hears('/user/queue/call/ringing', { callId: call })
+  })
+})
+
+describe('a phone that comes back to another server', () => {
+  const payloads = async (device: Device, count: number) => {
+    const heard: unknown[] = []
+    for (let n = 0; n < count; n++) heard.push(((await device.hears(SIGNALS)).body as { payload: unknown }).payload)
+    return heard
+  }
+
+  async function inCall(a: Server, b: Server) {
+    const [alice, bob] = [await a.arrives('alice'), await b.arrives('bob')]
+    const call = await alice.requests('bob')
+    await bob.accepts(call)
+    await Promise.all([alice.forgets(), bob.forgets()])
+    return { alice, bob, call }
+  }
+
+  test('is the same device, and hears what was said meanwhile, once and in order', async () => {
+    const [a, b, c] = await three()
+    const { alice, bob, call } = await inCall(a, b)
+    const { session } = bob
+    await bob.vanishes()
+    await b.misses('bob')
+    for (let n = 0; n < 5; n++) await alice.signals(call, 'OFFER', `away ${n}`)
+    const resuming = bob.resumes({ at: c.url })
+    for (let n = 0; n < 20; n++)
+      alice.sends('/app/rtc/signaling', { callId: call, type: 'OFFER', payload: `back ${n}` })
+    await resuming
+    expect(bob).toMatchObject({ session, resumed: 'true' })
+    await alice.signals(call, 'OFFER', 'last')
+    expect(await payloads(bob, 26)).toEqual([
+      ...Array.from({ length: 5 }, (_, n) => `away ${n}`),
+      ...Array.from({ length: 20 }, (_, n) => `back ${n}`),
+      'last',
+    ])
+    await bob.signals(call, 'ANSWER', 'answer')
+    expect((await alice.hears(SIGNALS, { payload: 'answer' })).headers).toMatchObject({ 'peer-reattached': 'true' })
+    await alice.hangsUp(call)
+    await bob.hears(HANGUP, { callId: call })
+  })
+
+  test('while its old connection looks alive: that one is closed, and nothing is told twice', async () => {
+    const [a, b, c] = await three()
+    const { alice, bob, call } = await inCall(a, b)
+    await alice.signals(call, 'OFFER', 'one')
+    expect(await payloads(bob, 1)).toEqual(['one'])
+    await bob.vanishes()
+    await bob.resumes({ at: c.url })
+    expect(bob.resumed).toBe('true')
+    await bob.vanishes()
+    await bob.resumes({ at: a.url })
+    await alice.signals(call, 'OFFER', 'two')
+    expect(await payloads(bob, 1)).toEqual(['two'])
+    expect((await a.looks('/imserver/admin/sessions/bob')) as object).toMatchObject({
+      sessions: [{ sessionId: bob.session, away: false }],
+    })
+  })
+
+  test('because its own has stopped in order: nothing is lost, and nobody sees it go', async () => {
+    const [a, b, c] = await three({ PRESENCE_SCOPE: 'watched' })
+    const { alice, bob, call } = await inCall(a, b)
+    await alice.says('/app/user/status', ['bob'])
+    await alice.forgets()
+    const stopping = b.stops()
+    running.splice(running.indexOf(b), 1)
+    await bob.isCut()
+    alice.sends('/app/rtc/signaling', { callId: call, type: 'OFFER', payload: 'while it stops' })
+    await stopping
+    await alice.signals(call, 'OFFER', 'parked')
+    await bob.vanishes()
+    await bob.resumes({ at: c.url })
+    expect(bob.resumed).toBe('true')
+    await alice.signals(call, 'OFFER', 'back')
+    expect(await payloads(bob, 3)).toEqual(['while it stops', 'parked', 'back'])
+    await bob.signals(call, 'ANSWER', 'answer')
+    await alice.hears(SIGNALS, { payload: 'answer' })
+    await alice.hearsNothing()
+    await bob.hangsUp(call)
+    await alice.hears(HANGUP, { callId: call })
+  })
+
+  test('with a guess, or as somebody else, is a new one', async () => {
+    const [a, b, c] = await three()
+    const { bob } = await inCall(a, b)
+    const { session, resumeId } = bob
+    const mallory = await c.arrives('mallory')
+    await mallory.vanishes()
+    await mallory.resumes({ resumeId, lastSeq: 0 })
+    expect([mallory.resumed, mallory.session === session]).toEqual(['false', false])
+    const other = await c.arrives('bob', 'laptop')
+    await other.vanishes()
+    await other.resumes({ resumeId: `${session}.guess`, lastSeq: 0 })
+    expect([other.resumed, other.session === session]).toEqual(['false', false])
+    await bob.forgets()
+    const { sessions } = (await a.looks('/imserver/admin/sessions/bob')) as {
+      sessions: { sessionId: string; away: boolean }[]
+    }
+    expect(sessions.filter(({ away }) => !away).map(({ sessionId }) => sessionId)).toEqual([session, other.session])
   })
 })
 

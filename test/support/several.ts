@@ -17,8 +17,12 @@ export interface Server {
   asks(user: string, path: string, body?: unknown, options?: AskOptions): Promise<Answer>
   /** An operator looks. */
   looks(path: string): Promise<unknown>
+  /** Fulfilled when it has seen that a session of this user has lost its connection. */
+  misses(user: string): Promise<void>
   /** Numbers of /metrics. */
   counts(metric: string): Promise<number>
+  /** All devices that have arrived here say good-bye. */
+  leaves(): Promise<void>
   stops(): Promise<void>
 }
 
@@ -37,8 +41,14 @@ export async function serverOn(redisUrl: string, env: Record<string, string> = {
     ...env,
   })
   const errors: unknown[] = []
+  const away: string[] = []
+  const wake: (() => void)[] = []
   const log: Log = {
-    debug: () => undefined,
+    debug({ user }: { user?: string }, message) {
+      if (message !== 'session away') return
+      away.push(user ?? '')
+      for (const one of wake.splice(0)) one()
+    },
     info: () => undefined,
     warn: () => undefined,
     error: (facts, message) => void errors.push([message, facts]),
@@ -69,6 +79,10 @@ export async function serverOn(redisUrl: string, env: Record<string, string> = {
       })
     },
     looks: async (path) => (await ask(path, { headers: { 'X-Admin-Key': ADMIN_KEY } })).body.data,
+    async misses(user) {
+      while (!away.includes(user)) await new Promise<void>((resolve) => wake.push(resolve))
+      away.splice(away.indexOf(user), 1)
+    },
     async counts(metric) {
       const text = await (await fetch(`${url}/metrics`)).text()
       return Number(
@@ -78,9 +92,9 @@ export async function serverOn(redisUrl: string, env: Record<string, string> = {
           ?.split(' ')[1],
       )
     },
-    async stops() {
+    async leaves() {
       await Promise.all(devices.map((device) => device.leaves()))
-      await stop()
     },
+    stops: stop,
   }
 }

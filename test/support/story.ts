@@ -179,6 +179,8 @@ export class Device {
   readonly #client: Client
   readonly #connectHeaders: Readonly<Record<string, string>>
   readonly #listens: readonly string[]
+  /** The server that it connects to. */
+  #at: string
   /** Heard and not yet expected by the story. */
   readonly #heard: Heard[] = []
   #wake: (() => void)[] = []
@@ -193,13 +195,14 @@ export class Device {
   #error = ''
 
   constructor(url: string, user: string, name: string, token: string, options: ArrivalOptions) {
+    this.#at = url
     this.user = user
     this.name = name
     this.token = token
     this.#listens = options.listens ?? QUEUES
     this.#connectHeaders = { ide: token, ...options.headers }
     this.#client = new Client({
-      webSocketFactory: () => socketFor(options.transport ?? 'websocket', url, user),
+      webSocketFactory: () => socketFor(options.transport ?? 'websocket', this.#at, user),
       connectHeaders: this.#connectHeaders,
       reconnectDelay: 0,
       reconnectTimeMode: ReconnectionTimeMode.LINEAR,
@@ -231,10 +234,11 @@ export class Device {
   }
 
   /**
-   * After it has vanished: connects again as the session that it was, and subscribes to everything anew, as stompjs does
+   * After it has vanished: connects again (to another server: `at`) as the session that it was, and subscribes to everything anew, as stompjs does
    * by itself. What arrives before that belongs to the old subscriptions.
    */
-  async resumes(more: { token?: string; lastSeq?: number; resumeId?: string } = {}): Promise<void> {
+  async resumes(more: { token?: string; lastSeq?: number; resumeId?: string; at?: string } = {}): Promise<void> {
+    this.#at = more.at ?? this.#at
     this.#client.connectHeaders = {
       ...this.#connectHeaders,
       ...(more.token !== undefined && { ide: more.token }),

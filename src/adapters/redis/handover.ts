@@ -99,19 +99,22 @@ export class Handover {
     return undefined
   }
 
-  /** Leaves these sessions in Redis, for whichever process their clients come to. What cannot be left is lost. */
+  /**
+   * Leaves these sessions, which were just let go of, in Redis, for whichever process their clients come to. What comes
+   * for them meanwhile is left beside them. What cannot be left is lost.
+   */
   async park(sessions: readonly SuspendedSession[]): Promise<void> {
-    const rest = sessions.values()
-    const worker = async () => {
-      for (const session of rest) {
-        try {
-          await this.#park(session)
-        } catch (error) {
-          if (!(error instanceof Unavailable)) this.#options.report(error)
-        }
-      }
-    }
-    await Promise.all(Array.from({ length: AT_ONCE }, worker))
+    const { routes, report } = this.#options
+    const room = new Room(AT_ONCE)
+    // Every line is taken at once: nothing that comes from now on is looked for where the session was
+    const parked = sessions.map((session) =>
+      routes
+        .whileMoving(session.principal.user, () => room.use(() => this.#park(session)))
+        .catch((error: unknown) => {
+          if (!(error instanceof Unavailable)) report(error)
+        }),
+    )
+    await Promise.all(parked)
   }
 
   async #park(session: SuspendedSession): Promise<void> {
@@ -200,6 +203,28 @@ export class Handover {
       bus.send(from, { kind: 'claimed', facts: given, body })
       this.counts.given++
     })
+  }
+}
+
+/** Some at a time. */
+class Room {
+  #free: number
+  readonly #waiting: (() => void)[] = []
+
+  constructor(places: number) {
+    this.#free = places
+  }
+
+  async use<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else this.#free--
+    try {
+      return await work()
+    } finally {
+      const next = this.#waiting.shift()
+      if (next) next()
+      else this.#free++
+    }
   }
 }
 

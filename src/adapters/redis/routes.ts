@@ -273,7 +273,7 @@ export class BusRoutes implements Routes {
       if (place !== undefined) this.#send(place, { ...told, devices: [device] }, body)
       else if (this.#expected.has(device)) this.#hold(device, destination, messageOf(contentType, headers, body))
       else this.counts.lost++
-    } else if (entry === undefined) this.counts.lost++
+    } else if (entry === undefined || entry.node === this.#self) this.counts.lost++
   }
 
   #placeOf(device: DeviceId): NodeId | undefined {
