@@ -2,7 +2,7 @@
  * `npm run bench`: runs the scenarios; prints what they found, and which targets are met, as Markdown on stdout,
  * and draws it.
  *
- * --only NAME      one scenario (again for more): relay, calls, fan-out, connect, presence, slow, turn
+ * --only NAME      one scenario (again for more): relay, calls, fan-out, connect, presence, slow, turn, cluster
  * --pairs N        pairs that work at the same time (500 in relay, 100 in calls)
  * --seconds N      length of a round (1)
  * --chart FILE     where the picture goes (bench.svg)
@@ -15,6 +15,7 @@ import { cpus } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { calls } from './scenarios/calls.ts'
+import { cluster } from './scenarios/cluster.ts'
 import { connect } from './scenarios/connect.ts'
 import { fanOut } from './scenarios/fan-out.ts'
 import { presence } from './scenarios/presence.ts'
@@ -28,7 +29,7 @@ import { summaries } from './support/profile.ts'
 import type { Options, Scenario } from './support/scenario.ts'
 import { tableOf, verdict } from './support/target.ts'
 
-const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect, presence, slow, turn]
+const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect, presence, slow, turn, cluster]
 
 const {
   only,
@@ -66,6 +67,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const drawn: Drawn[] = []
 for (const scenario of chosen) {
+  const missing = scenario.missing?.()
+  if (missing !== undefined) {
+    say(`${scenario.name} is not measured: ${missing}\n`)
+    continue
+  }
   const options: Options = {
     pairs: pairs === undefined ? undefined : positive('pairs', pairs),
     seconds: positive('seconds', seconds),

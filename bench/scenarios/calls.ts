@@ -34,7 +34,7 @@ export const calls: Scenario = {
     const { raw: relayed = [], carillon: called = [] } = await inTurn<Round>(ROUNDS, options, {
       raw: async (seconds) => {
         const { microsPerMessage, perSecond } = await exchange(raw, reference, seconds)
-        return { microsPerMessage, perSecond, microsPerCall: Number.NaN, rings: [] }
+        return { calls: 0, microsPerMessage, perSecond, microsPerCall: Number.NaN, rings: [] }
       },
       carillon: (seconds) => callAll(carillon, parties.slice(0, atATime), seconds),
     })
@@ -80,7 +80,9 @@ export const calls: Scenario = {
   },
 }
 
-interface Round {
+export interface Round {
+  /** That were made. */
+  readonly calls: number
   readonly microsPerCall: number
   readonly microsPerMessage: number
   readonly perSecond: number
@@ -89,7 +91,7 @@ interface Round {
 }
 
 /** A closed loop: each party calls again when its call is over. */
-function callAll(server: Meter, parties: readonly Party[], seconds: number): Promise<Round> {
+export function callAll(server: Meter, parties: readonly Party[], seconds: number): Promise<Round> {
   return measured(server, (rings) => {
     const begin = performance.now()
     const end = begin + seconds * 1000
@@ -158,6 +160,7 @@ async function measured(
   const rings: number[] = []
   const { cpuMicros, calls, elapsed } = await costOf(server, () => load(rings))
   return {
+    calls,
     microsPerCall: cpuMicros / calls,
     microsPerMessage: cpuMicros / calls / MESSAGES_OF_A_CALL,
     perSecond: (1000 * calls) / elapsed,

@@ -34,6 +34,10 @@ const COLOURS: Readonly<Record<Contender, string>> = {
   nodeTurn: '#9aa5b1',
   coturn: '#e0a030',
   udp: '#4fa3a5',
+  alone: '#9aa5b1',
+  within: '#2563a8',
+  two: '#e0a030',
+  three: '#4fa3a5',
 }
 /** Longer bars are cut off; their number says how long they are. */
 const MOST_TIMES = 4

@@ -67,6 +67,17 @@ export function meterOfPid(pid: number): Meter {
   }
 }
 
+/** Several measured processes as one: their costs summed. */
+export function together(meters: readonly Meter[]): Meter {
+  return {
+    async usage(options) {
+      const usages = await Promise.all(meters.map((meter) => meter.usage(options)))
+      const sum = (field: keyof Usage) => usages.reduce((all, usage) => all + usage[field], 0)
+      return { cpuMicros: sum('cpuMicros'), rss: sum('rss'), heapUsed: sum('heapUsed') }
+    },
+  }
+}
+
 /** Runs `load`, which must be over when it is fulfilled, and tells what the process has spent on it. */
 export async function costOf<T>(meter: Meter, load: () => Promise<T>): Promise<T & { cpuMicros: number }> {
   const before = await meter.usage()
@@ -98,5 +109,9 @@ function twoCores(): Cores | undefined {
 
 /** Keeps this process, all its threads, on one core. */
 export function pinThisProcess(core: number): void {
-  execFileSync('/usr/bin/taskset', ['-acp', String(core), String(process.pid)], { stdio: 'ignore' })
+  pinProcess(process.pid, core)
+}
+
+export function pinProcess(pid: number, core: number): void {
+  execFileSync('/usr/bin/taskset', ['-acp', String(core), String(pid)], { stdio: 'ignore' })
 }

@@ -20,6 +20,8 @@ export interface Side {
 export type Pair = readonly [Side, Side]
 
 export interface Round {
+  /** That were delivered. */
+  readonly messages: number
   /** Of the server, for each delivered message. */
   readonly microsPerMessage: number
   readonly perSecond: number
@@ -35,6 +37,7 @@ export interface Round {
 export async function exchange(server: Meter, pairs: readonly Pair[], seconds: number): Promise<Round> {
   const { cpuMicros, latencies, elapsed } = await costOf(server, () => talk(pairs, seconds))
   return {
+    messages: latencies.length,
     microsPerMessage: cpuMicros / latencies.length,
     perSecond: latencies.length / elapsed,
     p50: median(latencies),

@@ -8,11 +8,18 @@ import { CALL_QUEUES, destinationOf, logIn, logInElsewhere, loginOf, sendOf } fr
 const BODY_OCTETS = 700
 const AT_ONCE = 50
 
-/** Pairs in established calls: the callee has answered, and both are bound. */
-export function connectedCalls(url: string, count: number): Promise<Pair[]> {
+/**
+ * Pairs in established calls: the callee has answered, and both are bound. `places`: where the two of the nth are; one
+ * address for all, or two for each.
+ */
+export function connectedCalls(
+  places: string | ((n: number) => readonly [string, string]),
+  count: number,
+): Promise<Pair[]> {
   return inBatches(count, async (n) => {
-    const caller = await logIn(url, loginOf(`caller-${n}`, { subscriptions: CALL_QUEUES }))
-    const callee = await logIn(url, loginOf(`callee-${n}`, { subscriptions: CALL_QUEUES }))
+    const [one, other] = typeof places === 'string' ? [places, places] : places(n)
+    const caller = await logIn(one, loginOf(`caller-${n}`, { subscriptions: CALL_QUEUES }))
+    const callee = await logIn(other, loginOf(`callee-${n}`, { subscriptions: CALL_QUEUES }))
     const callId = callIdOf(n)
     const rings = callee.hears((frame) => destinationOf(frame) === '/user/queue/call/request')
     caller.send(sendOf('/app/call/request', JSON.stringify({ callId, callee: `callee-${n}`, callerUserName: 'Bench' })))

@@ -43,11 +43,17 @@ export class Party {
     }
   }
 
-  /** `n` tells parties apart. */
-  static async assemble(url: string, n: number): Promise<Party> {
+  /** `n` tells parties apart. `places`: where the caller and the callee's two devices are, if not all at one address. */
+  static async assemble(places: string | readonly [string, string, string], n: number): Promise<Party> {
+    const [caller, phone, laptop] = typeof places === 'string' ? [places, places, places] : places
     const callee = `callee-${n}`
-    const arrives = (user: string) => logIn(url, loginOf(user, { subscriptions: CALL_QUEUES }))
-    return new Party(callee, await arrives(`caller-${n}`), await arrives(callee), await arrives(callee))
+    const arrives = (url: string, user: string) => logIn(url, loginOf(user, { subscriptions: CALL_QUEUES }))
+    return new Party(
+      callee,
+      await arrives(caller, `caller-${n}`),
+      await arrives(phone, callee),
+      await arrives(laptop, callee),
+    )
   }
 
   /** Requests the next call. The one before must be over. */

@@ -3,7 +3,20 @@
 import type { Installed } from './brokers.ts'
 
 /** Who is measured, in the order of the table's columns. */
-export const CONTENDERS = ['carillon', 'raw', 'sio', 'stompBrokerJs', 'rabbitmq', 'nodeTurn', 'coturn', 'udp'] as const
+export const CONTENDERS = [
+  'carillon',
+  'raw',
+  'sio',
+  'stompBrokerJs',
+  'rabbitmq',
+  'nodeTurn',
+  'coturn',
+  'udp',
+  'alone',
+  'within',
+  'two',
+  'three',
+] as const
 
 export type Contender = (typeof CONTENDERS)[number]
 
@@ -49,6 +62,8 @@ export interface Scenario {
   readonly name: string
   /** What happens, in one line for the table's head. */
   readonly title: (options: Options) => string
+  /** What has to be installed before it can be measured; undefined when all is there. */
+  readonly missing?: () => string | undefined
   run(options: Options): Promise<Findings>
 }
 

@@ -13,6 +13,10 @@ export const NAMES: Readonly<Record<Contender, string>> = {
   nodeTurn: 'node-turn',
   coturn: 'coturn',
   udp: 'forwarder',
+  alone: 'one process',
+  within: 'within a node',
+  two: 'between 2 nodes',
+  three: 'between 3 nodes',
 }
 
 /**
