@@ -35,10 +35,10 @@ export class ServerProcess {
     })
   }
 
-  /** Fulfilled with the first match in the output; rejected when the process ends without one. */
-  async says(pattern: RegExp): Promise<RegExpExecArray> {
+  /** Fulfilled with the first match in the output (behind `from`); rejected when the process ends without one. */
+  async says(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
     for (;;) {
-      const match = pattern.exec(this.output)
+      const match = pattern.exec(this.output.slice(from))
       if (match) return match
       if (this.child.exitCode !== null || this.child.signalCode !== null) {
         throw new Error(`the server ended without saying ${pattern}:\n${this.output}`)

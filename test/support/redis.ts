@@ -252,10 +252,16 @@ class Server implements RedisServer {
   }
 }
 
-/** Reads from this process until it is no more, then clears away what it has left. It holds nothing up. */
+/**
+ * Reads from this process until it is no more, then clears away what it has left. It holds nothing up, and is in a
+ * group of its own: whoever ends this process together with its children leaves it alone.
+ */
 function guardOf(pid: number, folder: string): ChildProcess {
   const script = 'read -r _; kill -9 "$0" 2>/dev/null; rm -rf "$1"'
-  const guard = spawn('/bin/sh', ['-c', script, String(pid), folder], { stdio: ['pipe', 'ignore', 'ignore'] })
+  const guard = spawn('/bin/sh', ['-c', script, String(pid), folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
   guard.unref()
   const { stdin } = guard
   if ('unref' in stdin && typeof stdin.unref === 'function') stdin.unref()
