@@ -1,0 +1,181 @@
+/** Redis goes, stands still, comes back empty, or is out of reach of one node. Nothing of it needs a restart of ours. */
+
+import { randomUUID } from 'node:crypto'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import type { RedisServer } from '../support/redis.ts'
+import type { Device } from '../support/story.ts'
+import { alone, Cluster, type ClusterNode, STATUS } from './world.ts'
+
+let cluster: Cluster
+let redis: RedisServer
+let a: ClusterNode
+let b: ClusterNode
+
+beforeEach(async () => {
+  const shared = await alone()
+  redis = shared.redis
+  cluster = new Cluster(shared)
+  ;[a, b] = await cluster.nodes(2, { cuttable: true })
+})
+
+afterEach(() => cluster.closes())
+
+async function inCall(caller: Device, callee: Device): Promise<string> {
+  const callId = await caller.requests(callee.user)
+  await callee.hears('/user/queue/call/request', { callId })
+  await caller.hears('/user/queue/call/ringing', { callId })
+  await callee.accepts(callId)
+  await caller.hears('/user/queue/call/response', { callId, type: 'ACCEPT' })
+  return callId
+}
+
+const request = (callee: string) => ({ callId: randomUUID(), callee, callerUserName: 'Carol' })
+
+/** A call over HTTP that is answered with anything but 503, which it is until Redis is back. */
+async function accepted(node: ClusterNode, caller: string, callee: string): Promise<string> {
+  for (;;) {
+    const asked = request(callee)
+    const { status, body } = await node.asks(caller, '/imserver/call/request', asked)
+    if (status === 503) continue
+    expect(body).toMatchObject({ code: 200 })
+    return asked.callId
+  }
+}
+
+const ways: readonly [string, () => Promise<void> | void, () => Promise<void> | void][] = [
+  ['is killed', () => redis.kill(), () => redis.restart()],
+  ['stands still', () => redis.pause(), () => redis.resume()],
+  [
+    'is cut off',
+    () => {
+      for (const { way } of [a, b]) way?.cut()
+    },
+    () => {
+      for (const { way } of [a, b]) way?.heal()
+    },
+  ],
+  [
+    'is silent',
+    () => {
+      for (const { way } of [a, b]) way?.silence()
+    },
+    () => {
+      for (const { way } of [a, b]) way?.heal()
+    },
+  ],
+]
+
+test.each(ways)(
+  'when Redis %s, calls are refused with 503, those that stand go on, and all is well afterwards',
+  async (_, goes, comes) => {
+    const [alice, bob] = [await a.arrives('alice'), await a.arrives('bob')]
+    const [carol, dan] = [await a.arrives('carol'), await b.arrives('dan')]
+    const callId = await inCall(alice, bob)
+    await alice.signals(callId, 'OFFER', 'before')
+    await bob.hears('/user/queue/rtc/signaling', { callId, payload: 'before' })
+
+    await goes()
+    await carol.requests('dan')
+    const { body } = await carol.hears('/user/queue/errors', { code: 503 })
+    expect(body).toMatchObject({ message: expect.stringMatching(/\w+ \w+/), retryAfter: expect.any(Number) })
+    for (const node of [a, b]) {
+      const { status, headers, body } = await node.asks('carol', '/imserver/call/request', request('dan'))
+      expect(status).toBe(503)
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
+      expect(body).toMatchObject({ code: 503, msg: expect.stringMatching(/\w+ \w+/) })
+    }
+    await alice.signals(callId, 'OFFER', 'meanwhile')
+    await bob.hears('/user/queue/rtc/signaling', { callId, payload: 'meanwhile' })
+    await bob.signals(callId, 'ANSWER', 'back')
+    await alice.hears('/user/queue/rtc/signaling', { callId, payload: 'back' })
+    for (const node of [a, b]) expect((await fetch(`${node.url}/livez`)).status).toBe(200)
+
+    await comes()
+    const next = await accepted(b, 'carol', 'dan')
+    await dan.hears('/user/queue/call/request', { callId: next })
+    await alice.signals(callId, 'OFFER', 'afterwards')
+    await bob.hears('/user/queue/rtc/signaling', { callId, payload: 'afterwards' })
+    await bob.hangsUp(callId)
+    await alice.hears('/user/queue/call/hangup', { callId })
+    await inCall(alice, bob)
+    await cluster.settles()
+  },
+)
+
+test('a Redis that comes back empty is told who is there: users ring, are online, and go offline', async () => {
+  const watcher = await a.arrives('watcher', 'screen', { listens: [STATUS] })
+  const [alice, bob] = [await a.arrives('alice'), await b.arrives('bob')]
+  await redis.restart()
+  const callId = await accepted(a, 'carol', 'bob')
+  await bob.hears('/user/queue/call/request', { callId })
+  for (const node of [a, b]) {
+    const { body } = await node.asks('watcher', '/imserver/user/status', ['alice', 'bob', 'nobody'])
+    expect(body.data).toEqual([
+      { userId: 'alice', status: 'ONLINE' },
+      { userId: 'bob', status: 'ONLINE' },
+      { userId: 'nobody', status: 'OFFLINE' },
+    ])
+  }
+  await watcher.forgets()
+  await alice.leaves()
+  for (;;) {
+    const { body } = await watcher.hears(STATUS)
+    const changes = body as { userId: string; status: string }[]
+    expect(changes).not.toContainEqual({ userId: 'bob', status: 'OFFLINE' })
+    if (changes.some(({ userId, status }) => userId === 'alice' && status === 'OFFLINE')) break
+  }
+})
+
+test('of a call that an empty Redis has forgotten both sides are told, or it goes on: nobody is stuck busy', async () => {
+  const [alice, bob] = [await a.arrives('alice'), await b.arrives('bob')]
+  const callId = await inCall(alice, bob)
+  await redis.restart()
+  await accepted(b, 'carol', 'dan')
+  await alice.hangsUp(callId)
+  await bob.forgets()
+  const next = await alice.requests('bob')
+  await bob.hears('/user/queue/call/request', { callId: next })
+})
+
+test('a node that loses Redis alone refuses calls, the others go on, and it is one of them again when it is healed', async () => {
+  const [alice, bob] = [await a.arrives('alice'), await b.arrives('bob')]
+  a.way?.cut()
+  await alice.requests('bob')
+  await alice.hears('/user/queue/errors', { code: 503 })
+  const carol = await b.arrives('carol')
+  const callId = await inCall(carol, bob)
+  await bob.hangsUp(callId)
+  a.way?.heal()
+  const next = await accepted(a, 'dan', 'alice')
+  await alice.hears('/user/queue/call/request', { callId: next })
+})
+
+test('a signal that was sent while the other node was cut off arrives when it is back', async () => {
+  const [alice, bob] = [await a.arrives('alice'), await b.arrives('bob')]
+  const callId = await inCall(alice, bob)
+  b.way?.cut()
+  for (const candidate of ['1', '2', '3']) await alice.signals(callId, 'ICE_CANDIDATE', { candidate })
+  b.way?.heal()
+  for (const candidate of ['1', '2', '3'])
+    await bob.hears('/user/queue/rtc/signaling', { callId, payload: { candidate } })
+})
+
+test('the call of a callee whose node is cut off rings there when it is back', async () => {
+  const [alice, bob] = [await a.arrives('alice'), await b.arrives('bob')]
+  b.way?.cut()
+  const callId = await alice.requests('bob')
+  b.way?.heal()
+  await bob.hears('/user/queue/call/request', { callId })
+  await bob.accepts(callId)
+  await alice.hears('/user/queue/call/response', { callId, type: 'ACCEPT' })
+})
+
+test('a node that starts while there is no Redis waits for it', async () => {
+  await redis.kill()
+  const starting = cluster.node({ name: 'c' })
+  await redis.restart()
+  const c = await starting
+  const bob = await b.arrives('bob')
+  const callId = await accepted(c, 'alice', 'bob')
+  await bob.hears('/user/queue/call/request', { callId })
+})
