@@ -219,6 +219,8 @@ function clientOptions(server: Server, access: Access, { patienceMs }: Connectio
     ...(password !== undefined && { password }),
     database,
     name: 'carillon',
+    // A user who may do only what is needed may not name his library
+    disableClientInfo: true,
     disableOfflineQueue: true,
     commandsQueueMaxLength: MOST_WAITING,
     // Its own timer per command costs more than the command; see #watch
