@@ -11,7 +11,7 @@ import { Handover } from './adapters/redis/handover.ts'
 import type { RedisLink } from './adapters/redis/link.ts'
 import { LeasedMembers, type NodeFacts } from './adapters/redis/members.ts'
 import { RegistryPresence } from './adapters/redis/presence.ts'
-import { createRedisLink } from './adapters/redis/redis-link.ts'
+import { createRedisLink, type LinkObserver } from './adapters/redis/redis-link.ts'
 import { Registry } from './adapters/redis/registry.ts'
 import { Residents } from './adapters/redis/residents.ts'
 import { RedisRevocations } from './adapters/redis/revocations.ts'
@@ -73,6 +73,7 @@ export class Cluster {
   readonly #bus: StreamBus
   readonly #residents: Residents
   readonly #handover: Handover
+  #observer: LinkObserver = {}
   /** When Redis went away. */
   #downSince: number | undefined
   #started = false
@@ -82,7 +83,10 @@ export class Cluster {
     this.#options = options
     this.self = `${nameForKeys(nodeName)}-${randomBytes(6).toString('base64url')}`
     const world = { self: this.self, clock, log: log.child({ part: 'redis' }) }
-    const link = createRedisLink(redis, world)
+    const link = createRedisLink(redis, {
+      ...world,
+      observer: { answered: (seconds) => this.#observer.answered?.(seconds), lost: () => this.#observer.lost?.() },
+    })
     const startedAt = clock.now()
     this.link = link
     this.#downSince = startedAt
@@ -253,6 +257,11 @@ export class Cluster {
         retryAfter: 2,
       })
     }
+  }
+
+  /** From now on this one is told of the way to Redis. */
+  observe(observer: LinkObserver): void {
+    this.#observer = observer
   }
 
   /** For metrics. */

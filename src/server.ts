@@ -185,10 +185,11 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   const metrics = createMetrics({
     counts: () => broker.counts(),
     relay: relayHealth,
+    ...(cluster && { calls: () => cluster.store.liveAtHand() }),
   })
   metrics.subscribe(events)
   if (cluster) {
-    metrics.cluster(cluster.self, config.nodeName, () => cluster.counts())
+    cluster.observe(metrics.cluster(cluster.self, config.nodeName, () => cluster.counts()))
     events.on('session.refreshed', ({ session }) => cluster.renewed(broker.session(session)))
   }
   const webhooks =

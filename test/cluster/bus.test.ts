@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { pack } from '../../src/adapters/redis/parcel.ts'
 import { CutProxy } from '../support/cut-proxy.ts'
 import { type NodeAtHand, type NodeOptions, nodeAt } from '../support/nodes.ts'
 import { type RedisServer, startRedis, startRedisCluster } from '../support/redis.ts'
@@ -112,6 +113,23 @@ describe('the bus', () => {
     a.says(b.id, 'then')
     expect(await b.hears(2)).toEqual([`${a.id} once`, `${a.id} then`])
     expect(b.bus.counts().missing).toBe(0)
+  })
+
+  test('says when something was lost on the way', async () => {
+    const [a, b] = [await joins(), await joins()]
+    let missed = 0
+    b.bus.onMissing(() => missed++)
+    a.says(b.id, 'one')
+    await b.hears(1)
+    const parcel = (number: number, after: number) =>
+      pack({ from: a.id, number, after, messages: [{ kind: 'say', facts: `${number}` }] })
+    const key = `b${group}:{inbox:${b.id}}`
+    await a.link.run(key, ['XADD', key, '*', 'm', parcel(8, 1)])
+    await b.hears(2)
+    expect(missed).toBe(0)
+    await a.link.run(key, ['XADD', key, '*', 'm', parcel(10, 9)])
+    await b.hears(3)
+    expect([missed, b.bus.counts().missing]).toEqual([1, 1])
   })
 
   test('goes on when Redis was restarted empty', async () => {

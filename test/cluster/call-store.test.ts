@@ -76,6 +76,14 @@ describe('calls in Redis, of several processes', () => {
     expect(b.store.atHand('c1')).toMatchObject({ version: 3, due: call.due + 2 })
   })
 
+  test('has nothing at hand any more when it may have missed something', async () => {
+    const a = await opens('a')
+    await create(a)
+    expect(a.store.liveAtHand()).toHaveLength(1)
+    buses.misses('a')
+    expect(a.store.atHand('c1')).toBeUndefined()
+  })
+
   test('has a bounded number of calls at hand: those seen longest ago are asked for again', async () => {
     const a = await opens('a', { mostAtHand: 10 })
     for (let n = 0; n < 30; n++) await create(a, ringing(`c${n}`, `a${n}`, `b${n}`))

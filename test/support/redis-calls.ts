@@ -10,14 +10,21 @@ type Handler = (from: string, message: BusMessage) => void
 export class FakeBuses {
   readonly #handlers = new Map<string, Map<string, Handler>>()
   readonly sent: { to: string; kind: string; facts: unknown }[] = []
+  readonly #missing = new Map<string, () => void>()
   /** Nothing passes while it is true, nor afterwards. */
   cut = false
+
+  /** Tells it that something was lost on the way. */
+  misses(self: string): void {
+    this.#missing.get(self)?.()
+  }
 
   of(self: string) {
     const mine = new Map<string, Handler>()
     this.#handlers.set(self, mine)
     return {
       self,
+      onMissing: (handler: () => void) => void this.#missing.set(self, handler),
       handle: (kind: string, handler: Handler) => void mine.set(kind, handler),
       send: (to: string, message: BusMessage) => {
         this.sent.push({ to, kind: message.kind, facts: message.facts })

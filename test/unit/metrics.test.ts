@@ -113,6 +113,40 @@ describe('metrics', () => {
     expect(await lines('carillon_call_seconds_sum')).toEqual(['{type="VIDEO"} 60'])
   })
 
+  test('show the calls that several processes share as they are, whoever has decided what about them', async () => {
+    const known: { status: Call['status'] }[] = [{ status: 'RINGING' }, { status: 'CONNECTED' }]
+    const { events, lines } = start({ calls: () => known })
+    events.emit('call.requested', { call: CALLING })
+    expect(await lines('carillon_calls')).toEqual([
+      '{status="CALLING"} 0',
+      '{status="RINGING"} 1',
+      '{status="CONNECTED"} 1',
+    ])
+    known.length = 0
+    expect(await lines('carillon_calls')).toContain('{status="RINGING"} 0')
+  })
+
+  test('show how quickly Redis answers, and how often it was lost', async () => {
+    const { metrics, lines } = start()
+    const counts = {
+      up: true,
+      nodes: 2,
+      devices: 3,
+      skewMs: 1500,
+      routes: { sent: 1, received: 2, forwarded: 3, lost: 4, lookups: 5 },
+      handover: { fetched: 0, unparked: 0, given: 0, parked: 0, refused: 0, silent: 0 },
+      bus: { waiting: 1, parcels: 2, dropped: 3, missing: 4 },
+      calls: { atHand: 1, hits: 2, misses: 3, untold: 4 },
+    }
+    const observer = metrics.cluster('a-1', 'a', () => counts)
+    observer.answered(0.003)
+    observer.lost()
+    expect(await lines('carillon_redis_seconds_sum')).toEqual(['0.003'])
+    expect(await lines('carillon_redis_lost_total')).toEqual(['1'])
+    expect(await lines('carillon_bus_dropped_total')).toEqual(['7'])
+    expect(await lines('carillon_clock_skew_seconds')).toEqual(['1.5'])
+  })
+
   test('tell how long it rang in vain, and count a busy call that never rang', async () => {
     const { events, lines } = start()
     const missed: Call = { ...CALLING, status: 'MISSED', reason: 'NO_ANSWER', ringingAt: 500, endedAt: 30_000 }

@@ -1,6 +1,6 @@
 /** Numbers of one of several processes that act as one: how it reaches the others, and what goes between them. */
 
-import { Counter, Gauge, type Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
 /** Totals since the start, and what is now. */
 export interface ClusterCounts {
@@ -19,8 +19,21 @@ export interface ClusterCounts {
   readonly calls: { readonly atHand: number; readonly hits: number; readonly misses: number; readonly untold: number }
 }
 
+/** Told of the way to Redis. */
+export interface ClusterObserver {
+  /** A command was answered after so many seconds. */
+  answered(seconds: number): void
+  /** The way was lost. */
+  lost(): void
+}
+
 /** `node`: the id of this process; `name`: what operators call it. */
-export function clusterNumbers(registry: Registry, node: string, name: string, counts: () => ClusterCounts): void {
+export function clusterNumbers(
+  registry: Registry,
+  node: string,
+  name: string,
+  counts: () => ClusterCounts,
+): ClusterObserver {
   new Gauge({
     name: 'carillon_node_info',
     help: 'This server among those that act as one; always 1.',
@@ -89,4 +102,16 @@ export function clusterNumbers(registry: Registry, node: string, name: string, c
   total('bus_dropped', 'Messages to other servers that were given up.', ({ bus }) => bus.dropped + bus.missing)
   total('call_cache_hits', 'Calls that were at hand when they were asked for.', ({ calls }) => calls.hits)
   total('call_cache_misses', 'Calls that Redis was asked for.', ({ calls }) => calls.misses)
+  const latency = new Histogram({
+    name: 'carillon_redis_seconds',
+    help: 'From sending a command to Redis to its answer; those that block are not counted.',
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1],
+    registers: [registry],
+  })
+  const outages = new Counter({
+    name: 'carillon_redis_lost_total',
+    help: 'How often this server has lost Redis.',
+    registers: [registry],
+  })
+  return { answered: (seconds) => latency.observe(seconds), lost: () => outages.inc() }
 }

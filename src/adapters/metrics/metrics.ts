@@ -8,7 +8,7 @@ import type { BrokerCounts, BrokerObserver, ClientCommand, ServerCommand } from 
 import type { Call, CallStatus } from '../../calls/types.ts'
 import type { Events } from '../../events.ts'
 import type { RelayHealth } from '../../ports.ts'
-import { type ClusterCounts, clusterNumbers } from './cluster.ts'
+import { type ClusterCounts, type ClusterObserver, clusterNumbers } from './cluster.ts'
 import { relayNumbers } from './relay.ts'
 import { tally } from './tally.ts'
 import { type Backlog, webhookBacklog, webhookCounts } from './webhooks.ts'
@@ -18,6 +18,11 @@ export interface MetricsSources {
   readonly counts: () => BrokerCounts
   /** Of the bundled relay also the numbers of its processes. */
   readonly relay: RelayHealth
+  /**
+   * Where several processes share the calls: what this one knows of those that have not ended. The news of one process
+   * tell only what it has decided itself.
+   */
+  readonly calls?: () => Iterable<{ readonly status: CallStatus }>
 }
 
 /** One answered HTTP request. */
@@ -49,8 +54,8 @@ export interface Metrics {
   subscribe(events: Events): void
   /** Begins to show what waits for the back end. */
   webhooks(backlog: () => Promise<Backlog>): void
-  /** Shows how this server does among several. */
-  cluster(node: string, name: string, counts: () => ClusterCounts): void
+  /** Shows how this server does among several; what is returned is to be told of the way to Redis. */
+  cluster(node: string, name: string, counts: () => ClusterCounts): ClusterObserver
   /** For the HTTP face. */
   served(request: ServedRequest): void
   readonly contentType: string
@@ -64,7 +69,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   brokerGauges(registry, sources.counts)
   relayNumbers(registry, sources.relay)
   const http = httpNumbers(registry)
-  const calls = callNumbers(registry)
+  const calls = callNumbers(registry, sources.calls)
   const refused = new Counter({
     name: 'carillon_refusals_total',
     help: 'What clients were refused, by code and face.',
@@ -188,16 +193,20 @@ interface CallNumbers {
   ended(call: Call): void
 }
 
-function callNumbers(registry: Registry): CallNumbers {
-  const live = new Map<string, CallStatus>()
+function callNumbers(registry: Registry, known: MetricsSources['calls']): CallNumbers {
+  /** Of one process on its own. */
+  const live = new Map<string, { readonly status: CallStatus }>()
+  const lives = ({ callId, status }: Call) => {
+    if (known === undefined) live.set(callId, { status })
+  }
   new Gauge({
     name: 'carillon_calls',
-    help: 'Calls now, by status.',
+    help: 'Calls now, by status. Of several servers each counts those that it has seen: a call may be counted by two.',
     labelNames: ['status'],
     registers: [registry],
     collect() {
       for (const status of ['CALLING', 'RINGING', 'CONNECTED']) this.set({ status }, 0)
-      for (const status of live.values()) this.inc({ status })
+      for (const { status } of known?.() ?? live.values()) this.inc({ status })
     },
   })
   const ended = new Counter({
@@ -224,9 +233,9 @@ function callNumbers(registry: Registry): CallNumbers {
     if (call.ringingAt !== undefined && until !== undefined) ring.observe({ outcome }, seconds(call.ringingAt, until))
   }
   return {
-    lives: ({ callId, status }) => void live.set(callId, status),
+    lives,
     connected(call) {
-      live.set(call.callId, call.status)
+      lives(call)
       rang(call, call.connectedAt, 'ANSWERED')
     },
     ended(call) {

@@ -21,6 +21,8 @@ export interface Bus {
   broadcast(message: BusMessage): void
   /** One handler per kind. It must not throw; a promise is not waited for. */
   handle(kind: string, handler: (from: NodeId, message: BusMessage) => void): void
+  /** Told when something that was sent to this process has been lost: what it was told to keep right may be wrong. */
+  onMissing?(handler: () => void): void
 }
 
 /** What the processes know of each other. */

@@ -42,8 +42,17 @@ export class CallCache {
     }
   }
 
+  clear(): void {
+    this.#calls.clear()
+  }
+
   drop(callId: CallId): void {
     this.#calls.delete(callId)
+  }
+
+  /** Those that have not ended. */
+  live(): readonly Call[] {
+    return [...this.#calls.values()].filter(({ endedAt }) => endedAt === undefined)
   }
 
   /** Everything but live calls is dropped; these are returned. */

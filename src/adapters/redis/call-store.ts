@@ -21,7 +21,7 @@ import { UntoldBook, type UntoldEffects } from './untold.ts'
 export interface RedisCallStoreOptions {
   readonly link: RedisLink
   /** Every living process; tells them what has changed. */
-  readonly bus: Pick<Bus, 'self' | 'send' | 'handle'>
+  readonly bus: Pick<Bus, 'self' | 'send' | 'handle' | 'onMissing'>
   /** The machine's own: for what this process waits. */
   readonly clock: Clock
   /** What time it is for Redis. */
@@ -72,6 +72,8 @@ export class RedisCallStore implements CallStore {
     bus.handle(CHANGED, (_, { body }) => {
       if (body !== undefined) this.#cache.put(readCall(body.toString()))
     })
+    // It may have been news of any call
+    bus.onMissing?.(() => this.#cache.clear())
     this.#unwatch = link.watch({ up: () => this.#return() })
   }
 
@@ -79,6 +81,11 @@ export class RedisCallStore implements CallStore {
   get counts(): { atHand: number; hits: number; misses: number; untold: number } {
     const { size, hits, misses } = this.#cache
     return { atHand: size, hits, misses, untold: this.#untold.size }
+  }
+
+  /** The calls at hand that have not ended; for metrics. */
+  liveAtHand(): readonly Call[] {
+    return this.#cache.live()
   }
 
   stop(): void {

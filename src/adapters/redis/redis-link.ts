@@ -133,7 +133,8 @@ class Link implements RedisLink {
     const free = kept.find((one) => one.open && one.idle && addressOf(one.server) === addressOf(server))
     if (free === undefined && kept.length >= MOST_BLOCKING) throw new Unsent('too many blocking commands')
     try {
-      const connection = free ?? (await this.#open(server, (gone) => kept.splice(kept.indexOf(gone), 1)))
+      const connection =
+        free ?? (await this.#open(server, (gone) => kept.splice(kept.indexOf(gone), 1), { counts: false }))
       if (free === undefined) kept.push(connection)
       if (this.#stopped) connection.close(new Error('stopped'))
       return await connection.send(command, true, patience)
@@ -246,14 +247,14 @@ class Link implements RedisLink {
   #open(
     server: Server,
     closed: ConnectionOptions['closed'],
-    access: Access = this.#settings.access,
+    { access = this.#settings.access, counts = true }: { access?: Access; counts?: boolean } = {},
   ): Promise<Connection> {
     const { clock, observer } = this.#world
     return Connection.open(server, access, {
       clock,
       patienceMs: PATIENCE_MS,
       closed,
-      answered: observer?.answered && ((seconds) => observer.answered?.(seconds)),
+      answered: counts && observer?.answered ? (seconds) => observer.answered?.(seconds) : undefined,
       complain: (word) => this.#complain(word),
     })
   }
@@ -317,7 +318,7 @@ class Link implements RedisLink {
 
   readonly #ask: Ask = async (server, command, access) => {
     if (access === undefined) return (await this.#connect(server)).send(command, false)
-    const connection = await this.#open(server, () => undefined, access)
+    const connection = await this.#open(server, () => undefined, { access, counts: false })
     try {
       return await connection.send(command, false)
     } finally {

@@ -124,6 +124,7 @@ export class StreamBus implements Bus {
   readonly #options: BusOptions
   readonly #bounds: BusBounds
   readonly #handlers = new Map<string, (from: NodeId, message: BusMessage) => void>()
+  readonly #missing: (() => void)[] = []
   readonly #outboxes = new Map<NodeId, Outbox>()
   /** The number of the last parcel of each sender. */
   readonly #last = new Map<NodeId, number>()
@@ -200,6 +201,10 @@ export class StreamBus implements Bus {
 
   handle(kind: string, handler: (from: NodeId, message: BusMessage) => void): void {
     this.#handlers.set(kind, handler)
+  }
+
+  onMissing(handler: () => void): void {
+    this.#missing.push(handler)
   }
 
   /** The heir of a process removes its inbox. */
@@ -366,8 +371,11 @@ export class StreamBus implements Bus {
     const last = this.#last.get(from) ?? 0
     // Sent again, because Redis took it without being able to say so
     if (number <= last) return
-    if (after > last) this.#counts.missing++
     this.#last.set(from, number)
+    if (after > last) {
+      this.#counts.missing++
+      for (const handler of this.#missing) handler()
+    }
     if (this.#last.size > MOST_SENDERS) this.#forgetSenders()
     met?.(from)
     for (const message of messages) this.#hand(from, message)
