@@ -206,6 +206,7 @@ class StompBroker implements Broker {
 
   #stop({ perStep, stepMs, deadlineMs }: { perStep: number; stepMs: number; deadlineMs: number }): Promise<void> {
     const { clock } = this.#options
+    this.#resumption?.unbound()
     const left = [...this.#connections]
     const step = (): void => {
       for (const session of left.splice(0, Math.max(1, perStep))) session.shutdown('server restarts')

@@ -131,8 +131,9 @@ export class Mailbox {
     for (;;) {
       const place = this.#freePlace(octets)
       if (place !== undefined) return place
-      if (this.capacity === most) this.#dropOldest()
-      else if (!this.#grow(octets)) return undefined
+      if (this.capacity < most && this.#grow(octets)) continue
+      if (this.#count === 0) return undefined
+      this.#dropOldest()
     }
   }
 
@@ -210,9 +211,12 @@ export class Mailboxes {
     return this.#bytes
   }
 
-  /** Whether the mailbox may have so many octets more. Others may lose what they have kept, the large ones first. */
+  /**
+   * Whether the mailbox may have so many octets more. When there is no room for them, one that has less than most takes
+   * it from the large ones; others make do with what they have.
+   */
   takes(mailbox: Mailbox, octets: number): boolean {
-    if (this.#bytes + octets > this.#allBytes) this.#evict(this.#allBytes * LEFT_AFTER_EVICTION - octets, mailbox)
+    if (this.#bytes + octets > this.#allBytes) this.#makeRoom(mailbox, octets)
     if (this.#bytes + octets > this.#allBytes) return false
     this.#bytes += octets
     this.#used.add(mailbox)
@@ -233,9 +237,11 @@ export class Mailboxes {
     this.#timer = undefined
   }
 
-  /** Whoever has more than most loses it first: nobody who floods takes from those that have little. */
-  #evict(until: number, asking: Mailbox): void {
+  /** Nobody who floods takes from those that have little. */
+  #makeRoom(asking: Mailbox, octets: number): void {
     const average = this.#bytes / this.#used.size
+    if (asking.capacity + octets > average) return
+    const until = this.#allBytes * LEFT_AFTER_EVICTION - octets
     for (const mailbox of this.#used) {
       if (this.#bytes <= until) return
       if (mailbox !== asking && mailbox.capacity >= average) mailbox.forget(mailbox.last)

@@ -20,6 +20,7 @@ export class Resumption {
   readonly #away = new Map<Connected, number>()
   #timer: Cancel | undefined
   #stopped = false
+  #unbound = false
 
   constructor(options: ResumeOptions, all: Surroundings, users: Users<Connected>) {
     this.#options = options
@@ -83,7 +84,12 @@ export class Resumption {
     })
   }
 
-  /** Nobody ends by being away too long any more: the process stops. */
+  /** The process is about to stop: all of its sessions are away in a moment, to be handed on, however many they are. */
+  unbound(): void {
+    this.#unbound = true
+  }
+
+  /** Nobody ends by being away too long any more. */
   stop(): void {
     this.#stopped = true
     this.#timer?.()
@@ -124,6 +130,7 @@ export class Resumption {
 
   /** A user whose phone loses its connection again and again takes nothing from others. */
   #keepBounds(user: string): void {
+    if (this.#unbound) return
     const own = this.#users.away(user)
     const [oldest] = own
     if (oldest !== undefined && own.length > this.#options.awayPerUser)

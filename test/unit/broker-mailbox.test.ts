@@ -101,6 +101,17 @@ test('when all together have too much, those with more than the average lose it 
   expect(floods.some((box) => box.covers(0))).toBe(false)
 })
 
+test('one that has as much as most makes do with its ring when there is no room for a larger one', () => {
+  const { mailbox } = room({ sessionBytes: 65_536, allBytes: 8192 })
+  const boxes = [mailbox(), mailbox(), mailbox(), mailbox()]
+  for (let n = 1; n <= 100; n++) for (const box of boxes) box.keep(n, frame('x'.repeat(500)))
+  for (const box of boxes) {
+    expect(box.capacity).toBe(2048)
+    expect(box.after(box.keptAfter).at(-1)?.seq).toBe(100)
+    expect(box.keptAfter).toBeLessThanOrEqual(98)
+  }
+})
+
 test('where there is no room at all nothing is kept, and nothing else goes wrong', () => {
   const { all, mailbox } = room({ allBytes: 100 })
   const box = mailbox()

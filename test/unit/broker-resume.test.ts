@@ -568,6 +568,15 @@ test('when the server stops, sessions are away and not over', async () => {
   expect(world.clock.waiting).toBe(0)
 })
 
+test('a stop loses no session for being one of many', async () => {
+  const world = start({ resume: { awayPerUser: 1, away: 1 } })
+  for (let i = 0; i < 3; i++) await arrives(world)
+  const stopped = world.broker.stop({ perStep: 10, stepMs: 1, deadlineMs: 1000 })
+  await world.clock.advance(10)
+  await stopped
+  expect(world.broker.releaseAll()).toHaveLength(3)
+})
+
 /** Two processes; the second asks the first. What goes between them could go over a network. */
 function pair(more: Partial<ResumeOptions> = {}) {
   const first = start({ resume: { packs: ({ id }) => ({ of: id }) } })
