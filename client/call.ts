@@ -334,7 +334,8 @@ export class LiveCall implements IncomingCall {
   graceOver(): void {
     if (!this.#away || this.#over || this.forgotten) return
     this.#graceOver = true
-    if (!this.#flows) this.#lostTouch()
+    if (this.#peerClosed) this.#ended()
+    else if (!this.#flows) this.#lostTouch()
   }
 
   /** The server is back. `resumed`: nothing was missed; else it is asked how things are. */
@@ -439,14 +440,20 @@ export class LiveCall implements IncomingCall {
   #forget(error: CallError): void {
     if (this.#forgotten !== undefined) return
     this.#forgotten = error
-    if (this.#peerClosed) this.end('hung-up', 'peer')
+    if (this.#peerClosed) this.#ended()
     else this.#events.emit('problem', error)
   }
 
-  /** Nobody but the media says so when the server has forgotten the call; otherwise it says it better. */
+  /** Nobody but the media says so when the server has forgotten the call, or this device; otherwise it says it better. */
   #closedByPeer(): void {
     this.#peerClosed = true
-    if (this.#forgotten !== undefined) this.end('hung-up', 'peer')
+    if (this.#forgotten !== undefined || this.#graceOver) this.#ended()
+  }
+
+  /** As the media say. */
+  #ended(): void {
+    if (!this.#forgotten) this.#leave(APP.hangup, { callId: this.id })
+    this.end('hung-up', 'peer')
   }
 
   get #over(): boolean {
