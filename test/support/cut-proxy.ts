@@ -14,7 +14,7 @@ export type NetworkState = 'whole' | 'cut' | 'silent'
 
 export class CutProxy {
   readonly #server: Server
-  readonly #to: { readonly host: string; readonly port: number }
+  #to: { readonly host: string; readonly port: number }
   readonly #wires = new Set<Wire>()
   readonly #news = new EventEmitter()
   #state: NetworkState = 'whole'
@@ -56,6 +56,11 @@ export class CutProxy {
   /** Fulfilled when somebody next tries to connect, whatever the state. */
   async attempt(): Promise<void> {
     await once(this.#news, 'attempt')
+  }
+
+  /** New connections go to this port from now on, as a load balancer sends them to another server; what stands stays. */
+  leadTo(port: number): void {
+    this.#to = { ...this.#to, port }
   }
 
   /** Resets all that stands, and whatever comes until {@link heal}. */

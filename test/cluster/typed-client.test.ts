@@ -1,0 +1,201 @@
+/** The typed client behind a load balancer that sends it to another server of the same Redis whenever it comes back. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { WebSocket } from 'ws'
+import { type Call, CallClient, type IncomingCall, type SocketLike, type StateChange } from '../../client/index.ts'
+import { CutProxy } from '../support/cut-proxy.ts'
+import { ServerProcess } from '../support/process.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { SECRET, tokenFor } from '../support/story.ts'
+
+let redis: RedisServer
+let group = 0
+const servers: ServerProcess[] = []
+const clients: CallClient[] = []
+const networks: CutProxy[] = []
+
+beforeAll(async () => {
+  redis = await startRedis()
+})
+
+afterAll(() => redis.stop())
+
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.disconnect()))
+  await Promise.all(networks.splice(0).map((network) => network.stop()))
+  await Promise.all(servers.splice(0).map((server) => server.ends()))
+  group++
+})
+
+async function startServer(): Promise<{ server: ServerProcess; port: number }> {
+  const server = new ServerProcess({
+    HOST: '127.0.0.1',
+    AUTH_JWT_SECRET: SECRET,
+    TURN_ENABLED: 'false',
+    REDIS_URL: redis.url,
+    REDIS_PREFIX: `typed${group}:`,
+  })
+  servers.push(server)
+  return { server, port: Number(new URL(await server.url()).port) }
+}
+
+/** With one token for all its connections. */
+async function arrives(user: string, port: number): Promise<{ client: CallClient; network: CutProxy }> {
+  const network = await CutProxy.to(port)
+  const token = await tokenFor(user)
+  const client = new CallClient({
+    url: `http://127.0.0.1:${network.port}/imserver/ws`,
+    userId: user,
+    token: () => token,
+    webSocketFactory: (url, protocols) => new WebSocket(url, protocols) as unknown as SocketLike,
+    rtc: null,
+  })
+  networks.push(network)
+  clients.push(client)
+  await client.connect()
+  return { client, network }
+}
+
+const once = <T>(listen: (tell: (event: T) => void) => () => void, wanted: (event: T) => boolean = () => true) =>
+  new Promise<T>((found) => {
+    const off = listen((event) => {
+      if (!wanted(event)) return
+      off()
+      found(event)
+    })
+  })
+
+const rings = (client: CallClient) => once<IncomingCall>((tell) => client.on('incoming', tell))
+
+const reaches = (client: CallClient, wanted: StateChange['state']) =>
+  once<StateChange>(
+    (tell) => client.on('state', tell),
+    ({ state }) => state === wanted,
+  )
+
+async function becomes(call: Call, wanted: Call['state']): Promise<void> {
+  if (call.state !== wanted)
+    await once<{ state: string }>(
+      (tell) => call.on('state', tell),
+      ({ state }) => state === wanted,
+    )
+}
+
+/** Alice is on the first of two servers and stays there; Bob comes back on the second. */
+async function two() {
+  const [first, second] = await Promise.all([startServer(), startServer()])
+  const { client: alice } = await arrives('alice', first.port)
+  const { client: bob, network: his } = await arrives('bob', first.port)
+  his.leadTo(second.port)
+  return { first, second, alice, bob, his }
+}
+
+async function ringing() {
+  const all = await two()
+  const incoming = rings(all.bob)
+  const call = await all.alice.call('bob', { type: 'AUDIO' })
+  return { ...all, call, incoming: await incoming }
+}
+
+async function talking() {
+  const all = await ringing()
+  await all.incoming.accept()
+  await becomes(all.call, 'connected')
+  return all
+}
+
+/** All that is heard until the other says `last`. */
+function hears(call: Call): Promise<unknown[]> {
+  const heard: unknown[] = []
+  return new Promise((all) => {
+    call.on('signal', ({ payload }) => {
+      heard.push(payload)
+      if (payload === 'last') all(heard)
+    })
+  })
+}
+
+describe('a device that comes back on another server', () => {
+  test('is the same, and hears what was said meanwhile, in order and once', async () => {
+    const { alice, bob, his, call, incoming } = await talking()
+    const { session } = bob
+    const heard = hears(incoming)
+    call.signal('OFFER', 'one')
+    const away = reaches(bob, 'reconnecting')
+    const back = reaches(bob, 'online')
+    his.cut()
+    await away
+    call.signal('OFFER', 'two')
+    call.signal('OFFER', 'three')
+    await alice.watch(['bob'])
+    his.heal()
+    const { resumed } = await back
+    call.signal('OFFER', 'last')
+    expect(await heard).toEqual(['one', 'two', 'three', 'last'])
+    expect([resumed, bob.session, incoming.state, incoming.reconnecting]).toEqual([true, session, 'connected', false])
+  })
+
+  test('goes on ringing there, and answers', async () => {
+    const { bob, his, call, incoming } = await ringing()
+    const back = reaches(bob, 'online')
+    his.drop()
+    expect((await back).resumed).toBe(true)
+    await incoming.accept()
+    await becomes(call, 'connected')
+  })
+})
+
+describe('a server that stops in order', () => {
+  test('hands its devices to the next: calls go on in which both were on it', async () => {
+    const { first, second, alice, bob, call, incoming } = await talking()
+    for (const network of networks) network.leadTo(second.port)
+    const back = [alice, bob].map((client) => reaches(client, 'online'))
+    const heard = hears(incoming)
+    const lost: unknown[] = []
+    for (const one of [call, incoming]) one.on('state', ({ state }) => lost.push(state))
+    first.server.signal('SIGTERM')
+    expect((await Promise.all(back)).map(({ resumed }) => resumed)).toEqual([true, true])
+    call.signal('OFFER', 'last')
+    expect(await heard).toEqual(['last'])
+    expect([lost, call.forgotten, incoming.forgotten]).toEqual([[], false, false])
+    const ended = becomes(call, 'ended')
+    incoming.hangUp()
+    await ended
+    expect([call.endReason, call.endedBy]).toEqual(['hung-up', 'peer'])
+  })
+})
+
+describe('a server that is killed', () => {
+  test('takes no call with it in which both were on it: they go on with the next', async () => {
+    const { first, second, alice, bob, call, incoming } = await talking()
+    for (const network of networks) network.leadTo(second.port)
+    const back = [alice, bob].map((client) => reaches(client, 'online'))
+    const heard = hears(incoming)
+    first.server.signal('SIGKILL')
+    await Promise.all(back)
+    await Promise.all([settles(call), settles(incoming)])
+    expect([call.state, incoming.state]).toEqual(['connected', 'connected'])
+    call.signal('OFFER', 'last')
+    expect(await heard).toEqual(['last'])
+  })
+
+  test('takes no ring with it', async () => {
+    const { first, second, alice, bob, call, incoming } = await ringing()
+    for (const network of networks) network.leadTo(second.port)
+    const back = [alice, bob].map((client) => reaches(client, 'online'))
+    first.server.signal('SIGKILL')
+    await Promise.all(back)
+    await Promise.all([settles(call), settles(incoming)])
+    await incoming.accept()
+    await becomes(call, 'connected')
+  })
+})
+
+/** The client knows again how the call is. */
+async function settles(call: Call): Promise<void> {
+  if (call.reconnecting)
+    await once<boolean>(
+      (tell) => call.on('reconnecting', tell),
+      (on) => !on,
+    )
+}
