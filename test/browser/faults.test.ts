@@ -99,11 +99,7 @@ async function token(user: string, secret = SECRET): Promise<string> {
 async function pasted(name: string, url: string): Promise<Phone> {
   const opened = await Phone.open(browser, url)
   phones.push(opened)
-  await opened.page.fill('#name', name)
-  await opened.page.click('#sign-in-form button[type=submit]')
-  await opened.page.fill('#token', await token(name))
-  await opened.page.click('#sign-in-form button[type=submit]')
-  await opened.connection('online')
+  await opened.signInWith(name, await token(name))
   return opened
 }
 

@@ -1,12 +1,14 @@
 /** The network of a page is cut in the middle of things: what one sees, what works meanwhile, and that no call is lost. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { SignJWT } from 'jose'
 import type { Browser } from 'playwright-core'
 import { CutProxy } from '../support/cut-proxy.ts'
+import { startRedis } from '../support/redis.ts'
 import { connect, launch, Phone } from './phone.ts'
 import { freeTcpPort, type RunningServer, startServer } from './server.ts'
 
-jest.setTimeout(90_000)
+jest.setTimeout(180_000)
 
 let browser: Browser
 let server: RunningServer
@@ -104,6 +106,18 @@ describe('in the middle of ringing', () => {
   })
 })
 
+test('a page that is loaded again in the middle of ringing rings again, and is answered', async () => {
+  const { alice, bob } = await two('alice0', 'bob0')
+  await alice.calls('bob0')
+  await bob.stage('incoming')
+  await bob.page.reload()
+  await bob.stage('incoming')
+  await alice.stage('ringing')
+  await bob.press('accept')
+  await Promise.all([alice.stage('connected'), bob.stage('connected')])
+  await Promise.all([alice.decodes(10), bob.decodes(10)])
+})
+
 describe('in the middle of a call', () => {
   test('two go on talking while both are cut off, and it ends as ever', async () => {
     const { alice, hers, bob, his } = await two('alice5', 'bob5')
@@ -190,4 +204,46 @@ describe('a phone that has nothing but its network', () => {
     await bob.press('hang-up')
     await alice.tells('bob9 hung up')
   })
+})
+
+const SECRET = 'a secret of this test alone, which is long enough'
+
+/** A phone with a token that several servers take. */
+async function pasted(name: string, at: number): Promise<Phone> {
+  const network = await CutProxy.to(at)
+  networks.push(network)
+  const opened = await Phone.open(browser, `http://127.0.0.1:${network.port}`)
+  phones.push(opened)
+  const token = new SignJWT({ sub: name }).setProtectedHeader({ alg: 'HS256' }).setExpirationTime('1h')
+  await opened.signInWith(name, await token.sign(new TextEncoder().encode(SECRET)))
+  return opened
+}
+
+test('a call that is connected and one that rings outlive the restart of their server beside another one', async () => {
+  const redis = await startRedis()
+  const env = { REDIS_URL: redis.url, AUTH_JWT_SECRET: SECRET }
+  const [first, second] = await Promise.all([startServer(env), startServer(env)])
+  const [alice, bob, carol, dora] = [
+    await pasted('alice10', first.port),
+    await pasted('bob10', first.port),
+    await pasted('carol10', first.port),
+    await pasted('dora10', first.port),
+  ]
+  await connect(alice, bob, 'bob10')
+  await carol.calls('dora10')
+  await dora.stage('incoming')
+  for (const network of networks) network.leadTo(second.port)
+  const back = await Promise.all([alice, bob, carol, dora].map((one) => one.comesBack()))
+  await first.stop()
+  expect(await Promise.all(back.map((resumed) => resumed()))).toEqual([true, true, true, true])
+  await alice.says('Connected')
+  await Promise.all([alice.decodes(20), bob.decodes(20)])
+  await dora.stage('incoming')
+  await dora.press('accept')
+  await Promise.all([carol.stage('connected'), dora.stage('connected')])
+  await Promise.all([carol.decodes(10), dora.decodes(10)])
+  await bob.press('hang-up')
+  await alice.tells('bob10 hung up')
+  await second.stop()
+  await redis.stop()
 })
