@@ -115,6 +115,11 @@ class StompBroker implements Broker {
     return this.#users.sessions(user)
   }
 
+  held(user: string): readonly SessionView[] {
+    const all = [...this.#users.sessions(user), ...this.#users.away(user)]
+    return all.sort((a, b) => a.connectedAt - b.connectedAt)
+  }
+
   everySession(): Iterable<SessionView> {
     return this.#users.all()
   }

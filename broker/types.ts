@@ -326,6 +326,8 @@ export interface Broker {
   session(id: string): SessionView | undefined
   /** Connected sessions of a user, the oldest first. */
   sessions(user: string): readonly SessionView[]
+  /** The same with those that are away. */
+  held(user: string): readonly SessionView[]
   /** Every connected session. Do not hold on to it: sessions come and go. */
   everySession(): Iterable<SessionView>
   /** The same with those that are away. */

@@ -15,20 +15,27 @@ const HERE = 'here'
 
 /** The devices of the one process. */
 export function ownDirectory(
-  broker: () => Pick<Broker, 'sessions' | 'everyHeld'>,
+  broker: () => Pick<Broker, 'held' | 'reachable'>,
   former: (session: SessionView) => readonly string[],
 ): Directory {
   return {
-    devices: (user) => [...broker().sessions(user)].map((session) => deviceOf(session, former(session))),
+    devices(user) {
+      const ringable = broker().reachable(user, RINGS_ON)
+      const rings = (session: SessionView) =>
+        session.away ? ringable.includes(session.id) : session.listensTo(RINGS_ON)
+      return broker()
+        .held(user)
+        .map((session) => deviceOf(session, former(session), rings(session)))
+    },
   }
 }
 
-const deviceOf = (session: SessionView, former: readonly string[]): KnownDevice => ({
+const deviceOf = (session: SessionView, former: readonly string[], rings: boolean): KnownDevice => ({
   id: session.id,
   node: HERE,
   token: session.principal.token,
   former,
-  rings: session.listensTo(RINGS_ON),
+  rings,
   away: session.away,
   connectedAt: session.connectedAt,
 })

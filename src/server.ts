@@ -194,7 +194,13 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   }
   const webhooks =
     config.webhooks &&
-    webhooksFor(config.webhooks, { directory, clock, events, log, ...(cluster && { link: cluster.link }) })
+    webhooksFor(config.webhooks, {
+      directory,
+      clock: cluster?.clock ?? clock,
+      events,
+      log,
+      ...(cluster && { link: cluster.link }),
+    })
   if (webhooks) metrics.webhooks(() => webhooks.backlog())
 
   const logins = createLoginGuard({

@@ -4,7 +4,7 @@
  */
 
 import type { Events } from '../events.ts'
-import type { Clock, Directory } from '../ports.ts'
+import { type Clock, type Directory, type KnownDevice, Unavailable, type UserId } from '../ports.ts'
 import { Delivery, type DeliveryLog } from './delivery.ts'
 import { ofAnswer, ofEnd, ofRequest, ofUser } from './hooks.ts'
 import type { HookType } from './messages.ts'
@@ -68,13 +68,23 @@ export class Webhooks {
   /** Asked at every attempt: whether a phone must be woken depends on who is there now. */
   async #freshFacts({ hook: { type, data } }: Taken): Promise<Readonly<Record<string, unknown>>> {
     if (type !== 'call.ring') return {}
-    const { directory, clock } = this.#options
-    const devices = await directory.devices(String(data.callee))
+    const { clock } = this.#options
+    const devices = await this.#devicesOf(String(data.callee))
     const rings = devices.filter((device) => device.rings)
     return {
       remainingMs: Math.max(0, Number(data.ringUntil) - clock.now()),
       devices: rings.filter(({ away }) => !away).map(({ id }) => id),
       away: rings.filter(({ away }) => away).map(({ id }) => id),
+    }
+  }
+
+  /** Who cannot be asked for is not there: a push too many wakes nobody who sleeps well, one too few loses a ring. */
+  async #devicesOf(user: UserId): Promise<readonly KnownDevice[]> {
+    try {
+      return await this.#options.directory.devices(user)
+    } catch (error) {
+      if (error instanceof Unavailable) return []
+      throw error
     }
   }
 }

@@ -5,7 +5,9 @@ import { request } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { WebSocket } from 'ws'
+import { type RedisServer, startRedis } from '../support/redis.ts'
 import { PROXIES, type ReverseProxy, startProxy } from '../support/reverse-proxy.ts'
+import { type Server as Node, serverOn } from '../support/several.ts'
 import { Device, opens, TRANSPORTS, tokenFor, type World } from '../support/story.ts'
 
 /** How many devices come over each transport: with three servers, nearly surely to each of them. */
@@ -106,6 +108,51 @@ describe.each(PROXIES)('%s', (kind) => {
     await first.closes()
     await stopped
     await comeAndGo()
+  })
+})
+
+describe.each(PROXIES)('%s in front of three servers that act as one', (kind) => {
+  let redis: RedisServer
+  let servers: Node[]
+  let proxy: ReverseProxy
+
+  beforeAll(async () => {
+    redis = await startRedis()
+    servers = await Promise.all([1, 2, 3].map(() => serverOn(redis.url, { TRUSTED_PROXIES: '127.0.0.1' })))
+    proxy = await startProxy(
+      kind,
+      servers.map(({ url }) => url),
+    )
+  }, 30_000)
+  afterAll(async () => {
+    await Promise.all(servers.map((server) => server.stops()))
+    await proxy.stop()
+    await redis.stop()
+  })
+
+  test('lets everybody call everybody, wherever they are connected', async () => {
+    const arrives = async (user: string, transport: (typeof TRANSPORTS)[number]) => {
+      const device = new Device(proxy.url, user, 'phone', await tokenFor(user), { transport })
+      await device.connects()
+      return device
+    }
+    const calls = Array.from({ length: DEVICES }, async (_, n) => {
+      const alice = await arrives(`alice${n}`, 'websocket')
+      const bob = await arrives(`bob${n}`, n % 2 === 0 ? 'websocket' : 'xhr-polling')
+      const call = await alice.requests(bob.user)
+      await bob.hears('/user/queue/call/request', { callId: call, caller: alice.user })
+      await bob.accepts(call)
+      await alice.hears('/user/queue/call/response', { callId: call, type: 'ACCEPT' })
+      await alice.signals(call, 'OFFER', 'v=0')
+      await bob.hears('/user/queue/rtc/signaling', { payload: 'v=0' })
+      await bob.hangsUp(call)
+      await alice.hears('/user/queue/call/hangup', { callId: call })
+      return [alice, bob]
+    })
+    const devices = (await Promise.all(calls)).flat()
+    expect(await servers[0]?.looks('/imserver/admin/nodes')).toMatchObject({ nodes: [{}, {}, {}] })
+    await Promise.all(devices.map((device) => device.leaves()))
+    expect(servers.flatMap(({ errors }) => errors)).toEqual([])
   })
 })
 

@@ -171,6 +171,17 @@ test('a retried ring tells who is there now, and how long it still rings', async
   expect(Number(second?.data.remainingMs)).toBeLessThan(Number(first?.data.remainingMs))
 })
 
+test('a device that has lost its connection a moment ago is named apart: it may be back, or asleep', async () => {
+  await begins()
+  const { arrives, notes } = world
+  const [alice, bob] = [await arrives('alice'), await arrives('bob')]
+  await bob.vanishes()
+  await notes('bob')
+  await alice.requests('bob')
+  const [ring] = await hears('call.ring')
+  expect(ring?.data).toMatchObject({ devices: [], away: [bob.session] })
+})
+
 test('a back end that hangs does not slow down calls', async () => {
   await begins()
   backEnd.reply = () => () => undefined
