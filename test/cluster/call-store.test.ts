@@ -315,9 +315,32 @@ describe('when Redis comes back', () => {
     expect(await a.store.current('bob')).toMatchObject({ callId: 'c1', status: 'CONNECTED', version: 2 })
     expect(await b.store.nextDue()).toBe(call.due)
     expect(await b.store.live()).toEqual(['c1'])
-    expect(await a.store.load('c2')).toBeUndefined()
+    expect((await a.store.load('c2'))?.status).toBe('CANCELLED')
     expect(await b.store.commit([{ call: over(call), expected: 2 }])).toBe(true)
     expect(a.store.atHand('c1')?.version).toBe(3)
+  })
+
+  test('empty, a call is over that one process knows to be over and another one does not', async () => {
+    for (const [late, first] of [
+      ['a', 'b'],
+      ['b', 'a'],
+    ] as const) {
+      group++
+      const both = { a: await opens('a'), b: await opens('b') }
+      await create(both.a)
+      await both.b.store.load('c1')
+      buses.cut = true
+      await both.b.store.commit([{ call: over(call), expected: 1 }])
+      buses.cut = false
+      expect(both.a.store.atHand('c1')?.endedAt).toBeUndefined()
+      await redis.cli('FLUSHALL')
+      // Whoever commits finds out first, and puts back what it knows
+      for (const one of [both[first], both[late]]) await create(one, over(ringing(`x${one.node}`, 'x', 'y')))
+      expect(await both[late].store.load('c1')).toMatchObject({ status: 'CANCELLED', version: 2 })
+      expect(await both[first].store.current('alice')).toBeUndefined()
+      expect(await both[first].store.live()).toEqual([])
+      expect(await create(both[first], ringing('c3', 'bob', 'alice'))).toBe(true)
+    }
   })
 
   test('emptied behind our back, the next commit notices', async () => {

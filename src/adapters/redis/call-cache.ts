@@ -55,9 +55,8 @@ export class CallCache {
     return [...this.#calls.values()].filter(({ endedAt }) => endedAt === undefined)
   }
 
-  /** Everything but live calls is dropped; these are returned. */
-  keepLive(): readonly Call[] {
-    for (const { callId, endedAt } of this.#calls.values()) if (endedAt !== undefined) this.#calls.delete(callId)
+  /** All of them. */
+  all(): readonly Call[] {
     return [...this.#calls.values()]
   }
 }

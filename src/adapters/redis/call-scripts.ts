@@ -159,9 +159,10 @@ return found
 }
 
 /**
- * A live call as this process knows it, for a Redis that has lost it, or its last version.
+ * A call as this process knows it, for a Redis that has lost it, or its last version. One that is over is put back as well:
+ * somebody may put back a version in which it was not.
  * KEYS: call, slot of the caller, slot of the callee, due, live, store.
- * ARGV: node, callId, version, due, milliseconds to keep it, JSON, whether everything was lost ('1' or '0').
+ * ARGV: node, callId, version, due, milliseconds to keep it, JSON, whether everything was lost, whether it is over ('1' or '0').
  * Answer: the version that Redis has now; 0: it has none, and shall have none.
  */
 export const RESTORE: Script = {
@@ -179,14 +180,20 @@ if not has[1] and ARGV[7] ~= '1' then return 0 end
 local base = string.sub(KEYS[6], 1, -6)
 for slot = 2, 3 do
   local holder = redis.call('GET', KEYS[slot])
-  if holder and holder ~= ARGV[2] and redis.call('EXISTS', base .. 'c:' .. holder) == 1 then return 0 end
+  if ARGV[8] == '1' then
+    if holder == ARGV[2] then redis.call('DEL', KEYS[slot]) end
+  elseif holder and holder ~= ARGV[2] and redis.call('EXISTS', base .. 'c:' .. holder) == 1 then return 0 end
 end
 redis.call('HSET', KEYS[1], 'v', ARGV[3], 'j', ARGV[6], 'n', nodes)
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[5])
-redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[5])
 redis.call('ZADD', KEYS[4], ARGV[4], ARGV[2])
-redis.call('SADD', KEYS[5], ARGV[2])
+if ARGV[8] == '1' then
+  redis.call('SREM', KEYS[5], ARGV[2])
+else
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[5])
+  redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[5])
+  redis.call('SADD', KEYS[5], ARGV[2])
+end
 return tonumber(ARGV[3])
 `,
 }

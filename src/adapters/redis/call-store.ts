@@ -4,7 +4,7 @@
  *
  * Each process has the calls that it has seen at hand. Redis knows which processes know a call, and whoever changes it
  * tells them, before it tells any device. While Redis is away what is at hand stays; when it is back, empty or with an
- * earlier state, live calls are put back as they were known last.
+ * earlier state, calls are put back as they were known last.
  */
 
 import { randomUUID } from 'node:crypto'
@@ -59,7 +59,7 @@ export class RedisCallStore implements CallStore {
   readonly #unwatch: Cancel
   /** The name of the collection as it was last seen. */
   #name: string | undefined
-  /** Until live calls are put back, nobody is told that there are none. */
+  /** Until calls are put back, nobody is told that there are none. */
   #returning: Promise<void> | undefined
 
   constructor(options: RedisCallStoreOptions) {
@@ -252,9 +252,9 @@ export class RedisCallStore implements CallStore {
     const name = (await link.script(NAME, [store], [randomUUID()])) as string
     const emptied = this.#name !== undefined && this.#name !== name
     this.#name = name
-    const live = this.#cache.keepLive()
-    for (let from = 0; from < live.length; from += RESTORED_AT_ONCE)
-      await Promise.all(live.slice(from, from + RESTORED_AT_ONCE).map((call) => this.#restore(call, emptied)))
+    const known = this.#cache.all()
+    for (let from = 0; from < known.length; from += RESTORED_AT_ONCE)
+      await Promise.all(known.slice(from, from + RESTORED_AT_ONCE).map((call) => this.#restore(call, emptied)))
   }
 
   async #restore(call: Call, emptied: boolean): Promise<void> {
@@ -268,7 +268,8 @@ export class RedisCallStore implements CallStore {
       this.#key('store'),
     ] as const
     const text = writeCall(call, version)
-    const args = [this.#self, callId, version, due, lifeOf(call), text, emptied ? 1 : 0].map(String)
+    const over = call.endedAt === undefined ? 0 : 1
+    const args = [this.#self, callId, version, due, lifeOf(call), text, emptied ? 1 : 0, over].map(String)
     if ((await this.#options.link.script(RESTORE, keys, args)) !== version) this.#cache.drop(callId)
   }
 

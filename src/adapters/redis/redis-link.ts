@@ -132,9 +132,11 @@ class Link implements RedisLink {
     this.#blocking.set(key, kept)
     const free = kept.find((one) => one.open && one.idle && addressOf(one.server) === addressOf(server))
     if (free === undefined && kept.length >= MOST_BLOCKING) throw new Unsent('too many blocking commands')
+    const forget = (gone: Connection) => {
+      if (kept.includes(gone)) kept.splice(kept.indexOf(gone), 1)
+    }
     try {
-      const connection =
-        free ?? (await this.#open(server, (gone) => kept.splice(kept.indexOf(gone), 1), { counts: false }))
+      const connection = free ?? (await this.#open(server, forget, { counts: false }))
       if (free === undefined) kept.push(connection)
       if (this.#stopped) connection.close(new Error('stopped'))
       return await connection.send(command, true, patience)

@@ -69,7 +69,7 @@ export interface BusCounts {
 /** How long the reader waits for news in one go; an idle reader then makes sure that its stream is still there. */
 const BLOCK_MS = 2000
 
-const READ_AT_ONCE = 256
+const READ_AT_ONCE = 64
 
 /** Read entries stay for this many before they are trimmed. */
 const TRIM_EVERY = 128
