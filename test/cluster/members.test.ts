@@ -143,6 +143,14 @@ describe('members', () => {
     expect((await a.members.reports()).length).toBe(2)
   })
 
+  test('when nobody could renew for longer than a lease, nobody is taken for dead but who does not come back', async () => {
+    const [a, b, c] = [await joins(), await joins(), await joins()]
+    await c.dies()
+    await redis.cli('ZADD', `m${group}:{nodes}leases`, ...[a, b, c].flatMap(({ id }) => ['1', id]))
+    expect(await Promise.race([a.inherits(), b.inherits()])).toBe(c.id)
+    expect([...a.inherited, ...b.inherited]).toEqual([c.id])
+  })
+
   test('a short cut of the network is no death', async () => {
     const proxy = await CutProxy.to(redis.port)
     const a = await joins(`redis://127.0.0.1:${proxy.port}`)

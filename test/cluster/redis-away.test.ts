@@ -179,3 +179,38 @@ test('a node that starts while there is no Redis waits for it', async () => {
   const callId = await accepted(c, 'alice', 'bob')
   await bob.hears('/user/queue/call/request', { callId })
 })
+
+test('when nobody could renew a lease for long, the living are not taken for gone: nobody flaps, calls go on', async () => {
+  const [alice, bob] = [await a.arrives('alice'), await b.arrives('bob')]
+  const watchers = [
+    [a, await a.arrives('watcher', 'one', { listens: [STATUS] })],
+    [b, await b.arrives('watcher', 'other', { listens: [STATUS] })],
+  ] as const
+  const callId = await inCall(alice, bob)
+  await redis.cli('EVAL', EXPIRE_LEASES, '0')
+  while ((await redis.cli('EVAL', EARLIEST_LEASE, '0')) === '1') await alice.hearsNothing()
+  await alice.signals(callId, 'OFFER', 'still there')
+  await bob.hears('/user/queue/rtc/signaling', { callId, payload: 'still there' })
+  for (const [node, watcher] of watchers) {
+    const marker = await node.arrives('marker')
+    await marker.leaves()
+    for (;;) {
+      const { body } = await watcher.hears(STATUS)
+      const changes = body as { userId: string; status: string }[]
+      for (const userId of ['alice', 'bob']) expect(changes).not.toContainEqual({ userId, status: 'OFFLINE' })
+      if (changes.some(({ userId, status }) => userId === 'marker' && status === 'OFFLINE')) break
+    }
+  }
+  await cluster.settles()
+  await alice.hearsNothing()
+  await bob.hangsUp(callId)
+  await alice.hears('/user/queue/call/hangup', { callId })
+})
+
+const LEASES = 'carillon:{nodes}leases'
+
+/** As if Redis had stood still for a minute. */
+const EXPIRE_LEASES = `
+for _, node in ipairs(redis.call('ZRANGE', '${LEASES}', 0, -1)) do redis.call('ZADD', '${LEASES}', 1, node) end`
+
+const EARLIEST_LEASE = `return redis.call('ZRANGE', '${LEASES}', 0, 0, 'WITHSCORES')[2]`

@@ -53,7 +53,8 @@ const RENEW_MS = 1300
 /**
  * ARGV: node, lease, its facts, then the dead that it is inheriting just now.
  * Answer: how it stands ('held', 'new', or 'dead': somebody is inheriting it), the living, the dead to inherit.
- * The dead are waited for: whoever comes back while its heir takes what was its would lose it again.
+ * The dead are waited for: whoever comes back while its heir takes what was its would lose it again. Who is late itself
+ * cannot tell who is dead: perhaps Redis was away for everybody. Then all that are late have another lease's time.
  */
 const RENEW: Script = {
   name: 'members.renew',
@@ -65,11 +66,15 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for i = 4, #ARGV do
   if redis.call('HGET', heirs, ARGV[i]) == node then redis.call('ZADD', dead, 'XX', now + lease, ARGV[i]) end
 end
+local own = redis.call('ZSCORE', leases, node)
+if own and tonumber(own) <= now then
+  for _, late in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now)) do redis.call('ZADD', leases, now + lease, late) end
+end
 local state = 'held'
 if redis.call('ZSCORE', dead, node) then
   state = 'dead'
 else
-  if not redis.call('ZSCORE', leases, node) then state = 'new' end
+  if not own then state = 'new' end
   redis.call('ZADD', leases, now + lease, node)
   redis.call('HSET', facts, node, ARGV[3])
 end
