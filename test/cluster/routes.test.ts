@@ -180,13 +180,25 @@ describe('a device that moves', () => {
     expect(await b.resumes('bob', 'bob/1')).toBeUndefined()
   })
 
-  test('is had by one of two processes that want it at once', async () => {
+  test('is had from the process that asks for it while its own is just leaving it in Redis', async () => {
+    const [a, b] = await nodes()
+    for (let n = 0; n < 20; n++) {
+      const device = `bob/${n}`
+      await a.arrives('bob', device)
+      a.sessions.delete(device)
+      const [session] = await Promise.all([b.resumes('bob', device), a.handover.park([sessionOf('bob', device)])])
+      expect(session ?? (await b.resumes('bob', device))).toEqual(sessionOf('bob', device))
+      expect(session).toBeDefined()
+    }
+  })
+
+  test('is in one place in the end when two processes want it at once', async () => {
     const [a, b, c] = await nodes()
     await a.arrives('bob', 'bob/1')
-    const [one, other] = await Promise.all([b.resumes('bob', 'bob/1'), c.resumes('bob', 'bob/1')])
-    expect([one, other].filter((session) => session !== undefined)).toHaveLength(1)
-    const holder = one ? b : c
-    expect(await a.registry.devices('bob')).toMatchObject([{ id: 'bob/1', node: holder.id }])
+    await Promise.all([b.resumes('bob', 'bob/1'), c.resumes('bob', 'bob/1')])
+    const holders = [a, b, c].filter(({ sessions }) => sessions.has('bob/1'))
+    expect(holders).toHaveLength(1)
+    expect(await a.registry.devices('bob')).toMatchObject([{ id: 'bob/1', node: holders[0]!.id }])
   })
 })
 

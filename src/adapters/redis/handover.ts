@@ -41,6 +41,9 @@ export interface HandoverCounts {
 /** How long the owner of a session is waited for. */
 const PATIENCE_MS = 1_500
 
+/** How often a session is looked for that moves meanwhile. */
+const MOST_TRIES = 3
+
 /** Sessions that are parked at the same time. */
 const AT_ONCE = 32
 
@@ -82,15 +85,34 @@ export class Handover {
 
   /** The session that is claimed, from whichever process has it; undefined: it cannot be had. */
   async fetch(claim: ResumeClaim): Promise<SuspendedSession | undefined> {
-    const { registry, bus, routes } = this.#options
-    const entry = (await registry.devices(claim.user)).find(({ id }) => id === claim.sessionId)
-    if (entry === undefined || entry.node === bus.self) return undefined
-    if (entry.node === PARKED) return this.#unpark(claim, entry)
+    let before: Entry | undefined
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      const entry = await this.#find(claim)
+      if (entry === undefined || (entry.node === before?.node && entry.epoch === before.epoch)) break
+      const session = await (entry.node === PARKED ? this.#unpark(claim, entry) : this.#fetchFrom(entry, claim))
+      if (session !== undefined) return session
+      // Who was asked may have given it to somebody else, or have left it in Redis, in this very moment
+      before = entry
+    }
+    return undefined
+  }
+
+  async #find({ user, sessionId }: ResumeClaim): Promise<Entry | undefined> {
+    const { registry, bus } = this.#options
+    const entry = (await registry.devices(user)).find(({ id }) => id === sessionId)
+    return entry?.node === bus.self ? undefined : entry
+  }
+
+  async #fetchFrom(entry: Entry, claim: ResumeClaim): Promise<SuspendedSession | undefined> {
+    const { routes, residents } = this.#options
     routes.expect(claim.user, entry.id)
-    const answer = await this.#ask(entry, claim)
+    const answer = await this.#ask(entry, claim).catch((error: unknown) => {
+      routes.givesUp(entry.id)
+      throw error
+    })
     if (answer !== undefined && answer !== 'no') {
       this.counts.fetched++
-      await this.#options.residents.adopt(claim.user, entry.id, answer.epoch, answer.facts)
+      await residents.adopt(claim.user, entry.id, answer.epoch, answer.facts)
       return answer.session
     }
     routes.givesUp(entry.id)
