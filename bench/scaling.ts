@@ -62,7 +62,7 @@ const REDIS = {
   hold: 2.3,
   watch: 11,
   lookup: 3.4,
-  call: 500,
+  call: 380,
   parcel: 100,
   renew: 20,
   /** Each renewal names every node. */
