@@ -191,6 +191,28 @@ describe('a server that is killed', () => {
   })
 })
 
+describe('while Redis is away', () => {
+  test('a new call fails in plain words, and a hang-up counts as soon as it is back', async () => {
+    const { first, alice, call, incoming } = await talking()
+    const { client: carol } = await arrives('carol', first.port)
+    const refused = once<{ direction: string; headers: Readonly<Record<string, string>>; body: string }>(
+      (tell) => alice.on('frame', tell),
+      ({ direction, headers, body }) =>
+        direction === 'received' && 'receipt-id' in headers && body.includes('"code":503'),
+    )
+    await redis.kill()
+    try {
+      await expect(carol.call('dave', { type: 'AUDIO' })).rejects.toMatchObject({ code: 503 })
+      call.hangUp()
+      await refused
+    } finally {
+      await redis.restart()
+    }
+    await becomes(incoming, 'ended')
+    expect([incoming.endReason, incoming.endedBy]).toEqual(['hung-up', 'peer'])
+  })
+})
+
 /** The client knows again how the call is. */
 async function settles(call: Call): Promise<void> {
   if (call.reconnecting)
