@@ -34,6 +34,10 @@ const HANGUP_REASONS = [
   'REPLACED',
   'MAX_DURATION',
   'ADMIN',
+  // Told to a plain client that comes back when the call which it was in is over
+  'NO_ANSWER',
+  'DECLINED',
+  'BUSY',
 ] as const satisfies readonly EndReason[]
 
 /** What clients SEND. */
@@ -137,7 +141,15 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
     address: '/user/queue/rtc/signaling',
     summary: 'WebRTC signalling of the other party, as it was sent.',
     schema: Signal,
-    headers: { from: { type: 'string', description: 'The user who sent it.' } },
+    headers: {
+      from: { type: 'string', description: 'The user who sent it.' },
+      'peer-reattached': {
+        type: 'string',
+        const: 'true',
+        description:
+          'It is the first since the other side has lost its connection and is back: a moment for an ICE restart.',
+      },
+    },
   },
   {
     name: 'onUserStatus',
@@ -216,7 +228,7 @@ export function asyncApi(version: string): Json {
 }
 
 const DESCRIPTION =
-  'Calls over STOMP. A refused SEND is told on /user/queue/errors and never closes the connection; ERROR frames are for frames that break STOMP itself, a refused CONNECT, a token that has expired or was revoked, and exceeded limits.'
+  'Calls over STOMP. A refused SEND is told on /user/queue/errors and never closes the connection; ERROR frames are for frames that break STOMP itself, a refused CONNECT, a token that has expired or was revoked, and exceeded limits. Every MESSAGE has the header seq, its number in the session; a client that has lost its connection resumes the session with resume-id (of CONNECTED) and last-seq in CONNECT, and CONNECTED says resumed:true or false (docs/protocol.md).'
 
 /** The binding of stomp has no fields; that of ws describes the handshake. */
 const CONNECTION: Json = {
