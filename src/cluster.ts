@@ -189,7 +189,7 @@ export class Cluster {
     await this.#bus.stop()
     await this.#members.stop({ lingers: true })
     this.clock.stop()
-    this.store.stop()
+    await this.store.stop()
     await this.link.stop()
   }
 

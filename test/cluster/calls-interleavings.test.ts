@@ -63,7 +63,7 @@ async function newWorld(): Promise<RedisWorld> {
       expect(await inner[0]?.nextDue()).toBeUndefined()
       for (const store of inner) {
         expect(store.counts.untold).toBe(0)
-        store.stop()
+        await store.stop()
       }
       for (const { calls } of world.engines) calls.stop()
     },

@@ -70,7 +70,7 @@ export async function storeAt(url: string, options: StoreOptions = {}): Promise<
     store,
     node,
     async stop() {
-      store.stop()
+      await store.stop()
       await at.link.stop()
     },
   }

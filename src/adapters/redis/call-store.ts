@@ -88,8 +88,10 @@ export class RedisCallStore implements CallStore {
     return this.#cache.live()
   }
 
-  stop(): void {
+  /** Nothing is left behind that was told: an heir would tell it again. */
+  async stop(): Promise<void> {
     this.#unwatch()
+    await this.#untold.flush()
   }
 
   async load(callId: CallId): Promise<Call | undefined> {

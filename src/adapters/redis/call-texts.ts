@@ -61,10 +61,17 @@ function textOf(effect: Effect, written: readonly Call[]): EffectText {
 
 /**
  * What {@link writeEffects} has written, the calls that were written with it, and when: `[[call, …], effects, seconds]`.
- * Of several calls the last one is what the commit was about.
+ * Of several calls the last one is what the commit was about. Undefined: nothing that this version would have written.
  */
 export function readUntold(text: string): { call: Call; effects: readonly Effect[]; at: number } | undefined {
-  const [texts, effects, at] = JSON.parse(text) as [Call[], EffectText[], number]
+  try {
+    return untoldOf(JSON.parse(text) as [Call[], EffectText[], number])
+  } catch {
+    return undefined
+  }
+}
+
+function untoldOf([texts, effects, at]: [Call[], EffectText[], number]): ReturnType<typeof readUntold> {
   const calls = texts.map(callOf)
   const call = calls.at(-1)
   if (call === undefined) return undefined

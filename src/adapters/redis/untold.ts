@@ -36,7 +36,7 @@ export class UntoldBook {
   readonly #open = new Map<string, { readonly since: number; readonly untilMs: number }>()
   /** Told; to be taken off. */
   #done: string[] = []
-  #flushing = false
+  #flushing: Promise<void> | undefined
   #returns = 0
 
   constructor(options: UntoldOptions) {
@@ -73,18 +73,23 @@ export class UntoldBook {
   told(field: string): void {
     if (!this.#open.delete(field)) return
     if (this.#done.length < MOST_DONE) this.#done.push(field)
-    if (this.#flushing) return
-    this.#flushing = true
-    setImmediate(() => void this.#flush())
+    void this.flush()
   }
 
   /** Redis is there again. */
   returned(): void {
     this.#returns++
-    if (!this.#flushing && this.#done.length > 0) {
-      this.#flushing = true
-      void this.#flush()
+    void this.flush()
+  }
+
+  /** Fulfilled when everything that was told is taken off, or Redis cannot be reached. What one turn tells goes together. */
+  flush(): Promise<void> {
+    if (this.#done.length > 0) {
+      this.#flushing ??= this.#takeOff().finally(() => {
+        this.#flushing = undefined
+      })
     }
+    return this.#flushing ?? Promise.resolve()
   }
 
   /**
@@ -120,14 +125,16 @@ export class UntoldBook {
     const entries: { field: string; untold: UntoldEffects; at: number }[] = []
     for (let at = 0; at < read.length; at += 2) {
       const untold = readUntold(read[at + 1] as string)
+      // Of another version, perhaps: it goes with its hash
       if (untold !== undefined) entries.push({ field: read[at] as string, untold, at: untold.at })
     }
     return entries.sort((a, b) => a.at - b.at)
   }
 
-  async #flush(): Promise<void> {
+  async #takeOff(): Promise<void> {
     const { self, link, keyOf } = this.#options
     const key = keyOf(self)
+    await new Promise<void>((resolve) => setImmediate(resolve))
     while (this.#done.length > 0) {
       const some = this.#done.splice(0, AT_ONCE)
       try {
@@ -138,6 +145,5 @@ export class UntoldBook {
         break
       }
     }
-    this.#flushing = false
   }
 }
