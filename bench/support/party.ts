@@ -21,6 +21,8 @@ export class Party {
   readonly #devices: readonly Peer[]
   #callId = ''
   #missing = 0
+  /** Devices of the callee that do not ring yet. */
+  #silent = 0
 
   private constructor(callee: string, caller: Peer, phone: Peer, laptop: Peer) {
     this.#callee = callee
@@ -31,14 +33,11 @@ export class Party {
       this.#heard()
     }
     phone.onMessage = (frame) => {
-      if (queueOf(frame, 'call/request', 'call/hangup') === 'call/request') {
-        this.onRing()
-        this.#say(phone, 'response', { type: 'ACCEPT' })
-      }
+      if (queueOf(frame, 'call/request', 'call/hangup') === 'call/request') this.#rings()
       this.#heard()
     }
     laptop.onMessage = (frame) => {
-      if (queueOf(frame, 'call/request', 'call/down') === 'call/request') this.onRing()
+      if (queueOf(frame, 'call/request', 'call/down') === 'call/request') this.#rings()
       this.#heard()
     }
   }
@@ -60,11 +59,19 @@ export class Party {
   call(): void {
     this.#callId = `bench-${++callsMade}`
     this.#missing = MESSAGES_OF_A_CALL
+    this.#silent = this.#devices.length
     this.#say(this.#caller, 'request', { callee: this.#callee, callerUserName: 'Bench' })
   }
 
   async leave(): Promise<void> {
     await Promise.all([this.#caller, ...this.#devices].map((peer) => peer.close()))
+  }
+
+  /** The phone answers when both ring: on another node the other one may ring later, or, after an answer, not at all. */
+  #rings(): void {
+    this.onRing()
+    const [phone] = this.#devices
+    if (--this.#silent === 0 && phone) this.#say(phone, 'response', { type: 'ACCEPT' })
   }
 
   #say(peer: Peer, verb: string, fields: object): void {
