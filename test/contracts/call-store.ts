@@ -70,6 +70,22 @@ export function callStoreContract(name: string, open: () => Promise<CallStore>):
       expect(await store.live()).toEqual(['c2'])
     })
 
+    test('knows the call that a user was in last, once it is over and while it is remembered', async () => {
+      const call = ringing('c1', 'alice', 'bob')
+      await create(call)
+      expect(await store.lately?.('alice')).toBeUndefined()
+      await store.commit([{ call: over(call), expected: 1 }])
+      expect((await store.lately?.('alice'))?.callId).toBe('c1')
+      expect((await store.lately?.('bob'))?.callId).toBe('c1')
+      expect(await store.lately?.('carol')).toBeUndefined()
+      // One that was busy at once has never been anybody's call
+      await create(over(ringing('c2', 'bob', 'carol')))
+      expect((await store.lately?.('bob'))?.callId).toBe('c1')
+      expect(await store.lately?.('carol')).toBeUndefined()
+      await store.forget('c1', 2)
+      expect(await store.lately?.('alice')).toBeUndefined()
+    })
+
     test('a live call holds the slots of both users, an ended one none', async () => {
       const call = ringing('c1', 'alice', 'bob')
       await create(call)

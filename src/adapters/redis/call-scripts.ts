@@ -4,6 +4,7 @@
  * - `store` (text): the name of this collection of calls; another name, and everything was lost in between
  * - `c:<callId>` (hash): `v` version, `j` the call as JSON, `n` the processes that know it, as `;a;b;`
  * - `s:<user>` (text): the live call of the user
+ * - `l:<user>` (text): the call that held that slot last and is over
  * - `due` (sorted set: callId → when a timer must look at it)
  * - `live` (set of the calls that have not ended)
  * - `untold:<node>` (hash): what a process has committed and not yet told
@@ -81,7 +82,10 @@ for _, over in ipairs({ '1', '0' }) do
         redis.call('PEXPIRE', call, ttl)
         redis.call('SREM', KEYS[3], id)
         for slot = key + 2, key + 3 do
-          if taken[slot] then redis.call('DEL', KEYS[slot]) end
+          if taken[slot] then
+            redis.call('DEL', KEYS[slot])
+            redis.call('SET', base .. 'l:' .. string.sub(KEYS[slot], #base + 3), id, 'PX', ttl)
+          end
         end
       else
         if expected == '0' then

@@ -115,6 +115,14 @@ export class RedisCallStore implements CallStore {
     return call?.endedAt === undefined ? call : undefined
   }
 
+  async lately(user: UserId): Promise<Call | undefined> {
+    await this.#returning
+    const key = `${this.#base}l:${user}`
+    const callId = await this.#options.link.run(key, ['GET', key])
+    const call = typeof callId === 'string' ? await this.load(callId) : undefined
+    return call?.endedAt === undefined ? undefined : call
+  }
+
   async commit(writes: readonly CallWrite[], effects: readonly Effect[] = []): Promise<boolean> {
     await this.#returning
     const field = effects.length === 0 ? '' : this.#untold.fieldOf(writes)
