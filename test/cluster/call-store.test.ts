@@ -350,6 +350,27 @@ describe('when Redis comes back', () => {
     }
   })
 
+  test('empty, nobody is free before everybody has had the time to put back what they know', async () => {
+    const proxy = await CutProxy.to(redis.port)
+    const a = await opens('a', {}, `redis://127.0.0.1:${proxy.port}`)
+    const b = await opens('b')
+    await create(a)
+    const down = [a.down(), b.down()]
+    proxy.cut()
+    await redis.kill()
+    await Promise.all(down)
+    await redis.restart()
+    await b.up()
+    // Of alice's call b knows nothing
+    const begun = create(b, ringing('c2', 'alice', 'carol'))
+    proxy.heal()
+    await a.up()
+    expect(await begun).toBe(false)
+    expect((await b.store.current('alice'))?.callId).toBe('c1')
+    await a.stop()
+    await proxy.stop()
+  })
+
   test('emptied behind our back, the next commit notices', async () => {
     const a = await opens('a')
     await create(a)

@@ -49,6 +49,9 @@ const CHANGED = 'call.changed'
 
 const MOST_TRIES = 3
 
+/** Redis was emptied: so long every process may take to find it again and to put back the calls that it knows. */
+const SETTLE_MS = 2500
+
 export class RedisCallStore implements CallStore {
   readonly outlives = true
   readonly #options: RedisCallStoreOptions
@@ -59,6 +62,8 @@ export class RedisCallStore implements CallStore {
   readonly #unwatch: Cancel
   /** The name of the collection as it was last seen. */
   #name: string | undefined
+  /** Before that nobody who seems to be free is sure to be: another process may know their call. */
+  #settledAt = 0
   /** Until calls are put back, nobody is told that there are none. */
   #returning: Promise<void> | undefined
 
@@ -212,6 +217,7 @@ export class RedisCallStore implements CallStore {
       calls.push(call.callId, String(expected), String(call.due), over, String(lifeOf(call)), text)
     }
     for (let tries = 0; tries < MOST_TRIES; tries++) {
+      if (writes.some(isNew)) await this.#settled()
       const until = Math.ceil(redisTime.redisNow() + PATIENCE_MS)
       const args = [this.#name ?? '', this.#self, String(until), field, told, ...calls]
       const [outcome, ...nodes] = (await link.script(COMMIT, keys, args)) as [number, ...string[]]
@@ -224,6 +230,12 @@ export class RedisCallStore implements CallStore {
       }
     }
     throw new Unsent('Redis does not carry out commits in time')
+  }
+
+  async #settled(): Promise<void> {
+    const { clock } = this.#options
+    const ms = this.#settledAt - clock.now()
+    if (ms > 0) await new Promise<void>((resolve) => clock.after(ms, resolve))
   }
 
   #tellOthers(nodes: string, { callId }: Call, version: number, text: string): void {
@@ -261,6 +273,7 @@ export class RedisCallStore implements CallStore {
     const store = this.#key('store')
     const name = (await link.script(NAME, [store], [randomUUID()])) as string
     const emptied = this.#name !== undefined && this.#name !== name
+    if (emptied) this.#settledAt = this.#options.clock.now() + SETTLE_MS
     this.#name = name
     const known = this.#cache.all()
     for (let from = 0; from < known.length; from += RESTORED_AT_ONCE)
@@ -295,6 +308,9 @@ export class RedisCallStore implements CallStore {
     return `${this.#base}s:${user}`
   }
 }
+
+/** A call that begins, and takes the slots of two users. */
+const isNew = ({ call, expected }: CallWrite): boolean => expected === 0 && call.endedAt === undefined
 
 /** For how long Redis keeps a call that nobody looks after, in milliseconds. */
 const lifeOf = ({ due, endedAt }: Call): number =>
