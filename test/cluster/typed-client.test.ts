@@ -2,7 +2,8 @@
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { WebSocket } from 'ws'
-import { type Call, CallClient, type IncomingCall, type SocketLike, type StateChange } from '../../client/index.ts'
+import { type Call, CallClient, type SocketLike } from '../../client/index.ts'
+import { becomes, once, reaches, rings } from '../support/client-events.ts'
 import { CutProxy } from '../support/cut-proxy.ts'
 import { ServerProcess } from '../support/process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -54,31 +55,6 @@ async function arrives(user: string, port: number): Promise<{ client: CallClient
   clients.push(client)
   await client.connect()
   return { client, network }
-}
-
-const once = <T>(listen: (tell: (event: T) => void) => () => void, wanted: (event: T) => boolean = () => true) =>
-  new Promise<T>((found) => {
-    const off = listen((event) => {
-      if (!wanted(event)) return
-      off()
-      found(event)
-    })
-  })
-
-const rings = (client: CallClient) => once<IncomingCall>((tell) => client.on('incoming', tell))
-
-const reaches = (client: CallClient, wanted: StateChange['state']) =>
-  once<StateChange>(
-    (tell) => client.on('state', tell),
-    ({ state }) => state === wanted,
-  )
-
-async function becomes(call: Call, wanted: Call['state']): Promise<void> {
-  if (call.state !== wanted)
-    await once<{ state: string }>(
-      (tell) => call.on('state', tell),
-      ({ state }) => state === wanted,
-    )
 }
 
 /** Alice is on the first of two servers and stays there; Bob comes back on the second. */

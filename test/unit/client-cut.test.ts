@@ -7,10 +7,10 @@ import {
   CallClient,
   type Clock,
   type FrameSeen,
-  type IncomingCall,
   type SocketLike,
   type StateChange,
 } from '../../client/index.ts'
+import { becomes, once, reaches, rings } from '../support/client-events.ts'
 import { TestClock } from '../support/clock.ts'
 import { CutProxy } from '../support/cut-proxy.ts'
 import { opens, tokenFor, type World } from '../support/story.ts'
@@ -47,31 +47,6 @@ async function arrives(user: string, clock?: Clock): Promise<{ client: CallClien
   clients.push(client)
   await client.connect()
   return { client, network }
-}
-
-const once = <T>(listen: (tell: (event: T) => void) => () => void, wanted: (event: T) => boolean = () => true) =>
-  new Promise<T>((found) => {
-    const off = listen((event) => {
-      if (!wanted(event)) return
-      off()
-      found(event)
-    })
-  })
-
-const rings = (client: CallClient) => once<IncomingCall>((tell) => client.on('incoming', tell))
-
-const reaches = (client: CallClient, wanted: StateChange['state']) =>
-  once<StateChange>(
-    (tell) => client.on('state', tell),
-    ({ state }) => state === wanted,
-  )
-
-async function becomes(call: Call, wanted: Call['state']): Promise<void> {
-  if (call.state !== wanted)
-    await once<{ state: string }>(
-      (tell) => call.on('state', tell),
-      ({ state }) => state === wanted,
-    )
 }
 
 async function two(clockOfBob?: Clock) {
