@@ -14,7 +14,7 @@ import type { Renewal } from './turn/renewal.ts'
 export interface Attending {
   readonly calls: Pick<CallService, 'appeared' | 'listens' | 'lost' | 'returned' | 'hearsEnds'>
   readonly credentials: Pick<CredentialService, 'connected' | 'returned' | 'disconnected' | 'former' | 'subscribed'>
-  readonly presence: Pick<PresenceService, 'arrived' | 'away' | 'left' | 'caughtUp'>
+  readonly presence: Pick<PresenceService, 'arrived' | 'away' | 'left' | 'handedOver' | 'caughtUp'>
   readonly turn: Pick<Renewal, 'listens' | 'disconnected'>
   /** Nobody waits for it; what goes wrong is reported. */
   readonly inBackground: (work: () => Awaitable<unknown>) => void
@@ -29,7 +29,6 @@ export function attendance({ calls, credentials, presence, turn, inBackground }:
   const forget = (session: SessionView) => {
     const former = credentials.former(session)
     credentials.disconnected(session)
-    presence.left(session.principal.user, session.id)
     turn.disconnected(session.id)
     return former
   }
@@ -41,6 +40,7 @@ export function attendance({ calls, credentials, presence, turn, inBackground }:
     disconnected(session) {
       const former = forget(session)
       const { user, token } = session.principal
+      presence.left(user, session.id)
       inBackground(() => calls.lost(user, session.id, token, former))
     },
     away(session) {
@@ -61,7 +61,10 @@ export function attendance({ calls, credentials, presence, turn, inBackground }:
         if (session.listensTo(SIGNALS_ON)) await calls.listens(principal.user, id)
       })
     },
-    released: (session) => void forget(session),
+    released(session) {
+      forget(session)
+      presence.handedOver(session.principal.user, session.id)
+    },
     caughtUp: ({ id }) => presence.caughtUp(id),
     subscribed(session, destination) {
       const { id, principal } = session

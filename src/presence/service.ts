@@ -211,12 +211,24 @@ export class PresenceService {
 
   /** A session of the user has ended; without another one the user goes offline after the delay. */
   left(user: UserId, device: DeviceId): void {
+    // One that was awaited has been away for as long as it may be
+    const offlineMs = this.#awaited.has(device) ? 0 : this.#options.offlineMs
+    this.#forget(device)
+    this.#leaves(user, device, offlineMs)
+  }
+
+  /** Another process takes the session over: it says that the user is online before this one says that they are not. */
+  handedOver(user: UserId, device: DeviceId): void {
+    this.#forget(device)
+    this.#leaves(user, device, this.#options.offlineMs)
+  }
+
+  #forget(device: DeviceId): void {
+    this.#awaited.delete(device)
     this.#awaySince.delete(device)
     for (const watched of this.#watchedBy.get(device) ?? []) this.#unwatch(watched, device)
     this.#watchedBy.delete(device)
     this.#missed.delete(device)
-    // One that was awaited has been away for as long as it may be
-    this.#leaves(user, device, this.#awaited.delete(device) ? 0 : this.#options.offlineMs)
   }
 
   #leaves(user: UserId, device: DeviceId, offlineMs: number): void {

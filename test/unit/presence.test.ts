@@ -236,6 +236,19 @@ describe('a device that loses its connection, and may resume', () => {
     expect(news).toEqual(['ann online', 'ann offline'])
   })
 
+  test('keeps its user online for the delay where another process takes it over, which is to say so first', async () => {
+    for (const comesBack of [true, false]) {
+      const service = presence()
+      service.arrived('ann', 'a1')
+      service.away('ann', 'a1', comesBack)
+      service.handedOver('ann', 'a1')
+      await clock.advance(4_999)
+      expect(words(service.status(['ann']))).toEqual(['ann ONLINE'])
+      await clock.advance(1)
+      expect(words(service.status(['ann']))).toEqual(['ann OFFLINE'])
+    }
+  })
+
   test('hears on its return of those who have changed since shortly before it was lost', async () => {
     const service = presence()
     service.arrived('early', 'e1')
