@@ -1,6 +1,6 @@
 /** A process with devices of its own in the registry, and the way to those of others; calls are noted only. */
 
-import { systemClock } from '../../broker/clock.ts'
+import { type Clock, systemClock } from '../../broker/clock.ts'
 import type { ResumeClaim, SuspendedSession } from '../../broker/index.ts'
 import { Handover } from '../../src/adapters/redis/handover.ts'
 import { RegistryPresence } from '../../src/adapters/redis/presence.ts'
@@ -36,6 +36,9 @@ export interface RegisteredNode extends NodeAtHand {
   /** The device is wanted here. */
   resumes(user: string, device: string, resumeId?: string): Promise<SuspendedSession | undefined>
 }
+
+/** A busy machine is not a process that hangs: whoever is asked has four times as long to answer. */
+const patient: Clock = { now: () => systemClock.now(), after: (ms, work) => systemClock.after(4 * ms, work) }
 
 export const FACTS: DeviceFacts = { token: 't', former: [], rings: true, away: false, connectedAt: 1 }
 
@@ -81,6 +84,7 @@ export async function registeredNode(options: NodeOptions, scope: 'all' | 'watch
   const common = { bus: node.bus, registry, residents, clock: systemClock, report }
   const routes = new BusRoutes({
     ...common,
+    clock: patient,
     members: node.members,
     devices: heard,
     calls: { ringsHere: (user, callId) => note(`rings ${user} ${callId}`), inTurn: (_, work) => work() },
@@ -102,7 +106,7 @@ export async function registeredNode(options: NodeOptions, scope: 'all' | 'watch
     devices.disconnect(sessionId)
     return session
   }
-  const handover = new Handover({ ...common, routes, sessions: { release }, graceMs: 30_000 })
+  const handover = new Handover({ ...common, clock: patient, routes, sessions: { release }, graceMs: 30_000 })
   node.members.onDeath(async (dead) => {
     await residents.inherit(dead, (user, estate) => presence.inherited(user, estate))
     await node.bus.forget(dead)
