@@ -95,7 +95,7 @@ export class Commits {
   }
 }
 
-/** Notes every commit, and answers when the scheduler lets it. */
+/** Notes every commit, and answers when the scheduler lets it: with copies, as a store does that several processes share. */
 export class WatchedStore implements CallStore {
   readonly outlives: boolean
   readonly #inner: CallStore
@@ -157,7 +157,7 @@ export class WatchedStore implements CallStore {
   }
 
   async #ask<T>(question: () => Awaitable<T>): Promise<T> {
-    return this.#counted((async () => this.#answer(await question()))())
+    return this.#counted((async () => this.#answer(structuredClone(await question())))())
   }
 
   #counted<T>(answer: Awaitable<T>): Awaitable<T> {

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from '@jest/globals'
+import { beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { MemoryCallStore } from '../../src/adapters/memory/call-store.ts'
 import type { CallStore } from '../../src/ports.ts'
 import { actor, engine, requestOf, TIMERS } from '../support/engine.ts'
@@ -237,6 +237,23 @@ describe('REQUEST', () => {
     expect(await live('c1')).toBe('RINGING')
     expect(await requests('carol/phone', 'bob', 'c2')).toMatchObject({ ok: true })
     expect([await live('c1'), await live('c2')]).toEqual(['MISSED', 'RINGING'])
+  })
+
+  test('ends a call of the two that has run out once, though the store answers with copies', async () => {
+    const store = new MemoryCallStore()
+    const commits = jest.spyOn(store, 'commit')
+    const current = store.current.bind(store)
+    jest.spyOn(store, 'current').mockImplementation((user) => structuredClone(current(user)))
+    world = engine({ store })
+    for (const device of ['alice/phone', 'bob/phone']) world.devices.connect(device.split('/')[0] ?? '', device)
+    await requests('alice/phone', 'bob', 'c1', { timeout: 5 })
+    world.calls.stop()
+    await world.clock.advance(5_000)
+    world.devices.forgetHeard()
+    commits.mockClear()
+    await requests('alice/phone', 'bob', 'c2')
+    expect(commits.mock.calls[0]?.[0].map(({ call }) => call.callId).sort()).toEqual(['c1', 'c2'])
+    expect(hears('bob/phone').filter((frame) => frame.startsWith('call/timeout'))).toHaveLength(1)
   })
 })
 

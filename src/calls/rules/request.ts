@@ -15,23 +15,23 @@ export function request(situation: Situation, command: RequestCommand, now: numb
   if (callee === actor.user) return refused(refuse('badRequest', 'callee: must be somebody else than the caller'))
   if (situation.call) return requestAgain(situation.call, command, now, timers)
 
+  const { mine, theirs } = situation
   // A slot whose call has run out is free, even if no timer has said so yet.
-  const overdue = [...new Set([situation.mine, situation.theirs])].flatMap((call) => {
-    const expired = call && expire(call, now, timers)
-    return expired ? [expired] : []
-  })
-  const cleared = new Set(overdue.map((expired) => expired.call.callId))
+  const overdue = callsIn(mine, theirs).flatMap((call) => expire(call, now, timers) ?? [])
+  const cleared = new Set(overdue.map(({ call }) => call.callId))
   const stillHeld = (call: Call | undefined) => (call && !cleared.has(call.callId) ? call : undefined)
-  const mine = stillHeld(situation.mine)
-  const theirs = stillHeld(situation.theirs)
 
-  const decision = requestBetween(mine, theirs, command, now, timers)
+  const decision = requestBetween(stillHeld(mine), stillHeld(theirs), command, now, timers)
   return {
     ...decision,
     outcome: withCallId(decision.outcome, callId),
     others: [...overdue, ...(decision.others ?? [])],
   }
 }
+
+/** The calls that hold the slots of two users: each once, although a store may answer with two copies of one. */
+const callsIn = (mine: Call | undefined, theirs: Call | undefined): readonly Call[] =>
+  [mine, theirs?.callId === mine?.callId ? undefined : theirs].filter((call) => call !== undefined)
 
 function requestBetween(
   mine: Call | undefined,
