@@ -304,7 +304,12 @@ export const VARIABLES = {
     '198.51.100.0/24,2001:db8:1::/48',
   ),
   TURN_ALLOCATION_LIFETIME_S: fixed(whole(10, 3600), '600', 'Seconds an unrefreshed allocation of the relay lives.'),
-  TURN_REALM: fixed(z.string().regex(/^[\w.-]{1,63}$/, 'must be a name'), 'carillon', 'Realm of the bundled relay.'),
+  TURN_REALM: fixed(
+    // It stands in every challenge, and none may be larger than twice the request that it answers
+    z.string().regex(/^[\w.-]{1,8}$/, 'must be a name of at most 8 letters, digits, ".", "-" and "_"'),
+    'carillon',
+    'Realm of the bundled relay: at most 8 characters.',
+  ),
   TURN_ALLOCATIONS_PER_USER: fixed(count(), '32', 'Allocations of a user on the bundled relay; each call needs a few.'),
   TURN_ALLOCATIONS: fixed(count(), '4096', 'Allocations on the bundled relay in all.'),
   TURN_BYTES_PER_SECOND: fixed(

@@ -328,6 +328,7 @@ describe('a wrong value', () => {
     ['TURN_HOST', '192.0.2.1'],
     ['TURN_HOST', 'turn:x'],
     ['TURN_WORKERS', '0'],
+    ['TURN_REALM', 'carillon.'],
     ['TURN_DENY_PEERS', 'localhost'],
     ['TURN_ALLOW_PEERS', '10.0.0.0/8/8'],
     ['PRESENCE_SCOPE', 'some'],
