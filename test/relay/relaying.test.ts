@@ -94,26 +94,6 @@ describe('permissions', () => {
 })
 
 describe('channels', () => {
-  test('carry data both ways, and the answer to ChannelBind is signed (#4, #5)', async () => {
-    const { alice, relayed, bob } = await pair()
-    const reply = await alice.bind(0x4000, bob.local)
-    expect(reply.class).toBe(CLASS.success)
-    expect(reply.signedWith(alice.key)).toBe(true)
-    for (const text of ['one', 'four', 'sixteen octets..', '', 'x'.repeat(1200)]) {
-      alice.channelData(0x4000, text)
-      expect(await bob.next()).toEqual({ bytes: Buffer.from(text), from: relayed })
-      bob.say(relayed, text)
-      expect(await alice.hearsChannel()).toEqual({ channel: 0x4000, data: Buffer.from(text) })
-    }
-  })
-
-  test('may come with padding, which is not passed on', async () => {
-    const { alice, bob } = await pair()
-    await alice.bind(0x4001, bob.local)
-    alice.sendRaw(Buffer.from('4001000161000000', 'hex'))
-    expect((await bob.next()).bytes.toString()).toBe('a')
-  })
-
   test('that are cut short, unbound or out of range are dropped', async () => {
     const { alice, bob, client } = await pair()
     await alice.bind(0x4000, bob.local)

@@ -70,7 +70,8 @@ export class RelayServer implements Arrivals {
   readonly #traffic: Traffic = { packets: 0, bytes: 0, dropped: 0 }
   #made = 0
   #listening: Listening | undefined
-  /** There is to be TLS, and the port is being tried, or is to be tried again. */
+  /** The port for TLS is being tried, or will be tried again: a certificate that comes meanwhile changes nothing. */
+  #awaitsTls = false
   #tlsAgain: Cancel | undefined
 
   /** Throws a RangeError for settings that make no sense. */
@@ -173,7 +174,7 @@ export class RelayServer implements Arrivals {
 
   #certified(validTo: Date): void {
     this.#news.certificate?.(validTo)
-    if (this.#listening && !this.#tlsAgain) void this.#followWithTls()
+    if (this.#listening && !this.#awaitsTls) void this.#followWithTls()
   }
 
   async #followWithTls(): Promise<void> {
@@ -185,13 +186,12 @@ export class RelayServer implements Arrivals {
     const { tls } = this.#options
     const certificate = this.#certificate
     if (!tls || !certificate?.context || !this.#listening || this.#listening.tlsPort !== undefined) return false
-    // Also while it is under way: a certificate may come meanwhile
-    this.#tlsAgain = () => undefined
+    this.#awaitsTls = true
     try {
       const tlsPort = await this.#listeners.tls(tls.port, certificate)
       if (!this.#listening) await this.#listeners.close()
       else this.#listening = { ...this.#listening, tlsPort }
-      this.#tlsAgain = undefined
+      this.#awaitsTls = false
       return true
     } catch (error) {
       const why = `no TLS on port ${tls.port}, tried again in ${TLS_AGAIN_MS / 1000} s; UDP and TCP work without`
