@@ -28,6 +28,7 @@ export class Resumable {
     const token = await tokenFor(user)
     const peer = await opened(node, user)
     const device = new Resumable(user, token, peer, await peer.connect({ ide: token, resume: 'true' }))
+    node.welcomes(device)
     await device.subscribes(listens)
     return device
   }
@@ -63,6 +64,11 @@ export class Resumable {
   async cuts(): Promise<void> {
     this.#peer.ws.terminate()
     await this.#peer.closed
+  }
+
+  /** It leaves the story. */
+  async vanishes(): Promise<void> {
+    this.#peer.ws.terminate()
   }
 
   /** What the server calls it, for a resume. */

@@ -1,26 +1,34 @@
 /** A device that loses its connection is the same device on whichever node it comes back (contract, section 7). */
 
-import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import type { Device } from '../support/story.ts'
 import { Resumable } from './resumable.ts'
-import { alone, Cluster, type ClusterNode, STATUS } from './world.ts'
+import { alone, Cluster, type ClusterNode, own, STATUS } from './world.ts'
 
 let cluster: Cluster
 let a: ClusterNode
 let b: ClusterNode
 let c: ClusterNode
+/** Of the story that is told, and gone with it. */
+let doomed: ClusterNode | undefined
 
-beforeEach(async () => {
+beforeAll(async () => {
   // Longer than whatever a test does while somebody is away
   cluster = new Cluster(await alone(), {
     CALLER_GRACE_MS: '20000',
     CALL_GRACE_MS: '30000',
-    PRESENCE_OFFLINE_DELAY_MS: '5000',
+    PRESENCE_OFFLINE_DELAY_MS: '2000',
   })
   ;[a, b, c] = await cluster.nodes(3)
 })
 
-afterEach(() => cluster.closes())
+afterEach(async () => {
+  await doomed?.ends()
+  doomed = undefined
+  await cluster.empties()
+})
+
+afterAll(() => cluster.closes())
 
 const REQUEST = '/user/queue/call/request'
 const SIGNALING = '/user/queue/rtc/signaling'
@@ -46,8 +54,8 @@ function noGap(device: Resumable): void {
 }
 
 test('on another node: what was said meanwhile is replayed in order and without a gap', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await Resumable.arrives(b, 'bob')
+  const alice = await a.arrives(own('alice'))
+  const bob = await Resumable.arrives(b, own('bob'))
   const { session } = bob
   const callId = await inCall(alice, bob)
   await alice.signals(callId, 'OFFER', 'one')
@@ -70,8 +78,8 @@ test('on another node: what was said meanwhile is replayed in order and without 
 })
 
 test('on another node, while it rings: it can answer, and was rung once', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await Resumable.arrives(b, 'bob')
+  const alice = await a.arrives(own('alice'))
+  const bob = await Resumable.arrives(b, own('bob'))
   const callId = await calls(alice, bob)
   await bob.cuts()
   await bob.returns(c)
@@ -85,18 +93,18 @@ test('on another node, while it rings: it can answer, and was rung once', async 
 })
 
 test('on another node: a call that began while it was away rings', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await Resumable.arrives(b, 'bob')
+  const alice = await a.arrives(own('alice'))
+  const bob = await Resumable.arrives(b, own('bob'))
   await bob.cuts()
-  const callId = await alice.requests('bob')
+  const callId = await alice.requests(bob.user)
   await bob.returns(c)
   expect((await bob.hears(REQUEST)).body).toMatchObject({ callId })
   await alice.hears('/user/queue/call/ringing', { callId })
 })
 
 test('on another node: the end of a call that rang before it was cut is told', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await Resumable.arrives(b, 'bob')
+  const alice = await a.arrives(own('alice'))
+  const bob = await Resumable.arrives(b, own('bob'))
   const callId = await calls(alice, bob)
   await bob.cuts()
   await alice.hangsUp(callId)
@@ -105,9 +113,9 @@ test('on another node: the end of a call that rang before it was cut is told', a
 })
 
 test('on another node: the caller’s call goes on ringing', async () => {
-  const alice = await Resumable.arrives(a, 'alice')
-  const bob = await b.arrives('bob')
-  await alice.says('/app/call/request', { callId: 'goes on', callee: 'bob', callerUserName: 'Alice' })
+  const alice = await Resumable.arrives(a, own('alice'))
+  const bob = await b.arrives(own('bob'))
+  await alice.says('/app/call/request', { callId: 'goes on', callee: bob.user, callerUserName: 'Alice' })
   await bob.hears(REQUEST, { callId: 'goes on' })
   await alice.cuts()
   await alice.returns(c)
@@ -117,8 +125,8 @@ test('on another node: the caller’s call goes on ringing', async () => {
 })
 
 test('while the old connection is still open: that one is closed, and only the new one hears', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await Resumable.arrives(b, 'bob')
+  const alice = await a.arrives(own('alice'))
+  const bob = await Resumable.arrives(b, own('bob'))
   const callId = await inCall(alice, bob)
   const { closed } = bob
   await bob.returns(c)
@@ -130,8 +138,8 @@ test('while the old connection is still open: that one is closed, and only the n
 })
 
 test('from node to node, many times: still the same device', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await Resumable.arrives(b, 'bob')
+  const alice = await a.arrives(own('alice'))
+  const bob = await Resumable.arrives(b, own('bob'))
   const callId = await inCall(alice, bob)
   for (let round = 0; round < 12; round++) {
     const node = [c, a, b][round % 3] ?? a
@@ -146,31 +154,31 @@ test('from node to node, many times: still the same device', async () => {
 })
 
 test('nobody sees it go offline', async () => {
-  // A name of its own: others of this file may just be leaving
-  const watcher = await a.arrives('watcher', 'screen', { listens: [STATUS] })
-  const bob = await Resumable.arrives(b, 'rover')
-  const marker = await b.arrives('marker')
-  const learns = async (user: string, status: string) => {
+  const watcher = await a.arrives(own('watcher'), 'screen', { listens: [STATUS] })
+  const bob = await Resumable.arrives(b, own('bob'))
+  const marker = await b.arrives(own('marker'))
+  const learns = async (status: string) => {
     for (;;) {
       const { body } = await watcher.hears(STATUS)
       const changes = body as { userId: string; status: string }[]
-      expect(changes).not.toContainEqual({ userId: 'rover', status: 'OFFLINE' })
-      if (changes.some((change) => change.userId === user && change.status === status)) return
+      expect(changes).not.toContainEqual({ userId: bob.user, status: 'OFFLINE' })
+      if (changes.some((change) => change.userId === marker.user && change.status === status)) return
     }
   }
-  await learns('marker', 'ONLINE')
+  await learns('ONLINE')
   await bob.cuts()
   await bob.returns(c)
   await marker.leaves()
-  await learns('marker', 'OFFLINE')
+  await learns('OFFLINE')
 })
 
 test('of a node that stops in order: another one takes the session up, with all that was told meanwhile', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await Resumable.arrives(b, 'bob')
+  doomed = await cluster.node()
+  const alice = await a.arrives(own('alice'))
+  const bob = await Resumable.arrives(doomed, own('bob'))
   const callId = await inCall(alice, bob)
   const { closed } = bob
-  await b.stops()
+  await doomed.stops()
   expect(await closed).toMatchObject({ code: 1012 })
   await alice.signals(callId, 'OFFER', 'while nobody held it')
   await bob.returns(c)
@@ -184,10 +192,11 @@ test('of a node that stops in order: another one takes the session up, with all 
 })
 
 test('of a node that was killed: what is lost is said, and the call goes on', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await Resumable.arrives(b, 'bob')
+  doomed = await cluster.node()
+  const alice = await a.arrives(own('alice'))
+  const bob = await Resumable.arrives(doomed, own('bob'))
   const callId = await inCall(alice, bob)
-  await b.kill()
+  await doomed.kill()
   await bob.returns(c)
   expect(bob.resumed).toBe('false')
   await bob.subscribes()
@@ -196,14 +205,15 @@ test('of a node that was killed: what is lost is said, and the call goes on', as
 })
 
 test('of a node that stands still: it cannot write any more when it wakes', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await Resumable.arrives(b, 'bob')
+  doomed = await cluster.node()
+  const alice = await a.arrives(own('alice'))
+  const bob = await Resumable.arrives(doomed, own('bob'))
   const callId = await inCall(alice, bob)
-  b.freezes()
+  doomed.freezes()
   await bob.returns(c)
   expect(bob.resumed).toBe('false')
   await bob.subscribes()
-  b.thaws()
+  doomed.thaws()
   await cluster.settles()
   await bob.says('/app/rtc/signaling', { callId, type: 'OFFER', payload: 'from the new one' })
   await alice.hears(SIGNALING, { payload: 'from the new one' })
@@ -212,10 +222,10 @@ test('of a node that stands still: it cannot write any more when it wakes', asyn
 })
 
 test('somebody else cannot: a resume-id is worth nothing without a token of its user', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await Resumable.arrives(b, 'bob')
+  const alice = await a.arrives(own('alice'))
+  const bob = await Resumable.arrives(b, own('bob'))
   const callId = await calls(alice, bob)
-  const mallory = await Resumable.arrives(a, 'mallory')
+  const mallory = await Resumable.arrives(a, own('mallory'))
   await mallory.takes(bob, c)
   expect(mallory.resumed).toBe('false')
   expect(mallory.session).not.toBe(bob.session)

@@ -61,7 +61,7 @@ export class ClusterNode {
   readonly process: ServerProcess
   /** Its way to Redis. */
   readonly way: CutProxy | undefined
-  readonly #devices: Device[] = []
+  readonly #guests: Guest[] = []
 
   private constructor(name: string, url: string, process: ServerProcess, way: CutProxy | undefined) {
     this.name = name
@@ -94,9 +94,19 @@ export class ClusterNode {
   async arrives(user: string, name = 'phone', options: ArrivalOptions = {}): Promise<Device> {
     const token = options.token ?? (await tokenFor(user))
     const device = new Device(this.url, user, name, token, { listens: CALLS, ...options })
-    this.#devices.push(device)
+    this.welcomes(device)
     await device.connects()
     return device
+  }
+
+  /** It is there as long as this story is told. */
+  welcomes(guest: Guest): void {
+    this.#guests.push(guest)
+  }
+
+  /** Whoever has arrived here is gone without a word. */
+  async empties(): Promise<void> {
+    await Promise.all(this.#guests.splice(0).map((guest) => guest.vanishes()))
   }
 
   /** HTTP with a token of the user. */
@@ -168,15 +178,24 @@ export class ClusterNode {
   }
 
   async ends(): Promise<void> {
-    await Promise.all(this.#devices.map((device) => device.vanishes()))
+    await this.empties()
     await this.process.ends()
     await this.way?.stop()
   }
 }
 
+interface Guest {
+  vanishes(): Promise<void>
+}
+
 export interface HttpAnswer extends Answer {
   readonly headers: Headers
 }
+
+let stories = 0
+
+/** A user whom no other story of this file knows: what is left of one is in nobody's way. */
+export const own = (name: string): string => `${name} of ${stories}`
 
 const SHIFT = new URL('./shift-clock.mjs', import.meta.url).href
 
@@ -217,6 +236,13 @@ export class Cluster {
     await Promise.all(pairs.map(async ([one, other]) => (await this.#wire(one, other)).passes()))
   }
 
+  /** A story is over: its devices are gone, and {@link own} means others. The processes stay for the next one. */
+  async empties(): Promise<void> {
+    this.#wires.clear()
+    stories++
+    await Promise.all(this.#nodes.map((node) => node.empties()))
+  }
+
   /** For whoever wonders why a test has failed: the logs of all nodes in a folder. */
   #writesLogs(folder: string): void {
     mkdirSync(folder, { recursive: true })
@@ -250,6 +276,7 @@ class Wire {
   readonly #ends: readonly [Device, Device]
   readonly #callId: string
   #signals = 0
+  #passed: Promise<void> = Promise.resolve()
 
   private constructor(ends: readonly [Device, Device], callId: string) {
     this.#ends = ends
@@ -257,7 +284,7 @@ class Wire {
   }
 
   static async between(one: ClusterNode, other: ClusterNode): Promise<Wire> {
-    const names = [one, other].map(({ name }, end) => `wire ${one.name}${other.name} at ${name}${end}`)
+    const names = [one, other].map(({ name }, end) => own(`wire ${one.name}${other.name} at ${name}${end}`))
     const [caller, callee] = [await one.arrives(names[0] ?? ''), await other.arrives(names[1] ?? '')]
     const callId = await caller.requests(callee.user)
     await callee.hears('/user/queue/call/request', { callId })
@@ -265,7 +292,13 @@ class Wire {
     return new Wire([caller, callee], callId)
   }
 
-  async passes(): Promise<void> {
+  /** One signal each way; who asks meanwhile is next. */
+  passes(): Promise<void> {
+    this.#passed = this.#passed.then(() => this.#passes())
+    return this.#passed
+  }
+
+  async #passes(): Promise<void> {
     const [one, other] = this.#ends
     const payload = { candidate: String(++this.#signals) }
     const signal = { callId: this.#callId, type: 'ICE_CANDIDATE', payload }
