@@ -1,48 +1,48 @@
 /** The typed client behind a load balancer that sends it to another server of the same Redis whenever it comes back. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { WebSocket } from 'ws'
 import { type Call, CallClient, type SocketLike } from '../../client/index.ts'
 import { becomes, once, reaches, rings } from '../support/client-events.ts'
 import { CutProxy } from '../support/cut-proxy.ts'
-import { ServerProcess } from '../support/process.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
-import { SECRET, tokenFor } from '../support/story.ts'
+import type { RedisServer } from '../support/redis.ts'
+import { tokenFor } from '../support/story.ts'
+import { alone, Cluster, type ClusterNode, own } from './world.ts'
 
 let redis: RedisServer
-let group = 0
-const servers: ServerProcess[] = []
+let cluster: Cluster
+let first: ClusterNode
+let second: ClusterNode
 const clients: CallClient[] = []
 const networks: CutProxy[] = []
 
 beforeAll(async () => {
-  redis = await startRedis()
+  const shared = await alone()
+  redis = shared.redis
+  // Longer than any client is away
+  cluster = new Cluster(shared, { CALLER_GRACE_MS: '20000', CALL_GRACE_MS: '30000' })
+  ;[first, second] = await cluster.nodes(2)
 })
 
-afterAll(() => redis.stop())
+// Two servers that are well, whatever the story before has done to the first
+beforeEach(async () => {
+  if (!first.running) first = await cluster.node()
+  for (const { url } of [first, second]) while ((await fetch(`${url}/readyz`)).status !== 200);
+})
 
 afterEach(async () => {
   await Promise.all(clients.splice(0).map((client) => client.disconnect()))
   await Promise.all(networks.splice(0).map((network) => network.stop()))
-  await Promise.all(servers.splice(0).map((server) => server.ends()))
-  group++
+  await cluster.empties()
 })
 
-async function startServer(): Promise<{ server: ServerProcess; port: number }> {
-  const server = new ServerProcess({
-    HOST: '127.0.0.1',
-    AUTH_JWT_SECRET: SECRET,
-    TURN_ENABLED: 'false',
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: `typed${group}:`,
-  })
-  servers.push(server)
-  return { server, port: Number(new URL(await server.url()).port) }
-}
+afterAll(() => cluster.closes())
+
+const portOf = ({ url }: ClusterNode) => Number(new URL(url).port)
 
 /** With one token for all its connections. */
-async function arrives(user: string, port: number): Promise<{ client: CallClient; network: CutProxy }> {
-  const network = await CutProxy.to(port)
+async function arrives(user: string, node: ClusterNode): Promise<{ client: CallClient; network: CutProxy }> {
+  const network = await CutProxy.to(portOf(node))
   const token = await tokenFor(user)
   const client = new CallClient({
     url: `http://127.0.0.1:${network.port}/imserver/ws`,
@@ -59,17 +59,16 @@ async function arrives(user: string, port: number): Promise<{ client: CallClient
 
 /** Alice is on the first of two servers and stays there; Bob comes back on the second. */
 async function two() {
-  const [first, second] = await Promise.all([startServer(), startServer()])
-  const { client: alice } = await arrives('alice', first.port)
-  const { client: bob, network: his } = await arrives('bob', first.port)
-  his.leadTo(second.port)
-  return { first, second, alice, bob, his }
+  const { client: alice } = await arrives(own('alice'), first)
+  const { client: bob, network: his } = await arrives(own('bob'), first)
+  his.leadTo(portOf(second))
+  return { alice, bob, his }
 }
 
 async function ringing() {
   const all = await two()
   const incoming = rings(all.bob)
-  const call = await all.alice.call('bob', { type: 'AUDIO' })
+  const call = await all.alice.call(own('bob'), { type: 'AUDIO' })
   return { ...all, call, incoming: await incoming }
 }
 
@@ -103,7 +102,7 @@ describe('a device that comes back on another server', () => {
     await away
     call.signal('OFFER', 'two')
     call.signal('OFFER', 'three')
-    await alice.watch(['bob'])
+    await alice.watch([own('bob')])
     his.heal()
     const { resumed } = await back
     call.signal('OFFER', 'last')
@@ -121,15 +120,37 @@ describe('a device that comes back on another server', () => {
   })
 })
 
+describe('while Redis is away', () => {
+  test('a new call fails in plain words, and a hang-up counts as soon as it is back', async () => {
+    const { alice, call, incoming } = await talking()
+    const { client: carol } = await arrives(own('carol'), first)
+    const refused = once<{ direction: string; headers: Readonly<Record<string, string>>; body: string }>(
+      (tell) => alice.on('frame', tell),
+      ({ direction, headers, body }) =>
+        direction === 'received' && 'receipt-id' in headers && body.includes('"code":503'),
+    )
+    await redis.kill()
+    try {
+      await expect(carol.call(own('dave'), { type: 'AUDIO' })).rejects.toMatchObject({ code: 503 })
+      call.hangUp()
+      await refused
+    } finally {
+      await redis.restart()
+    }
+    await becomes(incoming, 'ended')
+    expect([incoming.endReason, incoming.endedBy]).toEqual(['hung-up', 'peer'])
+  })
+})
+
 describe('a server that stops in order', () => {
   test('hands its devices to the next: calls go on in which both were on it', async () => {
-    const { first, second, alice, bob, call, incoming } = await talking()
-    for (const network of networks) network.leadTo(second.port)
+    const { alice, bob, call, incoming } = await talking()
+    for (const network of networks) network.leadTo(portOf(second))
     const back = [alice, bob].map((client) => reaches(client, 'online'))
     const heard = hears(incoming)
     const lost: unknown[] = []
     for (const one of [call, incoming]) one.on('state', ({ state }) => lost.push(state))
-    first.server.signal('SIGTERM')
+    const stopping = first.stops()
     expect((await Promise.all(back)).map(({ resumed }) => resumed)).toEqual([true, true])
     call.signal('OFFER', 'last')
     expect(await heard).toEqual(['last'])
@@ -138,16 +159,17 @@ describe('a server that stops in order', () => {
     incoming.hangUp()
     await ended
     expect([call.endReason, call.endedBy]).toEqual(['hung-up', 'peer'])
+    await stopping
   })
 })
 
 describe('a server that is killed', () => {
   test('takes no call with it in which both were on it: they go on with the next', async () => {
-    const { first, second, alice, bob, call, incoming } = await talking()
-    for (const network of networks) network.leadTo(second.port)
+    const { alice, bob, call, incoming } = await talking()
+    for (const network of networks) network.leadTo(portOf(second))
     const back = [alice, bob].map((client) => reaches(client, 'online'))
     const heard = hears(incoming)
-    first.server.signal('SIGKILL')
+    await first.kill()
     await Promise.all(back)
     await Promise.all([settles(call), settles(incoming)])
     expect([call.state, incoming.state]).toEqual(['connected', 'connected'])
@@ -156,36 +178,14 @@ describe('a server that is killed', () => {
   })
 
   test('takes no ring with it', async () => {
-    const { first, second, alice, bob, call, incoming } = await ringing()
-    for (const network of networks) network.leadTo(second.port)
+    const { alice, bob, call, incoming } = await ringing()
+    for (const network of networks) network.leadTo(portOf(second))
     const back = [alice, bob].map((client) => reaches(client, 'online'))
-    first.server.signal('SIGKILL')
+    await first.kill()
     await Promise.all(back)
     await Promise.all([settles(call), settles(incoming)])
     await incoming.accept()
     await becomes(call, 'connected')
-  })
-})
-
-describe('while Redis is away', () => {
-  test('a new call fails in plain words, and a hang-up counts as soon as it is back', async () => {
-    const { first, alice, call, incoming } = await talking()
-    const { client: carol } = await arrives('carol', first.port)
-    const refused = once<{ direction: string; headers: Readonly<Record<string, string>>; body: string }>(
-      (tell) => alice.on('frame', tell),
-      ({ direction, headers, body }) =>
-        direction === 'received' && 'receipt-id' in headers && body.includes('"code":503'),
-    )
-    await redis.kill()
-    try {
-      await expect(carol.call('dave', { type: 'AUDIO' })).rejects.toMatchObject({ code: 503 })
-      call.hangUp()
-      await refused
-    } finally {
-      await redis.restart()
-    }
-    await becomes(incoming, 'ended')
-    expect([incoming.endReason, incoming.endedBy]).toEqual(['hung-up', 'peer'])
   })
 })
 
