@@ -3,28 +3,30 @@
  * be lost for ever. The test is that node: it changes the call with the product's own code, tells nobody, and vanishes.
  */
 
-import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { systemClock } from '../../broker/index.ts'
 import { LeasedMembers } from '../../src/adapters/redis/members.ts'
 import type { CallStore } from '../../src/ports.ts'
 import { TestClock } from '../support/clock.ts'
 import { actor, engine, requestOf } from '../support/engine.ts'
 import { storeAt } from '../support/redis-calls.ts'
-import { alone, Cluster, type ClusterNode } from './world.ts'
+import { alone, Cluster, type ClusterNode, own } from './world.ts'
 
 let cluster: Cluster
 let redis: string
 let a: ClusterNode
 let b: ClusterNode
 
-beforeEach(async () => {
+beforeAll(async () => {
   const shared = await alone()
   redis = shared.redis.url
   cluster = new Cluster(shared)
   ;[a, b] = await cluster.nodes(2)
 })
 
-afterEach(() => cluster.closes())
+afterEach(() => cluster.empties())
+
+afterAll(() => cluster.closes())
 
 /** A lease that nobody renews, and that is over by the time somebody looks. */
 const LEASE_MS = 1
@@ -32,11 +34,12 @@ const NEVER_MS = 3_600_000
 
 /** Registers as a node, gives `act` an engine whose every commit is its last deed, and is gone. */
 async function vanishesAfter(act: (calls: ReturnType<typeof engine>['calls']) => unknown): Promise<void> {
-  const { store, link, stop } = await storeAt(redis, { node: 'ghost', variables: { REDIS_PREFIX: 'carillon:' } })
+  const node = own('ghost')
+  const { store, link, stop } = await storeAt(redis, { node, variables: { REDIS_PREFIX: 'carillon:' } })
   const log = { info() {}, warn() {}, error() {} }
-  const facts = () => ({ name: 'ghost', version: '0', startedAt: Date.now() })
+  const facts = () => ({ name: node, version: '0', startedAt: Date.now() })
   const leases = { leaseMs: LEASE_MS, renewMs: NEVER_MS }
-  const members = new LeasedMembers({ self: 'ghost', link, clock: systemClock, log, facts, ...leases })
+  const members = new LeasedMembers({ self: node, link, clock: systemClock, log, facts, ...leases })
   await new Promise<void>((committed, failed) => {
     const dying = diesAtCommit(store, committed)
     const { calls } = engine({ store: dying, clock: new TestClock(Date.now()) })
@@ -65,19 +68,18 @@ function diesAtCommit(store: CallStore, committed: () => void): CallStore {
 }
 
 test('a call that nobody was told of rings', async () => {
-  const bob = await b.arrives('bob')
-  const [alice] = [actor('alice')]
-  await vanishesAfter((calls) => calls.request(alice, requestOf('bob', 'first')))
-  await bob.hears('/user/queue/call/request', { callId: 'first', caller: 'alice' })
+  const bob = await b.arrives(own('bob'))
+  await vanishesAfter((calls) => calls.request(actor(own('alice')), requestOf(own('bob'), 'first')))
+  await bob.hears('/user/queue/call/request', { callId: 'first', caller: own('alice') })
   await bob.accepts('first')
 })
 
 test('an answer that nobody was told of is heard by the caller, and by the devices that rang', async () => {
-  const alice = await a.arrives('alice')
-  const [phone, laptop] = [await b.arrives('bob'), await a.arrives('bob', 'laptop')]
-  const callId = await alice.requests('bob')
+  const alice = await a.arrives(own('alice'))
+  const [phone, laptop] = [await b.arrives(own('bob')), await a.arrives(own('bob'), 'laptop')]
+  const callId = await alice.requests(own('bob'))
   for (const device of [phone, laptop]) await device.hears('/user/queue/call/request', { callId })
-  const answering = { user: 'bob', device: phone.session, token: 'whatever it is' }
+  const answering = { user: own('bob'), device: phone.session, token: 'whatever it is' }
   await vanishesAfter((calls) => calls.respond(answering, { callId, type: 'ACCEPT', reason: 'DECLINED' }))
   await alice.hears('/user/queue/call/response', { callId, type: 'ACCEPT' })
   await laptop.hears('/user/queue/call/down', { callId, reason: 'ANSWERED_ELSEWHERE' })
@@ -86,33 +88,33 @@ test('an answer that nobody was told of is heard by the caller, and by the devic
 })
 
 test('a rejection that nobody was told of is heard by the caller, who is free', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await b.arrives('bob')
-  const callId = await alice.requests('bob')
+  const alice = await a.arrives(own('alice'))
+  const bob = await b.arrives(own('bob'))
+  const callId = await alice.requests(own('bob'))
   await bob.hears('/user/queue/call/request', { callId })
-  await vanishesAfter((calls) => calls.respond(actor('bob'), { callId, type: 'REJECT', reason: 'DECLINED' }))
+  await vanishesAfter((calls) => calls.respond(actor(own('bob')), { callId, type: 'REJECT', reason: 'DECLINED' }))
   await alice.hears('/user/queue/call/response', { callId, type: 'REJECT' })
-  const next = await alice.requests('bob')
+  const next = await alice.requests(own('bob'))
   await bob.hears('/user/queue/call/request', { callId: next })
 })
 
 test('a cancellation that nobody was told of stops the ringing on every node', async () => {
-  const alice = await a.arrives('alice')
-  const [phone, laptop] = [await b.arrives('bob'), await a.arrives('bob', 'laptop')]
-  const callId = await alice.requests('bob')
+  const alice = await a.arrives(own('alice'))
+  const [phone, laptop] = [await b.arrives(own('bob')), await a.arrives(own('bob'), 'laptop')]
+  const callId = await alice.requests(own('bob'))
   for (const device of [phone, laptop]) await device.hears('/user/queue/call/request', { callId })
-  await vanishesAfter((calls) => calls.hangup(actor('alice'), { callId }))
+  await vanishesAfter((calls) => calls.hangup(actor(own('alice')), { callId }))
   for (const device of [phone, laptop]) await device.hears('/user/queue/call/hangup', { callId })
 })
 
 test('a hang-up that nobody was told of ends the call for the other', async () => {
-  const alice = await a.arrives('alice')
-  const bob = await b.arrives('bob')
-  const callId = await alice.requests('bob')
+  const alice = await a.arrives(own('alice'))
+  const bob = await b.arrives(own('bob'))
+  const callId = await alice.requests(own('bob'))
   await bob.hears('/user/queue/call/request', { callId })
   await bob.accepts(callId)
   await alice.hears('/user/queue/call/response', { callId, type: 'ACCEPT' })
-  await vanishesAfter((calls) => calls.hangup(actor('bob'), { callId }))
+  await vanishesAfter((calls) => calls.hangup(actor(own('bob')), { callId }))
   await alice.hears('/user/queue/call/hangup', { callId, reason: 'HANGUP' })
-  expect(await a.asks('alice', '/imserver/call/hangup', '')).toMatchObject({ status: 200 })
+  expect(await a.asks(own('alice'), '/imserver/call/hangup', '')).toMatchObject({ status: 200 })
 })
