@@ -8,6 +8,26 @@ import type { CallClient } from '../../client/index.ts'
 
 const SCREENSHOTS = fileURLToPath(new URL('./screenshots/', import.meta.url))
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+/** Of several such flags Chromium takes the last one, so that what Playwright leaves out is left out here again. */
+const WITHOUT = [
+  // The windows of this Chromium each load pages for suggestions below the address bar: as much work as our own page
+  'WebUIOmniboxPopup',
+  'WebUIOmniboxAimPopup',
+  // A process kept ready for each window that is opened, where each has one page in all its life
+  'SpareRendererForSitePerProcess',
+  'AimEnabled',
+  'AvoidUnnecessaryBeforeUnloadCheckSync',
+  'DestroyProfileOnBrowserClose',
+  'HttpsUpgrades',
+  'HttpsFirstBalancedModeAutoEnable',
+  'LensOverlay',
+  'MediaRouter',
+  'NetworkTimeServiceQuerying',
+  'OptimizationHints',
+  'PaintHolding',
+  'PreconnectToSearch',
+  'ThirdPartyStoragePartitioning',
+]
 const FLAGS = [
   '--no-sandbox',
   '--use-fake-device-for-media-stream',
@@ -18,6 +38,7 @@ const FLAGS = [
   '--disable-sync',
   '--allow-loopback-in-peer-connection',
   '--autoplay-policy=user-gesture-required',
+  `--disable-features=${WITHOUT.join()}`,
 ]
 
 /**
@@ -77,6 +98,7 @@ export class Phone {
   ): Promise<Phone> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
     context.setDefaultTimeout(20_000)
+    await context.addInitScript(filmsSmall)
     if (servers !== undefined) await context.addInitScript(knowsOnly, servers.source)
     if (relayPort !== undefined) await context.addInitScript(goesOver, relayPort)
     const phone = new Phone(await context.newPage())
@@ -259,6 +281,16 @@ export async function connect(caller: Phone, callee: Phone, calleeName: string):
 const says = (connection: string): string => `#phone:has(#connection[data-state=${connection}])`
 
 // These run in the page, each for itself.
+
+/** The camera's pictures are small, which the processors that encode and decode them are grateful for. */
+function filmsSmall(): void {
+  const { getUserMedia } = MediaDevices.prototype
+  MediaDevices.prototype.getUserMedia = function (wish) {
+    if (!wish?.video) return getUserMedia.call(this, wish)
+    const asked = wish.video === true ? {} : wish.video
+    return getUserMedia.call(this, { ...wish, video: { ...asked, width: 160, height: 120 } })
+  }
+}
 
 function knowsOnly(source: string): void {
   const like = new RegExp(source)
