@@ -34,7 +34,10 @@ async function phone(browser: Browser, name: string, options = {}): Promise<Phon
   return opened
 }
 
-/** Names are used once, so that no test sees another one's people. */
+/**
+ * Names are used once, so that no test sees another one's people. Phones are opened one after the other only where one
+ * is to see the other come: of who was there before, a page hears nothing.
+ */
 let run = 0
 const names = () => ({ alice: `alice${++run}`, bob: `bob${run}`, carol: `carol${run}` })
 
@@ -62,8 +65,7 @@ test('two browsers call each other and see and hear each other', async () => {
 
 test('a voice call has no picture until somebody switches the camera on, and again none when it is off', async () => {
   const { alice, bob } = names()
-  const a = await phone(one, alice)
-  const b = await phone(two, bob)
+  const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
   await a.calls(bob, 'Voice')
   await b.stage('incoming')
   await b.shot('incoming-voice')
@@ -87,8 +89,7 @@ test('a voice call has no picture until somebody switches the camera on, and aga
 
 test('mute silences the microphone and says so', async () => {
   const { alice, bob } = names()
-  const a = await phone(one, alice)
-  const b = await phone(two, bob)
+  const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
   await connect(a, b, bob)
   await a.press('mute')
   await a.page.waitForSelector('#mute[aria-pressed=true]')
@@ -100,7 +101,7 @@ test('mute silences the microphone and says so', async () => {
 
 test('every device of the callee rings; when one answers, the other says where', async () => {
   const { alice, bob } = names()
-  const [a, desk, pocket] = [await phone(one, alice), await phone(two, bob), await phone(two, bob)]
+  const [a, desk, pocket] = await Promise.all([phone(one, alice), phone(two, bob), phone(two, bob)])
   await a.calls(bob)
   await Promise.all([desk.stage('incoming'), pocket.stage('incoming')])
   await a.says(`Ringing on 2 devices of ${bob}`)
@@ -115,7 +116,7 @@ test('every device of the callee rings; when one answers, the other says where',
 
 test('when one device declines, the caller hears it and the other devices stop ringing', async () => {
   const { alice, bob } = names()
-  const [a, desk, pocket] = [await phone(one, alice), await phone(two, bob), await phone(two, bob)]
+  const [a, desk, pocket] = await Promise.all([phone(one, alice), phone(two, bob), phone(two, bob)])
   await a.calls(bob)
   await Promise.all([desk.stage('incoming'), pocket.stage('incoming')])
   await desk.press('decline')
@@ -126,8 +127,7 @@ test('when one device declines, the caller hears it and the other devices stop r
 
 test('the caller can take it back, and the callee sees that the call was missed', async () => {
   const { alice, bob } = names()
-  const a = await phone(one, alice)
-  const b = await phone(two, bob)
+  const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
   await a.calls(bob)
   await b.stage('incoming')
   await a.press('hang-up')
@@ -138,7 +138,7 @@ test('the caller can take it back, and the callee sees that the call was missed'
 
 test('somebody who is in a call is busy for others', async () => {
   const { alice, bob, carol } = names()
-  const [a, b, c] = [await phone(one, alice), await phone(two, bob), await phone(one, carol)]
+  const [a, b, c] = await Promise.all([phone(one, alice), phone(two, bob), phone(one, carol)])
   await connect(a, b, bob)
   await c.calls(bob)
   await c.tells(`${bob} is busy`)
@@ -148,8 +148,7 @@ test('somebody who is in a call is busy for others', async () => {
 
 test('two who call each other at the same moment are connected', async () => {
   const { alice, bob } = names()
-  const a = await phone(one, alice)
-  const b = await phone(two, bob)
+  const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
   await Promise.all([a.calls(bob), b.calls(alice)])
   await Promise.all([a.stage('connected'), b.stage('connected')])
   await Promise.all([a.decodes(5), b.decodes(5)])
@@ -158,8 +157,7 @@ test('two who call each other at the same moment are connected', async () => {
 describe('without a mouse', () => {
   test('the keyboard calls, answers, and hangs up with Escape pressed twice', async () => {
     const { alice, bob } = names()
-    const a = await phone(one, alice)
-    const b = await phone(two, bob)
+    const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
     await a.page.focus('#callee')
     await a.page.keyboard.type(bob)
     await a.page.keyboard.press('Enter')
@@ -179,8 +177,7 @@ describe('without a mouse', () => {
 
   test('a call that comes in does not take the keys of somebody who is typing', async () => {
     const { alice, bob } = names()
-    const a = await phone(one, alice)
-    const b = await phone(two, bob)
+    const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
     await b.page.focus('#callee')
     await b.page.keyboard.type('ca')
     await a.calls(bob)
@@ -192,8 +189,7 @@ describe('without a mouse', () => {
 describe('the frames that go by', () => {
   test('are shown with the token masked and the SDP folded', async () => {
     const { alice, bob } = names()
-    const a = await phone(one, alice)
-    const b = await phone(two, bob)
+    const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
     await a.page.click('#frames-toggle')
     await connect(a, b, bob)
     const offer = a.page.locator('.frame:has(.kind:text-is("offer"))').first()

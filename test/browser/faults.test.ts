@@ -32,8 +32,7 @@ async function phone(name: string, url = server.url, from = browser): Promise<Ph
 }
 
 test('a call that nobody answers ends by itself on both sides', async () => {
-  const a = await phone('alice1')
-  const b = await phone('bob1')
+  const [a, b] = await Promise.all([phone('alice1'), phone('bob1')])
   await a.calls('bob1')
   await b.stage('incoming')
   await a.tells('No answer from bob1')
@@ -51,8 +50,7 @@ test('a call to somebody who is not there rings until the time is over', async (
 
 test('one can be called without camera and microphone, and is told what is missing', async () => {
   const strict = await launch({ asks: true })
-  const a = await phone('alice3')
-  const b = await phone('bob3', server.url, strict)
+  const [a, b] = await Promise.all([phone('alice3'), phone('bob3', server.url, strict)])
   await a.calls('bob3')
   await b.stage('incoming')
   await b.press('accept')
@@ -68,8 +66,7 @@ test('a call outlives its server: the page says what has happened, comes back by
   const port = String(await freeTcpPort())
   const env = { PORT: port, AUTH_JWT_SECRET: SECRET }
   const first = await startServer(env)
-  const a = await pasted('alice4', first.url)
-  const b = await pasted('bob4', first.url)
+  const [a, b] = await Promise.all([pasted('alice4', first.url), pasted('bob4', first.url)])
   await connect(a, b, 'bob4')
   await Promise.all([a.decodes(5), b.decodes(5)])
   await first.stop()

@@ -43,7 +43,7 @@ async function phone(name: string): Promise<{ phone: Phone; network: CutProxy }>
 }
 
 async function two(a: string, b: string) {
-  const [{ phone: alice, network: hers }, { phone: bob, network: his }] = [await phone(a), await phone(b)]
+  const [{ phone: alice, network: hers }, { phone: bob, network: his }] = await Promise.all([phone(a), phone(b)])
   return { alice, hers, bob, his }
 }
 
@@ -178,7 +178,7 @@ async function mobile(name: string): Promise<{ phone: Phone; networks: readonly 
 
 describe('a phone that has nothing but its network', () => {
   test('is without it for a while: it says so, and so does the other, and both see each other again', async () => {
-    const [{ phone: alice, networks: hers }, { phone: bob }] = [await mobile('alice8'), await mobile('bob8')]
+    const [{ phone: alice, networks: hers }, { phone: bob }] = await Promise.all([mobile('alice8'), mobile('bob8')])
     await connect(alice, bob, 'bob8')
     await Promise.all([alice.decodes(10), bob.decodes(10)])
     for (const network of hers) network.cut()
@@ -193,7 +193,7 @@ describe('a phone that has nothing but its network', () => {
   })
 
   test('changes from one network to another without a word from the first', async () => {
-    const [{ phone: alice, networks: hers }, { phone: bob }] = [await mobile('alice9'), await mobile('bob9')]
+    const [{ phone: alice, networks: hers }, { phone: bob }] = await Promise.all([mobile('alice9'), mobile('bob9')])
     await connect(alice, bob, 'bob9')
     await Promise.all([alice.decodes(10), bob.decodes(10)])
     const back = await alice.comesBack()
@@ -223,12 +223,12 @@ test('a call that is connected and one that rings outlive the restart of their s
   const redis = await startRedis()
   const env = { REDIS_URL: redis.url, AUTH_JWT_SECRET: SECRET }
   const [first, second] = await Promise.all([startServer(env), startServer(env)])
-  const [alice, bob, carol, dora] = [
-    await pasted('alice10', first.port),
-    await pasted('bob10', first.port),
-    await pasted('carol10', first.port),
-    await pasted('dora10', first.port),
-  ]
+  const [alice, bob, carol, dora] = await Promise.all([
+    pasted('alice10', first.port),
+    pasted('bob10', first.port),
+    pasted('carol10', first.port),
+    pasted('dora10', first.port),
+  ])
   await connect(alice, bob, 'bob10')
   await carol.calls('dora10')
   await dora.stage('incoming')
