@@ -8,6 +8,8 @@ import { type RunningServer, startServer } from './server.ts'
 jest.setTimeout(60_000)
 
 let server: RunningServer
+/** As wide as the page is laid out for. */
+const DESKTOP = { width: 1280, height: 800 }
 /** Two processes, as two machines would have; the third person and the second device are windows of theirs. */
 let one: Browser
 let two: Browser
@@ -29,7 +31,7 @@ afterEach(async () => {
 })
 
 async function phone(browser: Browser, name: string, options = {}): Promise<Phone> {
-  const opened = await Phone.of(browser, server.url, name, options)
+  const opened = await Phone.of(browser, server.url, name, { viewport: DESKTOP, ...options })
   phones.push(opened)
   return opened
 }

@@ -53,6 +53,9 @@ export function launch({ asks = false, trusts }: { asks?: boolean; trusts?: stri
   return chromium.launch({ executablePath, args, headless: true })
 }
 
+/** The columns of the page still stand side by side. A processor paints each of its points for each picture that comes. */
+const SMALL_WINDOW = { width: 840, height: 560 }
+
 export interface PhoneOptions extends BrowserContextOptions {
   /** Of the servers that it is told, it uses those whose URL is like this, as if nothing else could be reached. */
   readonly servers?: RegExp
@@ -96,7 +99,7 @@ export class Phone {
     url: string,
     { servers, relayPort, ...options }: PhoneOptions = {},
   ): Promise<Phone> {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
+    const context = await browser.newContext({ viewport: SMALL_WINDOW, ...options })
     context.setDefaultTimeout(20_000)
     await context.addInitScript(filmsSmall)
     if (servers !== undefined) await context.addInitScript(knowsOnly, servers.source)
