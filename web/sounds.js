@@ -39,7 +39,8 @@ export class Sounds {
         strike(context, bus, frequency, context.currentTime + 0.05 + at * STRIKE_S)
       })
     })
-    navigator.vibrate?.([250, 150, 250])
+    // A page that nobody has touched since it was loaded may not, and the browser calls the attempt an error
+    if (navigator.userActivation?.hasBeenActive !== false) navigator.vibrate?.([250, 150, 250])
   }
 
   /** It rings on the other side. */
