@@ -76,7 +76,7 @@ function byItself<C>(make: (random: Random) => C, arbitrary?: fc.Arbitrary<C>): 
 
 const frames: Kind<Case> = {
   name: 'frames',
-  share: 0.06,
+  share: 0.05,
   cases: (seed, numRuns) => fc.sample(conversation, { seed, numRuns }),
   opens: () => Stage.opens(),
   async smallest(seed, numRuns, fails) {
@@ -89,7 +89,7 @@ const frames: Kind<Case> = {
 
 const recordings: Kind<Case> = {
   name: 'recordings',
-  share: 0.06,
+  share: 0.05,
   ...byItself(mutated, anyCase),
   opens: () => Stage.opens(),
   shown: showCase,
@@ -97,7 +97,7 @@ const recordings: Kind<Case> = {
 
 const noises: Kind<Case> = {
   name: 'octets',
-  share: 0.3,
+  share: 0.18,
   ...byItself(noise, anyCase),
   opens: () => Stage.opens(),
   shown: showCase,
@@ -105,7 +105,7 @@ const noises: Kind<Case> = {
 
 const parsing: Kind<Input> = {
   name: 'parsing',
-  share: 0.36,
+  share: 0.38,
   ...byItself(input, anyInput),
   opens: async () => ({ play: inspect, sweep: async () => [] }),
   shown: (one) => `${one.version} in pieces of ${one.cuts.join(', ')}: ${text(one.octets)}`,
@@ -113,7 +113,7 @@ const parsing: Kind<Input> = {
 
 const bodies: Kind<Body> = {
   name: 'bodies',
-  share: 0.2,
+  share: 0.32,
   ...byItself(body),
   opens: async () => ({ play: inspectBody, sweep: async () => [] }),
   shown: (one) => `${one.schema}: ${text(one.octets)}`,

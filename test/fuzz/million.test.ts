@@ -7,8 +7,8 @@ const MILLION = 1_000_000
 
 // About as much work each
 const players = [
-  new Player(['frames', 'octets', 'web'], 0.38 * MILLION),
-  new Player(['recordings', 'parsing', 'bodies'], 0.62 * MILLION),
+  new Player(['frames', 'octets', 'web'], 0.25 * MILLION),
+  new Player(['recordings', 'parsing', 'bodies'], 0.75 * MILLION),
 ]
 afterAll(() => {
   for (const player of players) player.end()

@@ -1,6 +1,7 @@
 /** Fuzz runs in processes of their own: they can crash, hang and fill their memory without taking the tests along. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { constants, setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 const RUN = fileURLToPath(new URL('run.ts', import.meta.url))
@@ -27,6 +28,8 @@ export class Player {
       env,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
+    // Whoever else runs has timers to keep
+    if (this.#child.pid !== undefined) setPriority(this.#child.pid, constants.priority.PRIORITY_BELOW_NORMAL)
     this.#child.on('message', (place) => {
       this.#place = place as Place
     })
