@@ -136,7 +136,8 @@ class Wire {
       from.on('end', () => to.end())
       from.on('error', () => {})
       from.on('close', (broken) => {
-        gone()
+        // What is held stays at the other end, until somebody resets it
+        if (!this.#held || to.destroyed) gone()
         if (this.#held) return
         if (broken) to.resetAndDestroy()
         else to.destroySoon()
