@@ -70,6 +70,8 @@ declare global {
   var carillon: CallClient
   /** Kept in the page by {@link Phone.comesBack}. */
   var back: Promise<boolean | undefined>
+  /** Kept in the page by {@link Phone.willSay}. */
+  var said: Promise<void>
 }
 
 /** What is to be expected of every page: kept while tests run, looked at by {@link Phone.complaints}. */
@@ -156,6 +158,21 @@ export class Phone {
   /** Waits until the line of status reads so. */
   async says(text: string | RegExp): Promise<void> {
     await this.page.locator('#call-status').filter({ hasText: text }).waitFor()
+  }
+
+  /** From now on: what is returned is fulfilled when the line of status has read so, however shortly. */
+  async willSay(text: string): Promise<() => Promise<void>> {
+    await this.page.evaluate((wanted) => {
+      const line = document.querySelector('#call-status')
+      globalThis.said = new Promise((tell) => {
+        const look = () => {
+          if (line?.textContent?.includes(wanted)) tell()
+        }
+        new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true })
+        look()
+      })
+    }, text)
+    return () => this.page.evaluate(() => globalThis.said)
   }
 
   /** Waits until the page says that something is wrong with the call. */
