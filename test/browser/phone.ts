@@ -85,7 +85,7 @@ export class Phone {
     page.on('console', (message) => {
       const text = `${message.text()} ${message.location().url}`
       // A server that is away is told by Chromium on its own account, and it asks for the favicon when it likes.
-      if (message.type() === 'error' && !/WebSocket connection|404 \(Not Found\)|favicon/.test(text)) {
+      if (message.type() === 'error' && !/WebSocket (connection|is already)|404 \(Not Found\)|favicon/.test(text)) {
         this.#complaints.push(text)
       }
     })
