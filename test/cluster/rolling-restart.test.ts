@@ -2,7 +2,8 @@
 
 import { afterEach, expect, test } from '@jest/globals'
 import { WebSocket } from 'ws'
-import { type Call, CallClient, type IncomingCall, type SocketLike } from '../../client/index.ts'
+import { type Call, CallClient, type SocketLike } from '../../client/index.ts'
+import { becomes, rings } from '../support/client-events.ts'
 import { tokenFor } from '../support/story.ts'
 import { Balancer } from './balancer.ts'
 import { alone, Cluster } from './world.ts'
@@ -83,20 +84,6 @@ const online = (client: CallClient) =>
       off()
       done()
     })
-  })
-
-const rings = (client: CallClient) =>
-  new Promise<IncomingCall>((ring) => {
-    const off = client.on('incoming', (call) => {
-      off()
-      ring(call)
-    })
-  })
-
-const becomes = (call: Call, wanted: Call['state']) =>
-  new Promise<void>((done) => {
-    if (call.state === wanted) done()
-    call.on('state', ({ state }) => state === wanted && done())
   })
 
 const hears = (call: Call, wanted: string) =>

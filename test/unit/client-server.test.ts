@@ -2,7 +2,8 @@
 
 import { afterEach, expect, test } from '@jest/globals'
 import { WebSocket } from 'ws'
-import { type Call, CallClient, type ClientOptions, type IncomingCall, type SocketLike } from '../../client/index.ts'
+import { CallClient, type ClientOptions, type SocketLike } from '../../client/index.ts'
+import { becomes, rings } from '../support/client-events.ts'
 import { opens, tokenFor, type World } from '../support/story.ts'
 
 let world: World | undefined
@@ -32,20 +33,6 @@ async function arrives(
   await client.connect()
   return client
 }
-
-const rings = (client: CallClient) =>
-  new Promise<IncomingCall>((ring) => {
-    const off = client.on('incoming', (call) => {
-      off()
-      ring(call)
-    })
-  })
-
-const becomes = (call: Call, wanted: Call['state']) =>
-  new Promise<void>((done) => {
-    if (call.state === wanted) done()
-    call.on('state', ({ state }) => state === wanted && done())
-  })
 
 const reaches = (client: CallClient, wanted: CallClient['state']) =>
   new Promise<void>((done) => {
