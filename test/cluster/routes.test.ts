@@ -233,7 +233,7 @@ describe('Redis', () => {
       await own.restart()
       await a.notes('appeared device199')
       await a.notes('lost device1')
-      await a.residents.settled('user0')
+      await Promise.all([a.residents.settled('user0'), b.up()])
       expect(await b.registry.devices('user0')).toMatchObject([{ id: 'device0', node: a.id }])
       expect(await b.registry.devices('user1')).toEqual([])
       expect(await b.registry.online('user0')).toBe(true)
