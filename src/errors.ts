@@ -84,6 +84,21 @@ export const CODES = {
     meaning: 'The caller is already in a call.',
     advice: 'Hang up first, or show the call in progress.',
   },
+  notSupported: {
+    code: 1007,
+    meaning: 'The client of the other side has not said that it can do this (`features`).',
+    advice: 'Do not offer it in this call.',
+  },
+  notNow: {
+    code: 1008,
+    meaning: 'The call is not in a state that allows this; `status` says which it is in.',
+    advice: 'Wait until it is connected, or until the transfer under way is decided.',
+  },
+  roomFull: {
+    code: 1009,
+    meaning: 'So many people cannot be in one call.',
+    advice: 'Invite fewer, or wait until somebody leaves.',
+  },
 } as const satisfies Record<string, CodeEntry>
 
 export type CodeName = keyof typeof CODES

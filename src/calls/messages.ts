@@ -44,6 +44,12 @@ const message = <T extends z.core.$ZodLooseShape>(shape: T) =>
     error: (issue) => (issue.code === 'invalid_type' ? 'body: must be a JSON object' : undefined),
   })
 
+const features = z
+  .array(z.string('must be texts'), 'must be a list of texts')
+  .max(16, 'must have at most 16 entries')
+  .nullish()
+  .describe('What this client can do beyond a call of two: hold, transfer, room.')
+
 /** `/app/call/request`. Unknown fields are carried to the callee as they are. */
 export const CallRequest = message({
   callId,
@@ -60,6 +66,7 @@ export const CallRequest = message({
   glare: oneOf(['accept'])
     .nullish()
     .describe('When the callee is calling the caller just now: answer that call instead.'),
+  features,
 }).refine((request) => isShallow(request, DEEPEST), `body: must not be nested deeper than ${DEEPEST} levels`)
 export type CallRequest = z.output<typeof CallRequest>
 
@@ -70,6 +77,7 @@ export const CallResponse = message({
   reason: orElse(oneOf(['DECLINED', 'BUSY']), 'DECLINED' as const).describe(
     'With REJECT. BUSY ends the ringing on this device only.',
   ),
+  features,
 })
 export type CallResponse = z.output<typeof CallResponse>
 
@@ -80,6 +88,35 @@ export type CallHangup = z.output<typeof CallHangup>
 /** `/app/call/ringing` */
 export const CallRinging = message({ callId })
 export type CallRinging = z.output<typeof CallRinging>
+
+/** `/app/call/hold` */
+export const CallHold = message({
+  callId,
+  hold: z.boolean({ error: (issue) => (issue.input === undefined ? 'is required' : 'must be true or false') }),
+})
+export type CallHold = z.output<typeof CallHold>
+
+/** `/app/call/transfer` */
+export const CallTransfer = message({
+  callId,
+  target: userId.describe('Who takes the call over.'),
+  mode: orElse(oneOf(['BLIND', 'ATTENDED']), 'BLIND' as const),
+  withCallId: callId.nullish().describe('With ATTENDED: your call with the target.'),
+}).refine(({ mode, withCallId }) => (mode === 'ATTENDED') === (withCallId != null), {
+  path: ['withCallId'],
+  error: 'is required with mode ATTENDED, and with it alone',
+})
+export type CallTransfer = z.output<typeof CallTransfer>
+
+/** `/app/call/invite` */
+export const CallInvite = message({
+  callId,
+  invitees: z
+    .array(userId, 'must be a list of users')
+    .min(1, 'must name somebody')
+    .max(64, 'must have at most 64 entries'),
+})
+export type CallInvite = z.output<typeof CallInvite>
 
 const Sdp = text(Number.MAX_SAFE_INTEGER).min(1, 'must not be empty').describe('SDP')
 

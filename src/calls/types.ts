@@ -50,6 +50,41 @@ export interface Leg {
   readonly reattached?: boolean | undefined
   /** A leg without a device: when the user last asked something over HTTP. */
   readonly heardAt: number
+  /** What its client has said that it can do beyond a call of two; nothing: nothing. */
+  readonly features?: readonly Feature[] | undefined
+}
+
+/** What clients say that they can do (docs/calls.md). */
+export type Feature = 'hold' | 'transfer' | 'room'
+
+/** A transfer that is under way: the call that shall replace this one. */
+export interface Transfer {
+  readonly to: CallId
+  readonly target: UserId
+  /** Who transfers. */
+  readonly by: UserId
+  readonly mode: 'BLIND' | 'ATTENDED'
+}
+
+export type MemberState = 'RINGING' | 'JOINED' | 'LEFT' | 'DECLINED' | 'MISSED' | 'BUSY'
+
+/** Somebody in a room, with a leg of their own. */
+export interface Member {
+  readonly user: UserId
+  readonly name?: string | undefined
+  readonly state: MemberState
+  readonly invitedBy?: UserId | undefined
+  /** Since they have answered. */
+  readonly leg?: Leg | undefined
+  /** Devices that were shown the call and not yet told that it is over. */
+  readonly rung: readonly DeviceId[]
+  readonly declined: readonly DeviceId[]
+  /** While it rings: until when. */
+  readonly ringUntil?: number | undefined
+  readonly invitedAt: number
+  readonly joinedAt?: number | undefined
+  /** Since they are neither RINGING nor JOINED. */
+  readonly leftAt?: number | undefined
 }
 
 /** A signalling frame, as it came. */
@@ -101,6 +136,21 @@ export interface Call {
   readonly endedAt?: number | undefined
   /** When the ringing ends. */
   readonly ringUntil: number
+  /** Who has put it on hold. */
+  readonly held?: readonly UserId[] | undefined
+  /** Live calls that this one may share a line with. */
+  readonly beside?: readonly CallId[] | undefined
+  /** It is being transferred: media rest until that is decided. */
+  readonly transfer?: Transfer | undefined
+  /** Once answered, it takes the place of these; who has arranged that. */
+  readonly replaces?: readonly CallId[] | undefined
+  readonly transferredBy?: UserId | undefined
+  /** It is shown on this device of the callee alone. */
+  readonly aim?: DeviceId | undefined
+  /** It is a room: who is or was in it, in the order of their coming. */
+  readonly members?: readonly Member[] | undefined
+  /** Of a room: since when at most one is in it. */
+  readonly aloneSince?: number | undefined
   /** When a timer must next look at this call, the earliest of all that apply. */
   readonly due: number
   readonly version: number
@@ -159,8 +209,17 @@ export type CallCommand =
   /** A deadline may have passed. */
   | { readonly verb: 'tick' }
 
-/** The `/user/queue/…` on which devices hear of calls (contract, section 3). */
-export type CallQueue = 'call/request' | 'call/response' | 'call/down' | 'call/hangup' | 'call/timeout' | 'call/ringing'
+/** The `/user/queue/…` on which devices hear of calls (contract, section 3; docs/calls.md). */
+export type CallQueue =
+  | 'call/request'
+  | 'call/response'
+  | 'call/down'
+  | 'call/hangup'
+  | 'call/timeout'
+  | 'call/ringing'
+  | 'call/hold'
+  | 'call/transfer'
+  | 'call/room'
 
 /** These devices of a user, or every one of theirs but one. A message for several is encoded once. */
 export type Target =
