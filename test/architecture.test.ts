@@ -69,6 +69,23 @@ const RULES: readonly Rule[] = [
     why: 'webhooks tell the news of the domain; storage and HTTP are behind their own ports',
   },
   {
+    files: /^src\/history\//,
+    may: [/^src\/history\//, /^src\/calls\/(types|messages)\.ts$/, ...DOMAIN_CORE],
+    why: 'the history keeps the news of calls; databases and files are behind its own ports',
+  },
+  {
+    files: /^src\/adapters\/sql\//,
+    may: [
+      /^src\/adapters\/sql\//,
+      /^src\/ports\.ts$/,
+      /^src\/history\/(ports|types)\.ts$/,
+      /^src\/calls\/types\.ts$/,
+      /^broker\/index\.ts$/,
+      /^(kysely|pg|@photostructure\/sqlite)$/,
+    ],
+    why: 'adapters answer ports; SQL is spoken here alone',
+  },
+  {
     files: /^src\/adapters\/node-turn\//,
     may: [
       /^src\/adapters\/node-turn\//,
@@ -98,6 +115,7 @@ const RULES: readonly Rule[] = [
       /^src\/calls\/(types|changed)\.ts$/,
       /^src\/credentials\/revocations\.ts$/,
       /^src\/webhooks\/ports\.ts$/,
+      /^src\/history\/(ports|types)\.ts$/,
       /^broker\/index\.ts$/,
       /^redis$/,
     ],
@@ -110,6 +128,7 @@ const RULES: readonly Rule[] = [
       /^src\/(ports|schedule)\.ts$/,
       /^src\/calls\/(types|changed)\.ts$/,
       /^src\/webhooks\/ports\.ts$/,
+      /^src\/history\/(ports|types)\.ts$/,
     ],
     why: 'adapters answer ports',
   },
