@@ -33,12 +33,12 @@ const RULES: readonly Rule[] = [
   { files: /^broker\//, may: [/^broker\//], why: 'the broker could be a package of its own' },
   {
     files: /^src\/calls\/(transition|rules\/.*)\.ts$/,
-    may: [/^src\/calls\/rules\//, /^src\/calls\/(types|changed)\.ts$/, /^src\/errors\.ts$/],
+    may: [/^src\/calls\/rules\//, /^src\/calls\/(types|changed|holders)\.ts$/, /^src\/errors\.ts$/],
     pure: true,
     why: 'the rules are a pure function',
   },
   {
-    files: /^src\/calls\/(types|changed)\.ts$/,
+    files: /^src\/calls\/(types|changed|holders)\.ts$/,
     may: [/^src\/(ports|calls\/types)\.ts$/],
     pure: true,
     why: 'data knows nobody',
@@ -112,7 +112,7 @@ const RULES: readonly Rule[] = [
     may: [
       /^src\/adapters\/redis\//,
       /^src\/(ports|schedule|lines)\.ts$/,
-      /^src\/calls\/(types|changed)\.ts$/,
+      /^src\/calls\/(types|changed|holders)\.ts$/,
       /^src\/credentials\/revocations\.ts$/,
       /^src\/webhooks\/ports\.ts$/,
       /^src\/history\/(ports|types)\.ts$/,
@@ -126,7 +126,7 @@ const RULES: readonly Rule[] = [
     may: [
       /^src\/adapters\/memory\//,
       /^src\/(ports|schedule)\.ts$/,
-      /^src\/calls\/(types|changed)\.ts$/,
+      /^src\/calls\/(types|changed|holders)\.ts$/,
       /^src\/webhooks\/ports\.ts$/,
       /^src\/history\/(ports|types)\.ts$/,
     ],

@@ -170,12 +170,40 @@ export type CallCommand =
       readonly unreachable: boolean
       readonly request: Readonly<Record<string, unknown>>
       readonly fingerprint: string
+      /** What the caller's client has said that it can do. */
+      readonly features?: readonly Feature[] | undefined
+      /** The deployment shows a second call to a user who is in one. */
+      readonly waiting?: boolean
     }
   | { readonly verb: 'ringing'; readonly actor: Actor }
-  | { readonly verb: 'accept'; readonly actor: Actor }
+  | { readonly verb: 'accept'; readonly actor: Actor; readonly features?: readonly Feature[] | undefined }
   | { readonly verb: 'reject'; readonly actor: Actor; readonly reason: 'DECLINED' | 'BUSY' }
   | { readonly verb: 'hangup'; readonly actor: Actor }
-  | { readonly verb: 'signal'; readonly actor: Actor; readonly signal: SignalFrame }
+  | {
+      readonly verb: 'signal'
+      readonly actor: Actor
+      readonly signal: SignalFrame
+      /** In a room: for whom. */
+      readonly to?: UserId | undefined
+    }
+  | { readonly verb: 'hold'; readonly actor: Actor; readonly hold: boolean }
+  | {
+      readonly verb: 'transfer'
+      readonly actor: Actor
+      readonly target: UserId
+      readonly mode: 'BLIND' | 'ATTENDED'
+      /** With ATTENDED: the actor's call with the target. */
+      readonly withCallId?: CallId | undefined
+      /** The id of the call that shall replace this one. */
+      readonly newCallId: CallId
+      readonly ringMs: number
+    }
+  | {
+      readonly verb: 'invite'
+      readonly actor: Actor
+      readonly invitees: readonly UserId[]
+      readonly ringMs: number
+    }
   /** Devices of the callee can show the call: they subscribe to `call/request`. */
   | { readonly verb: 'appear'; readonly user: UserId; readonly devices: readonly DeviceId[] }
   /** A device can hear signalling from now on. */
@@ -237,7 +265,12 @@ export type Effect =
       readonly headers?: Readonly<Record<string, string>>
     }
   /** Show the call to the callee's devices: each that listens then `appear`s. */
-  | { readonly kind: 'ring'; readonly call: Call }
+  | {
+      readonly kind: 'ring'
+      readonly call: Call
+      /** Who is rung, unless it is the callee. */
+      readonly user?: UserId
+    }
   | {
       readonly kind: 'relay'
       readonly to: Target

@@ -11,6 +11,8 @@ export interface Situation {
   /** With a request: the live call that holds the caller's slot, and the one that holds the callee's. */
   readonly mine?: Call | undefined
   readonly theirs?: Call | undefined
+  /** With an invitation: those of the invitees who are in another live call. */
+  readonly taken?: readonly string[] | undefined
 }
 
 export interface Decision {

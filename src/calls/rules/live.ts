@@ -63,6 +63,10 @@ export function whileLive(
       return hangUp(call, command.actor, now, timers)
     case 'signal':
       return signal(call, command.actor, command.signal, now, timers)
+    case 'hold':
+    case 'transfer':
+    case 'invite':
+      return refused(refuse('notNow', 'not in this state', { callId: call.callId, status: call.status }))
   }
 }
 
