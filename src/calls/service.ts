@@ -339,7 +339,7 @@ export class CallService {
     // Somebody else may have gone on with the call: nobody is shown what is over
     const now = (yield* wait(this.#options.store.load(call.callId))) ?? call
     const over = now.endedAt !== undefined && call.endedAt === undefined
-    yield* this.#act(call.callId, over ? effects.filter(({ kind }) => kind === 'news') : effects)
+    yield* this.#act(call.callId, over ? effects.filter(({ kind }) => kind === 'news' || kind === 'member') : effects)
   }
 
   /** The device may have died between its command and the commit: then its loss found no call to be noted in. */
@@ -390,10 +390,18 @@ export class CallService {
         case 'news':
           this.#options.events.emit(effect.news, { call: effect.call, ...(effect.names && { names: effect.names }) })
           break
-        case 'ring':
-          yield* this.#ring(effect.call)
-          this.#options.routes?.ring(effect.call.callee, callId)
+        case 'member': {
+          const { call, user } = effect
+          const member = call.members?.find((one) => one.user === user)
+          if (member) this.#options.events.emit(effect.news, { call, member })
           break
+        }
+        case 'ring': {
+          const { call, user = call.callee } = effect
+          yield* this.#ring({ callId, callee: user })
+          this.#options.routes?.ring(user, callId)
+          break
+        }
       }
     }
   }
