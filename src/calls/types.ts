@@ -27,6 +27,9 @@ export type EndReason =
   | 'CALLER_LOST'
   | 'GLARE'
 
+/** Why a callee does not take a call. NO_ANSWER: whoever watches over the phone has waited long enough. */
+export type Rejection = 'DECLINED' | 'BUSY' | 'NO_ANSWER'
+
 /** Who gives a command: a user on one device, or (without a device) the user as a whole, over HTTP. */
 export interface Actor {
   readonly user: UserId
@@ -188,7 +191,7 @@ export type CallCommand =
     }
   | { readonly verb: 'ringing'; readonly actor: Actor }
   | { readonly verb: 'accept'; readonly actor: Actor; readonly features?: readonly Feature[] | undefined }
-  | { readonly verb: 'reject'; readonly actor: Actor; readonly reason: 'DECLINED' | 'BUSY' }
+  | { readonly verb: 'reject'; readonly actor: Actor; readonly reason: Rejection }
   | { readonly verb: 'hangup'; readonly actor: Actor }
   | {
       readonly verb: 'signal'
