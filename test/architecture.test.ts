@@ -174,7 +174,7 @@ const RULES: readonly Rule[] = [
     files: /^http\//,
     may: [
       /^http\//,
-      /^src\/(calls|presence|turn|credentials|webhooks)\/(messages|types|service)\.ts$/,
+      /^src\/(calls|presence|turn|credentials|webhooks|history)\/(messages|types|service)\.ts$/,
       /^src\/(errors|validation|events|ports|reports)\.ts$/,
       /^broker\/index\.ts$/,
       /^express$/,

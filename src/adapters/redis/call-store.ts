@@ -60,7 +60,6 @@ export class RedisCallStore implements CallStore {
   readonly #cache: CallCache
   readonly #untold: UntoldBook
   readonly #unwatch: Cancel
-  #changed: ((callId?: CallId) => void) | undefined
   /** The name of the collection as it was last seen. */
   #name: string | undefined
   /** Before that nobody who seems to be free is sure to be: another process may know their call. */
@@ -76,16 +75,10 @@ export class RedisCallStore implements CallStore {
     this.#cache = new CallCache(mostAtHand)
     this.#untold = new UntoldBook({ self: bus.self, link, clock, keyOf: (node) => `${this.#base}untold:${node}` })
     bus.handle(CHANGED, (_, { body }) => {
-      if (body === undefined) return
-      const call = readCall(body.toString())
-      this.#cache.put(call)
-      this.#changed?.(call.callId)
+      if (body !== undefined) this.#cache.put(readCall(body.toString()))
     })
     // It may have been news of any call
-    bus.onMissing?.(() => {
-      this.#cache.clear()
-      this.#changed?.()
-    })
+    bus.onMissing?.(() => this.#cache.clear())
     this.#unwatch = link.watch({ up: () => this.#return() })
   }
 
@@ -93,10 +86,6 @@ export class RedisCallStore implements CallStore {
   get counts(): { atHand: number; hits: number; misses: number; untold: number } {
     const { size, hits, misses } = this.#cache
     return { atHand: size, hits, misses, untold: this.#untold.size }
-  }
-
-  watch(changed: (callId?: CallId) => void): void {
-    this.#changed = changed
   }
 
   /** The calls at hand that have not ended; for metrics. */
@@ -274,7 +263,6 @@ export class RedisCallStore implements CallStore {
       .catch(() => undefined)
       .finally(() => {
         if (this.#returning === returning) this.#returning = undefined
-        this.#changed?.()
       })
     this.#returning = returning
   }
