@@ -4,7 +4,7 @@
  */
 
 import type { Limit } from '../broker/index.ts'
-import type { Call, Names } from './calls/types.ts'
+import type { Call, Member, Names } from './calls/types.ts'
 import type { DeviceId, UserId } from './ports.ts'
 
 export interface News {
@@ -15,6 +15,12 @@ export interface News {
   'call.connected': { readonly call: Call }
   /** Terminal: status and reason never change any more. */
   'call.ended': { readonly call: Call; readonly names?: Names }
+  /** Somebody is asked into a room, or was found busy. */
+  'member.invited': MemberChange
+  /** Who was asked into a room is in it. */
+  'member.joined': MemberChange
+  /** Who was asked into a room is not any more, and has not joined it. */
+  'member.gone': MemberChange
   'user.online': { readonly user: UserId; readonly at: number }
   'user.offline': { readonly user: UserId; readonly at: number }
   /** The token of a session has expired while it was connected, was replaced, was taken away by an operator. */
@@ -29,6 +35,12 @@ export interface News {
   'webhook.dropped': { readonly event: string }
   /** A bound of rates or numbers was reached, and somebody felt it. */
   limited: { readonly limit: Limited }
+}
+
+/** One of the members of a room, and the room. */
+export interface MemberChange {
+  readonly call: Call
+  readonly member: Member
 }
 
 /** `gone`: the endpoint does not want this event (410). `givenUp`: it has failed for so long that it is not tried again. */

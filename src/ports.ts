@@ -153,6 +153,8 @@ export interface CallStore {
    * told when it stops.
    */
   readonly outlives: boolean
+  /** Of a store of several processes: told of each call that another one has changed; nothing: any may have. */
+  watch?(changed: (callId?: CallId) => void): void
   /** The earliest `due` of all calls. */
   nextDue(): Awaitable<number | undefined>
 }

@@ -36,6 +36,7 @@ export function changed(call: Call, changes: Partial<Call>): FreshCall {
     transferredBy: call.transferredBy,
     aim: call.aim,
     members: changes.members ?? call.members,
+    media: changes.media ?? call.media,
     aloneSince: 'aloneSince' in changes ? changes.aloneSince : call.aloneSince,
     due: changes.due ?? call.due,
     version: changes.version ?? call.version,

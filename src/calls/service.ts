@@ -27,7 +27,19 @@ import {
 import { type Awaitable, perform, type Steps, wait, waitForAll } from '../steps.ts'
 import type { CallHangup, CallRequest, CallResponse, CallRinging, Signal } from './messages.ts'
 import { type Decision, decide, type Situation } from './transition.ts'
-import type { Actor, Call, CallCommand, CallId, CallQueue, CallTimers, Effect, SignalFrame, Target } from './types.ts'
+import type {
+  Actor,
+  Call,
+  CallCommand,
+  CallId,
+  CallQueue,
+  CallTimers,
+  Effect,
+  Rejection,
+  SignalFrame,
+  Target,
+} from './types.ts'
+import { Watched } from './watched.ts'
 
 /** Lost compare-and-sets before giving up; each means that somebody else's command went through. */
 const MOST_TRIES = 64
@@ -61,6 +73,9 @@ export interface CallOptions {
   readonly report: (error: unknown) => void
 }
 
+/** NO_ANSWER is said by those who answer for a phone, never by the phone itself. */
+type Response = Pick<CallResponse, 'callId' | 'type' | 'features'> & { readonly reason: Rejection }
+
 /** Effects that a call was committed with, and that may not have taken place. */
 export interface Untold {
   readonly call: Call
@@ -70,12 +85,14 @@ export interface Untold {
 export class CallService {
   readonly #options: CallOptions
   readonly #lines = new Lines()
+  readonly #watched = new Watched()
   #timer: { readonly at: number; readonly cancel: Cancel } | undefined
   #stopped = false
   #shuttingDown = false
 
   constructor(options: CallOptions) {
     this.#options = options
+    options.store.watch?.((callId) => this.#watched.changed(callId))
   }
 
   /** Rings the callee. Answered when the call is committed and every listening device of the callee was told. */
@@ -92,13 +109,13 @@ export class CallService {
         acceptGlare: message.glare === 'accept',
         unreachable,
         request: message,
-        fingerprint: hash('sha256', JSON.stringify(message), 'base64url'),
+        fingerprint: fingerprintOf(message),
       })
     const unreachable = this.#isUnreachable(message.callee)
     return unreachable instanceof Promise ? unreachable.then(go, unlessAway(message.callId)) : go(unreachable)
   }
 
-  respond(actor: Actor, { callId, type, reason }: CallResponse): Awaitable<Outcome<unknown>> {
+  respond(actor: Actor, { callId, type, reason }: Response): Awaitable<Outcome<unknown>> {
     return this.#perform(callId, type === 'ACCEPT' ? { verb: 'accept', actor } : { verb: 'reject', actor, reason })
   }
 
@@ -162,6 +179,21 @@ export class CallService {
   /** Another process has begun to ring the user: this call shall ring on the devices here too. */
   ringsHere(user: UserId, callId: CallId): Awaitable<void> {
     return quietly(this.#lines.run(callId, () => perform(this.#orRefuse(callId, this.#ring({ callId, callee: user })))))
+  }
+
+  /** The call as it is now, while it is remembered; `data` is undefined when it is not. Refused with 503 alone. */
+  read(callId: CallId): Awaitable<Outcome<Call | undefined>> {
+    const found = this.#options.store.load(callId)
+    if (!(found instanceof Promise)) return { ok: true, data: found }
+    return found.then((data) => ({ ok: true, data }), unlessAway(callId))
+  }
+
+  /**
+   * Told after every change of the call that this process makes or hears of, until it is cancelled: of what others change
+   * once the call was read here. It may be told of no change.
+   */
+  watch(callId: CallId, changed: () => void): Cancel {
+    return this.#watched.add(callId, changed)
   }
 
   /** Does this when what is being committed here about the call has been told: so it cannot be overtaken by news from elsewhere. */
@@ -317,6 +349,7 @@ export class CallService {
     const done = yield* wait(store.outlives ? store.commit(writes, effectsOf(decision)) : store.commit(writes))
     if (!done) return undefined
     for (const call of calls) this.#wake(call.due)
+    if (this.#watched.size > 0) for (const { callId } of calls) this.#watched.changed(callId)
     return writes
   }
 
@@ -339,7 +372,7 @@ export class CallService {
     // Somebody else may have gone on with the call: nobody is shown what is over
     const now = (yield* wait(this.#options.store.load(call.callId))) ?? call
     const over = now.endedAt !== undefined && call.endedAt === undefined
-    yield* this.#act(call.callId, over ? effects.filter(({ kind }) => kind === 'news') : effects)
+    yield* this.#act(call.callId, over ? effects.filter(({ kind }) => kind === 'news' || kind === 'member') : effects)
   }
 
   /** The device may have died between its command and the commit: then its loss found no call to be noted in. */
@@ -390,10 +423,18 @@ export class CallService {
         case 'news':
           this.#options.events.emit(effect.news, { call: effect.call, ...(effect.names && { names: effect.names }) })
           break
-        case 'ring':
-          yield* this.#ring(effect.call)
-          this.#options.routes?.ring(effect.call.callee, callId)
+        case 'member': {
+          const { call, user } = effect
+          const member = call.members?.find((one) => one.user === user)
+          if (member) this.#options.events.emit(effect.news, { call, member })
           break
+        }
+        case 'ring': {
+          const { call, user = call.callee } = effect
+          yield* this.#ring({ callId, callee: user })
+          this.#options.routes?.ring(user, callId)
+          break
+        }
       }
     }
   }
@@ -464,6 +505,9 @@ export class CallService {
     if (store.outlives) this.#wake(Number.POSITIVE_INFINITY)
   }
 }
+
+/** Equal for equal requests: a repeat is told from another request with the same callId by it. */
+export const fingerprintOf = (message: CallRequest): string => hash('sha256', JSON.stringify(message), 'base64url')
 
 type Relay = Extract<Effect, { kind: 'relay' }>
 

@@ -27,6 +27,9 @@ export type EndReason =
   | 'CALLER_LOST'
   | 'GLARE'
 
+/** Why a callee does not take a call. NO_ANSWER: whoever watches over the phone has waited long enough. */
+export type Rejection = 'DECLINED' | 'BUSY' | 'NO_ANSWER'
+
 /** Who gives a command: a user on one device, or (without a device) the user as a whole, over HTTP. */
 export interface Actor {
   readonly user: UserId
@@ -83,8 +86,15 @@ export interface Member {
   readonly ringUntil?: number | undefined
   readonly invitedAt: number
   readonly joinedAt?: number | undefined
-  /** Since they are neither RINGING nor JOINED. */
+  /** Since they are neither RINGING nor JOINED. Who has been in it before and was asked again in vain: since then. */
   readonly leftAt?: number | undefined
+  /** Their device has been away: who is to learn of it with what it says to them next. */
+  readonly unaware?: readonly UserId[] | undefined
+}
+
+/** What carries the media of a room, as its clients are told. */
+export interface RoomMediaFacts {
+  readonly kind: string
 }
 
 /** A signalling frame, as it came. */
@@ -96,6 +106,8 @@ export interface SignalFrame {
 /** One that is kept until the other side has a device for it. */
 export interface KeptSignal extends SignalFrame {
   readonly from: UserId
+  /** In a room: for whom. */
+  readonly to?: UserId | undefined
 }
 
 /** What the caller was answered: repeated when the request is. */
@@ -149,6 +161,8 @@ export interface Call {
   readonly aim?: DeviceId | undefined
   /** It is a room: who is or was in it, in the order of their coming. */
   readonly members?: readonly Member[] | undefined
+  /** Of a room: what carries its media. */
+  readonly media?: RoomMediaFacts | undefined
   /** Of a room: since when at most one is in it. */
   readonly aloneSince?: number | undefined
   /** When a timer must next look at this call, the earliest of all that apply. */
@@ -177,7 +191,7 @@ export type CallCommand =
     }
   | { readonly verb: 'ringing'; readonly actor: Actor }
   | { readonly verb: 'accept'; readonly actor: Actor; readonly features?: readonly Feature[] | undefined }
-  | { readonly verb: 'reject'; readonly actor: Actor; readonly reason: 'DECLINED' | 'BUSY' }
+  | { readonly verb: 'reject'; readonly actor: Actor; readonly reason: Rejection }
   | { readonly verb: 'hangup'; readonly actor: Actor }
   | {
       readonly verb: 'signal'
@@ -203,6 +217,11 @@ export type CallCommand =
       readonly actor: Actor
       readonly invitees: readonly UserId[]
       readonly ringMs: number
+      /** What the room's media are carried by, and for how many that does. */
+      readonly media: RoomMediaFacts
+      readonly most: number
+      /** What the inviter calls the invitees, and themself. */
+      readonly names?: ReadonlyMap<UserId, string> | undefined
     }
   /** Devices of the callee can show the call: they subscribe to `call/request`. */
   | { readonly verb: 'appear'; readonly user: UserId; readonly devices: readonly DeviceId[] }
@@ -286,6 +305,16 @@ export type Effect =
       /** With `call.ended`: what the ended call no longer has. */
       readonly names?: Names
     }
+  /** News of one member of a room, who is found in the call. */
+  | {
+      readonly kind: 'member'
+      readonly news: MemberNews
+      readonly call: Call
+      readonly user: UserId
+    }
+
+/** Asked into the room (or found busy), in it, not asked any more without having answered. */
+export type MemberNews = 'member.invited' | 'member.joined' | 'member.gone'
 
 /** Durations in milliseconds. */
 export interface CallTimers {

@@ -1,5 +1,6 @@
 /** What the history asks of the world: a database, and a place where records wait while it is away. */
 
+import type { CallId } from '../calls/types.ts'
 import type { Awaitable, UserId } from '../ports.ts'
 import type { CallRecord, Cursor, HistoryFilter } from './types.ts'
 
@@ -19,6 +20,8 @@ export interface HistoryStore {
     filter: HistoryFilter,
     page: { size: number; after?: Cursor; skip?: number },
   ): Promise<readonly CallRecord[]>
+  /** One call by its id, whoever asks. */
+  find(callId: CallId): Promise<CallRecord | undefined>
   /** How many there are. */
   count(user: UserId, filter: HistoryFilter): Promise<number>
   /** Missed calls that ended after the user last said that they have seen them; counted up to 1,000. */

@@ -76,6 +76,20 @@ describe('calls in Redis, of several processes', () => {
     expect(b.store.atHand('c1')).toMatchObject({ version: 3, due: call.due + 2 })
   })
 
+  test('each hears of what another one has changed, once it has seen the call', async () => {
+    const [a, b] = [await opens('a'), await opens('b')]
+    const heard: (string | undefined)[] = []
+    a.store.watch((callId) => void heard.push(callId))
+    await create(b)
+    await b.store.commit([{ call: { ...call, due: call.due + 1 }, expected: 1 }])
+    expect(heard).toEqual([])
+    await a.store.load('c1')
+    await b.store.commit([{ call: { ...call, due: call.due + 2 }, expected: 2 }])
+    expect(heard).toEqual(['c1'])
+    buses.misses('a')
+    expect(heard).toEqual(['c1', undefined])
+  })
+
   test('has nothing at hand any more when it may have missed something', async () => {
     const a = await opens('a')
     await create(a)

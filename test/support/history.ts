@@ -62,6 +62,11 @@ export class HistoryAtHand implements HistoryStore {
     return begin < 0 ? [] : found.slice(begin, begin + size)
   }
 
+  async find(callId: string): Promise<CallRecord | undefined> {
+    this.#reached()
+    return this.calls.get(callId)
+  }
+
   async count(user: string, filter: HistoryFilter): Promise<number> {
     this.#reached()
     return this.#of(user, filter).length

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { MemoryCallStore } from '../../src/adapters/memory/call-store.ts'
+import type { Rejection } from '../../src/calls/types.ts'
 import type { CallStore } from '../../src/ports.ts'
 import { actor, engine, requestOf, TIMERS } from '../support/engine.ts'
 
@@ -9,7 +10,7 @@ const reason = async (callId = 'c1') => (await world.store.load(callId))?.reason
 
 const requests = (who: string, callee: string, callId = 'c1', more = {}) =>
   world.calls.request(actor(who), requestOf(callee, callId, more))
-const responds = (who: string, type: 'ACCEPT' | 'REJECT', callId = 'c1', why: 'DECLINED' | 'BUSY' = 'DECLINED') =>
+const responds = (who: string, type: 'ACCEPT' | 'REJECT', callId = 'c1', why: Rejection = 'DECLINED') =>
   world.calls.respond(actor(who), { callId, type, reason: why })
 const hangs = (who: string, callId?: string) => world.calls.hangup(actor(who), callId === undefined ? {} : { callId })
 const signals = (who: string, text = 'sdp', callId = 'c1') =>
@@ -281,6 +282,13 @@ describe('while it rings', () => {
     await hangs('bob/phone')
     expect(hears('alice/phone')).toEqual(['call/response REJECT DECLINED'])
     expect(hears('bob/laptop')).toEqual(['call/down REJECT DECLINED_ELSEWHERE'])
+  })
+
+  test('REJECT with NO_ANSWER is what the ring timer does, before its time', async () => {
+    expect(await responds('bob', 'REJECT', 'c1', 'NO_ANSWER')).toMatchObject({ ok: true })
+    expect([await live(), await reason()]).toEqual(['MISSED', 'NO_ANSWER'])
+    for (const device of ['bob/phone', 'bob/laptop', 'alice/phone']) expect(hears(device)).toEqual(['call/timeout'])
+    expect(await responds('bob', 'REJECT', 'c1', 'NO_ANSWER')).toMatchObject({ ok: true })
   })
 
   test('REJECT with BUSY ends one leg; the last leg ends the call', async () => {

@@ -60,6 +60,7 @@ export class RedisCallStore implements CallStore {
   readonly #cache: CallCache
   readonly #untold: UntoldBook
   readonly #unwatch: Cancel
+  #changed: ((callId?: CallId) => void) | undefined
   /** The name of the collection as it was last seen. */
   #name: string | undefined
   /** Before that nobody who seems to be free is sure to be: another process may know their call. */
@@ -75,10 +76,16 @@ export class RedisCallStore implements CallStore {
     this.#cache = new CallCache(mostAtHand)
     this.#untold = new UntoldBook({ self: bus.self, link, clock, keyOf: (node) => `${this.#base}untold:${node}` })
     bus.handle(CHANGED, (_, { body }) => {
-      if (body !== undefined) this.#cache.put(readCall(body.toString()))
+      if (body === undefined) return
+      const call = readCall(body.toString())
+      this.#cache.put(call)
+      this.#changed?.(call.callId)
     })
     // It may have been news of any call
-    bus.onMissing?.(() => this.#cache.clear())
+    bus.onMissing?.(() => {
+      this.#cache.clear()
+      this.#changed?.()
+    })
     this.#unwatch = link.watch({ up: () => this.#return() })
   }
 
@@ -86,6 +93,10 @@ export class RedisCallStore implements CallStore {
   get counts(): { atHand: number; hits: number; misses: number; untold: number } {
     const { size, hits, misses } = this.#cache
     return { atHand: size, hits, misses, untold: this.#untold.size }
+  }
+
+  watch(changed: (callId?: CallId) => void): void {
+    this.#changed = changed
   }
 
   /** The calls at hand that have not ended; for metrics. */
@@ -263,6 +274,7 @@ export class RedisCallStore implements CallStore {
       .catch(() => undefined)
       .finally(() => {
         if (this.#returning === returning) this.#returning = undefined
+        this.#changed?.()
       })
     this.#returning = returning
   }

@@ -37,7 +37,8 @@ type CallText = number | string
 
 type EffectText =
   | Extract<Effect, { kind: 'tell' }>
-  | { readonly kind: 'ring'; readonly call: CallText }
+  | (Omit<Extract<Effect, { kind: 'ring' }>, 'call'> & { readonly call: CallText })
+  | (Omit<Extract<Effect, { kind: 'member' }>, 'call'> & { readonly call: CallText })
   | (Omit<Extract<Effect, { kind: 'relay' }>, 'signal'> & { readonly signal: Text<SignalFrame> })
   | (Omit<Extract<Effect, { kind: 'news' }>, 'call'> & { readonly call: CallText })
 
@@ -52,6 +53,7 @@ function textOf(effect: Effect, written: readonly Call[]): EffectText {
     case 'relay':
       return { ...effect, signal: withText(effect.signal) }
     case 'ring':
+    case 'member':
     case 'news': {
       const place = written.findIndex(({ callId }) => callId === effect.call.callId)
       return { ...effect, call: place < 0 ? writeCall(effect.call, effect.call.version) : place }
@@ -86,6 +88,7 @@ function effectOf(effect: EffectText, callNamed: (name: CallText) => Call): Effe
     case 'relay':
       return { ...effect, signal: withOctets(effect.signal) }
     case 'ring':
+    case 'member':
     case 'news':
       return { ...effect, call: callNamed(effect.call) }
   }

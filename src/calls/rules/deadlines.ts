@@ -79,10 +79,7 @@ function passed({ passes, leg }: Deadline, call: Call, now: number, timers: Call
   const { callId } = call
   switch (passes) {
     case 'ring':
-      return end(call, 'MISSED', 'NO_ANSWER', now, timers, [
-        tell({ user: call.callee }, 'call/timeout', { callId }),
-        ...tellLeg(call.origin, 'call/timeout', { callId }),
-      ])
+      return missed(call, now, timers)
     case 'caller-lost':
       return end(call, 'CANCELLED', 'CALLER_LOST', now, timers, [
         ...hangUpRung(call, 'CALLER_LOST'),
@@ -103,6 +100,15 @@ function passed({ passes, leg }: Deadline, call: Call, now: number, timers: Call
       ])
     }
   }
+}
+
+/** Nobody has answered: every device of the callee hears that, and who calls. */
+export function missed(call: Call, now: number, timers: CallTimers): Change {
+  const { callId, callee } = call
+  return end(call, 'MISSED', 'NO_ANSWER', now, timers, [
+    tell({ user: callee }, 'call/timeout', { callId }),
+    ...tellLeg(call.origin, 'call/timeout', { callId }),
+  ])
 }
 
 /** When a leg that says nothing counts as lost; undefined while a device is bound and connected. */

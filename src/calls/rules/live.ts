@@ -1,10 +1,10 @@
 /** Commands for a call that lives. */
 
 import { accepted, refuse } from '../../errors.ts'
-import type { Actor, Call, CallCommand, CallTimers, Effect, KeptSignal, Leg, SignalFrame } from '../types.ts'
+import type { Actor, Call, CallCommand, CallTimers, Effect, KeptSignal, Leg, Rejection, SignalFrame } from '../types.ts'
 import { bind, cameBack, returned, withLeg } from './binding.ts'
-import { end, scheduled } from './deadlines.ts'
-import { type Decision, type Rebound, type RequestCommand, refused, unchanged } from './decision.ts'
+import { end, missed, scheduled } from './deadlines.ts'
+import { type Decision, type Rebound, type RequestCommand, refused, unchanged, written } from './decision.ts'
 import { isBound, isParty, isUnanswered, legFor, legOf, otherLeg, speaksFor, targetOf } from './legs.ts'
 import {
   answeredElsewhere,
@@ -135,10 +135,11 @@ export function accept(call: Call, actor: Actor, now: number, timers: CallTimers
   }
 }
 
-function reject(call: Call, actor: Actor, reason: 'DECLINED' | 'BUSY', now: number, timers: CallTimers): Decision {
+function reject(call: Call, actor: Actor, reason: Rejection, now: number, timers: CallTimers): Decision {
   if (actor.user !== call.callee) return refused(onlyTheCallee(call))
   if (!isUnanswered(call))
     return speaksFor(call.winner, actor) ? hangUp(call, actor, now, timers) : elsewhere(call, actor)
+  if (reason === 'NO_ANSWER') return { outcome: accepted, ...written(missed(call, now, timers)) }
   const others = call.rung.filter((device) => device !== actor.device)
   if (reason === 'BUSY' && actor.device !== undefined && others.length > 0) {
     const declined = [...call.declined.filter((device) => device !== actor.device), actor.device]
