@@ -8,11 +8,15 @@
 
 import { refuse } from '../errors.ts'
 import { afterTheEnd, answerAfterTheEnd } from './rules/after-the-end.ts'
-import { expire } from './rules/deadlines.ts'
-import { type Decision, refused, type Situation, written } from './rules/decision.ts'
-import { isOver } from './rules/legs.ts'
+import { type Change, type Decision, refused, type Situation, written } from './rules/decision.ts'
+import { expired } from './rules/expiry.ts'
+import { isOver, isParty } from './rules/legs.ts'
 import { whileLive } from './rules/live.ts'
 import { request } from './rules/request.ts'
+import { inRoom } from './rules/room.ts'
+import { invite } from './rules/room-coming.ts'
+import { isRoom } from './rules/room-members.ts'
+import { notAParty } from './rules/words.ts'
 import type { CallCommand, CallTimers } from './types.ts'
 
 export type { Change, Decision, Situation } from './rules/decision.ts'
@@ -25,7 +29,22 @@ export function decide(situation: Situation, command: CallCommand, now: number, 
   const { call, callId } = situation
   if (!call) return refused(refuse('notFound', UNKNOWN, { callId }))
   if (isOver(call)) return afterTheEnd(call, command, now, timers)
-  const expired = expire(call, now, timers)
-  if (expired) return { ...written(expired), outcome: answerAfterTheEnd(expired.call, command, now, timers).outcome }
+  const change = expired(call, now, timers)
+  if (change && isOver(change.call)) {
+    return { ...written(change), outcome: answerAfterTheEnd(change.call, command, now, timers).outcome }
+  }
+  if (change) return after(change, decide({ ...situation, call: change.call }, command, now, timers))
+  if (isRoom(call)) return inRoom(call, command, situation, now, timers)
+  if (command.verb === 'invite') {
+    if (!isParty(call, command.actor.user)) return refused(notAParty(call))
+    return invite(call, command, situation.taken ?? [], now, timers)
+  }
   return whileLive(call, command, now, timers)
 }
+
+/** Both in one commit: what a deadline has made of a room that goes on, and then the command. */
+const after = ({ call, effects }: Change, then: Decision): Decision => ({
+  ...then,
+  write: then.write ?? call,
+  effects: [...effects, ...then.effects],
+})

@@ -2,8 +2,10 @@
 
 import { accepted, refuse } from '../../errors.ts'
 import type { Actor, Call, CallCommand, CallTimers, Effect } from '../types.ts'
+import { closingInRoom, overForMember, recallInRoom } from './after-a-room.ts'
 import { type Decision, type RequestCommand, refused, unchanged } from './decision.ts'
 import { isParty, legOf, speaksFor } from './legs.ts'
+import { isRoom, memberOf } from './room-members.ts'
 import { answeredElsewhere, declinedElsewhere, notAParty, tell } from './words.ts'
 
 export function afterTheEnd(
@@ -22,7 +24,7 @@ export function answerAfterTheEnd(
   now: number,
   timers: CallTimers,
 ): Decision {
-  if (command.verb === 'recall') return recall(call, command)
+  if (command.verb === 'recall') return isRoom(call) ? recallInRoom(call, command) : recall(call, command)
   // Devices that come and go, and timers, ask nothing.
   if (!('actor' in command)) return unchanged
   const { actor } = command
@@ -32,10 +34,12 @@ export function answerAfterTheEnd(
     const late = now >= (call.endedAt ?? now) + timers.lateSignalMs
     return late ? refused(refuse('notFound', 'callId: this call is over', facts)) : unchanged
   }
-  const closing = closingFrame(call, actor)
+  const member = isRoom(call) ? memberOf(call, actor.user) : undefined
+  const closing = isRoom(call) && member ? closingInRoom(call, member, actor) : closingFrame(call, actor)
   if (command.verb === 'reject' || command.verb === 'hangup') {
     return { outcome: accepted, effects: closing }
   }
+  if (isRoom(call) && member && command.verb === 'accept') return overForMember(call, member, actor)
   const wentOn = actor.user === call.callee && call.winner && !speaksFor(call.winner, actor)
   const refusal = wentOn
     ? refuse('handledElsewhere', 'answered on another device', facts)

@@ -3,7 +3,8 @@
 import { changed } from '../changed.ts'
 import type { Call, CallTimers, Effect, EndReason, EndStatus, Leg, Names } from '../types.ts'
 import type { Change } from './decision.ts'
-import { isUnanswered, otherLeg } from './legs.ts'
+import { isUnanswered, otherLeg, silentUntil } from './legs.ts'
+import { firstInRoom } from './room-times.ts'
 import { hangUpRung, tell, tellLeg } from './words.ts'
 
 export function end(
@@ -43,7 +44,7 @@ interface Deadline {
   readonly leg?: Leg
 }
 
-/** What the earliest deadline that has passed makes of a live call. */
+/** What the earliest deadline that has passed makes of a live call of two. */
 export function expire(call: Call, now: number, timers: CallTimers): Change | undefined {
   if (now < call.due) return undefined
   const first = earliest(deadlines(call, timers))
@@ -111,15 +112,9 @@ export function missed(call: Call, now: number, timers: CallTimers): Change {
   ])
 }
 
-/** When a leg that says nothing counts as lost; undefined while a device is bound and connected. */
-function silentUntil(leg: Leg, timers: CallTimers): number | undefined {
-  if (leg.device === undefined) return leg.heardAt + timers.httpLegMs
-  return leg.lostAt === undefined ? undefined : leg.lostAt + timers.graceMs
-}
-
 /** The live call after these changes, with `due` at its earliest deadline. */
 export function scheduled(call: Call, changes: Partial<Call>, timers: CallTimers): Call {
   const next = changed(call, changes)
-  next.due = earliest(deadlines(next, timers)).at
+  next.due = (next.members === undefined ? earliest(deadlines(next, timers)) : firstInRoom(next, timers)).at
   return next
 }

@@ -36,6 +36,8 @@ export interface Change {
 
 export type RequestCommand = Extract<CallCommand, { verb: 'request' }>
 
+export type InviteCommand = Extract<CallCommand, { verb: 'invite' }>
+
 export const unchanged: Decision = { outcome: accepted, effects: [] }
 
 export const refused = (outcome: Refusal): Decision => ({ outcome, effects: [] })

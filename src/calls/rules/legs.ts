@@ -1,6 +1,6 @@
 /** Parties and their legs: who is who in a call, and who speaks for whom. */
 
-import type { Actor, Call, Leg, Target } from '../types.ts'
+import type { Actor, Call, CallTimers, Leg, Target } from '../types.ts'
 
 /** Whether the call has ended: then nothing about it changes any more. */
 export function isOver(call: Call): boolean {
@@ -9,14 +9,27 @@ export function isOver(call: Call): boolean {
 
 export const isUnanswered = (call: Call): boolean => call.status === 'CALLING' || call.status === 'RINGING'
 
-export const isParty = (call: Call, user: string): boolean => user === call.caller || user === call.callee
+/** Of a room everybody who is or was asked into it. */
+export const isParty = (call: Call, user: string): boolean =>
+  call.members === undefined
+    ? user === call.caller || user === call.callee
+    : call.members.some((member) => member.user === user)
 
 export const peerOf = (call: Call, user: string): string => (user === call.caller ? call.callee : call.caller)
 
-export const legOf = (call: Call, user: string): Leg | undefined => (user === call.caller ? call.origin : call.winner)
+export function legOf(call: Call, user: string): Leg | undefined {
+  if (call.members !== undefined) return call.members.find((member) => member.user === user)?.leg
+  return user === call.caller ? call.origin : call.winner
+}
 
 export const otherLeg = (call: Call, user: string): Leg | undefined =>
   user === call.caller ? call.winner : call.origin
+
+/** When a leg that says nothing counts as lost; undefined while a device is bound and connected. */
+export function silentUntil(leg: Leg, timers: CallTimers): number | undefined {
+  if (leg.device === undefined) return leg.heardAt + timers.httpLegMs
+  return leg.lostAt === undefined ? undefined : leg.lostAt + timers.graceMs
+}
 
 /** A device speaks for the party, and is there. */
 export const isBound = (leg: Leg): leg is Leg & { readonly device: string } =>

@@ -1,10 +1,19 @@
-/** Commands for a call that lives. */
+/** Commands for a call of two that lives. */
 
 import { accepted, refuse } from '../../errors.ts'
-import type { Actor, Call, CallCommand, CallTimers, Effect, KeptSignal, Leg, Rejection, SignalFrame } from '../types.ts'
+import type { Actor, Call, CallCommand, CallTimers, Effect, Leg, Rejection, SignalFrame } from '../types.ts'
 import { bind, cameBack, returned, withLeg } from './binding.ts'
 import { end, missed, scheduled } from './deadlines.ts'
-import { type Decision, type Rebound, type RequestCommand, refused, unchanged, written } from './decision.ts'
+import {
+  type Decision,
+  type InviteCommand,
+  type Rebound,
+  type RequestCommand,
+  refused,
+  unchanged,
+  written,
+} from './decision.ts'
+import { keep } from './kept-signals.ts'
 import { isBound, isParty, isUnanswered, legFor, legOf, otherLeg, speaksFor, targetOf } from './legs.ts'
 import {
   answeredElsewhere,
@@ -22,14 +31,9 @@ import {
   tellLeg,
 } from './words.ts'
 
-/** Signalling of the caller that is kept until somebody answers (contract, section 4). */
-const KEPT_FRAMES = 64
-
-const KEPT_BYTES = 256 * 1024
-
 export function whileLive(
   call: Call,
-  command: Exclude<CallCommand, RequestCommand>,
+  command: Exclude<CallCommand, RequestCommand | InviteCommand>,
   now: number,
   timers: CallTimers,
 ): Decision {
@@ -65,7 +69,6 @@ export function whileLive(
       return signal(call, command.actor, command.signal, now, timers)
     case 'hold':
     case 'transfer':
-    case 'invite':
       return refused(refuse('notNow', 'not in this state', { callId: call.callId, status: call.status }))
   }
 }
@@ -211,18 +214,6 @@ function listen(call: Call, user: string, device: string): Decision {
   const missed = call.kept.filter((frame) => frame.from !== user)
   return { outcome: accepted, effects: missed.map((frame) => relay({ user, devices: [device] }, frame.from, frame)) }
 }
-
-function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], timers: CallTimers): Decision {
-  const bytes = call.kept.reduce((sum, kept) => sum + kept.body.length, frame.body.length)
-  if (call.kept.length >= KEPT_FRAMES || bytes > KEPT_BYTES) {
-    const limit = `at most ${KEPT_FRAMES} frames and ${KEPT_BYTES} octets are kept before the answer`
-    return refused(refuse('tooMany', `signalling: ${limit}`, { callId: call.callId }))
-  }
-  return { outcome: accepted, write: scheduled(call, { kept: [...call.kept, copyOf(frame)] }, timers), effects }
-}
-
-/** What is kept must not hold on to the network buffer that it came in. */
-const copyOf = (frame: KeptSignal): KeptSignal => ({ ...frame, body: Uint8Array.from(frame.body) })
 
 function lose(
   call: Call,

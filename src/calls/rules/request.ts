@@ -2,10 +2,12 @@
 
 import { accepted, type Outcome, refuse } from '../../errors.ts'
 import { changed } from '../changed.ts'
+import { holdersOf } from '../holders.ts'
 import type { Actor, Call, CallTimers, EndReason, EndStatus } from '../types.ts'
 import { cameBack } from './binding.ts'
-import { end, expire, scheduled } from './deadlines.ts'
+import { end, scheduled } from './deadlines.ts'
 import { type Change, type Decision, type RequestCommand, refused, type Situation, written } from './decision.ts'
+import { expired } from './expiry.ts'
 import { isOver, isUnanswered, legFor, legOf, peerOf, speaksFor } from './legs.ts'
 import { accept } from './live.ts'
 import { farewell, tell } from './words.ts'
@@ -17,11 +19,13 @@ export function request(situation: Situation, command: RequestCommand, now: numb
 
   const { mine, theirs } = situation
   // A slot whose call has run out is free, even if no timer has said so yet.
-  const overdue = callsIn(mine, theirs).flatMap((call) => expire(call, now, timers) ?? [])
-  const cleared = new Set(overdue.map(({ call }) => call.callId))
-  const stillHeld = (call: Call | undefined) => (call && !cleared.has(call.callId) ? call : undefined)
+  const overdue = callsIn(mine, theirs).flatMap((call) => expired(call, now, timers) ?? [])
+  const stillHeld = (call: Call | undefined, by: string) => {
+    const now = overdue.find((change) => change.call.callId === call?.callId)?.call ?? call
+    return now && !isOver(now) && holdersOf(now).includes(by) ? now : undefined
+  }
 
-  const decision = requestBetween(stillHeld(mine), stillHeld(theirs), command, now, timers)
+  const decision = requestBetween(stillHeld(mine, actor.user), stillHeld(theirs, callee), command, now, timers)
   return {
     ...decision,
     outcome: withCallId(decision.outcome, callId),
@@ -45,7 +49,7 @@ function requestBetween(
     if (command.acceptGlare) return acceptInstead(theirs, command, now, timers)
     return record(command, 'CANCELLED', 'GLARE', { busy: 'GLARE', activeCallId: theirs.callId }, now, timers)
   }
-  const old = mine && peerOf(mine, actor.user) === callee ? mine : undefined
+  const old = mine && mine.members === undefined && peerOf(mine, actor.user) === callee ? mine : undefined
   if (old && isForgottenBy(actor, old)) {
     return { ...begin(command, now, timers), others: [replace(old, actor, now, timers)] }
   }
@@ -78,8 +82,8 @@ function requestAgain(call: Call, command: RequestCommand, now: number, timers: 
     )
   }
   if (isOver(call)) return firstAnswer(call, command.actor)
-  const expired = expire(call, now, timers)
-  if (expired) return { ...written(expired), outcome: accepted }
+  const change = expired(call, now, timers)
+  if (change) return { ...written(change), outcome: accepted }
   return { outcome: accepted, ...cameBack(call, command.actor, now, timers) }
 }
 

@@ -69,8 +69,12 @@ export const declinedElsewhere = (call: Call, devices: readonly string[]): Effec
 
 /** Told to the two who talk: what they have goes from device to device, only nobody carries their words any more. */
 export function forgotten(call: Call): readonly Effect[] {
-  const { ok: _, ...body } = refuse('unavailable', FORGOTTEN, { callId: call.callId, retryAfter: BACK_AFTER_S })
-  return [...tellLeg(call.origin, 'errors', body), ...tellLeg(call.winner, 'errors', body)]
+  return [...forgottenBy(call.origin, call), ...forgottenBy(call.winner, call)]
+}
+
+export function forgottenBy(leg: Leg | undefined, { callId }: Call): readonly Effect[] {
+  const { ok: _, ...body } = refuse('unavailable', FORGOTTEN, { callId, retryAfter: BACK_AFTER_S })
+  return tellLeg(leg, 'errors', body)
 }
 
 const FORGOTTEN =
