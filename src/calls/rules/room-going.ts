@@ -2,13 +2,13 @@
 
 import { accepted } from '../../errors.ts'
 import { changed } from '../changed.ts'
-import type { Actor, CallTimers, Effect, EndReason, Member } from '../types.ts'
+import type { Actor, CallTimers, Effect, EndReason, Member, Rejection } from '../types.ts'
 import { end } from './deadlines.ts'
 import { type Change, type Decision, written } from './decision.ts'
 import { speaksFor } from './legs.ts'
 import { gone, isJoined, isRinging, type Joined, joinedOf, membersWith, type Room, settled } from './room-members.ts'
 import { downElsewhere, hangUpMember, memberNews, tellRoster } from './room-words.ts'
-import { elsewhere, tellLeg } from './words.ts'
+import { elsewhere, tell, tellLeg } from './words.ts'
 
 /** Ends the room for all who are in it or asked into it. `effects`: what is told before. */
 export function endRoom(
@@ -51,6 +51,10 @@ export function without(
   return { call: next, effects: [...effects, ...tellRoster(next, member.user), ...news] }
 }
 
+/** Nobody has answered for this member. */
+export const missedRoom = (room: Room, member: Member, now: number, timers: CallTimers): Change =>
+  without(room, member, 'MISSED', now, timers, [tell({ user: member.user }, 'call/timeout', { callId: room.callId })])
+
 /** HANGUP by who is in the room: by the device that is, or by the user over HTTP; for a lost device any other one. */
 export function leave(room: Room, member: Joined, actor: Actor, now: number, timers: CallTimers): Decision {
   const { leg } = member
@@ -67,10 +71,11 @@ export function decline(
   room: Room,
   member: Member,
   actor: Actor,
-  reason: 'DECLINED' | 'BUSY',
+  reason: Rejection,
   now: number,
   timers: CallTimers,
 ): Decision {
+  if (reason === 'NO_ANSWER') return { outcome: accepted, ...written(missedRoom(room, member, now, timers)) }
   const others = member.rung.filter((device) => device !== actor.device)
   if (reason === 'BUSY' && actor.device !== undefined && others.length > 0) {
     const members = membersWith(room, member, { rung: others, declined: withDevice(member.declined, actor.device) })

@@ -6,12 +6,12 @@ import { closingInRoom, overForMember, recallInRoom } from './after-a-room.ts'
 import { type Change, type Decision, type RequestCommand, refused, type Situation, unchanged } from './decision.ts'
 import { legFor, speaksFor } from './legs.ts'
 import { appearInRoom, bindInRoom, invite, join, joinAgain } from './room-coming.ts'
-import { decline, endRoom, leave, shutOutOfRoom, without } from './room-going.ts'
+import { decline, endRoom, leave, missedRoom, shutOutOfRoom, without } from './room-going.ts'
 import { isJoined, isRinging, joinedOf, memberOf, membersWith, type Room, settled } from './room-members.ts'
 import { listenInRoom, signalInRoom } from './room-signal.ts'
 import { firstInRoom } from './room-times.ts'
 import { hangUpMember } from './room-words.ts'
-import { elsewhere, forgottenBy, notAParty, tell, tellLeg } from './words.ts'
+import { elsewhere, forgottenBy, notAParty, tellLeg } from './words.ts'
 
 type RoomCommand = Exclude<CallCommand, RequestCommand>
 
@@ -179,10 +179,7 @@ function pass(room: Room, now: number, timers: CallTimers): Change | undefined {
     case 'alone':
       return endRoom(room, 'HANGUP', now, timers, [])
     case 'ring':
-      return (
-        member &&
-        without(room, member, 'MISSED', now, timers, [tell({ user: member.user }, 'call/timeout', { callId })])
-      )
+      return member && missedRoom(room, member, now, timers)
     case 'lost':
       return (
         member &&
