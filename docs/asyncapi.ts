@@ -5,7 +5,17 @@
 
 import { z } from 'zod'
 import { jsonSchema } from '../http/openapi.ts'
-import { CallHangup, CallRequest, CallResponse, CallRinging, callId, Signal, userId } from '../src/calls/messages.ts'
+import {
+  CallHangup,
+  CallInvite,
+  CallRequest,
+  CallResponse,
+  CallRinging,
+  callId,
+  Roster,
+  Signal,
+  userId,
+} from '../src/calls/messages.ts'
 import type { EndReason } from '../src/calls/types.ts'
 import { CredentialNotice, TokenRefresh } from '../src/credentials/messages.ts'
 import { CODES } from '../src/errors.ts'
@@ -57,6 +67,13 @@ export const SENDS: readonly Channel[] = [
     schema: CallRinging,
   },
   {
+    name: 'callInvite',
+    address: '/app/call/invite',
+    summary: 'Ask more people into a call: it becomes a room. For clients that have said `room` in `features`.',
+    schema: CallInvite,
+    answer: 'onCallRoom',
+  },
+  {
     name: 'rtcSignaling',
     address: '/app/rtc/signaling',
     summary: 'WebRTC signalling for the other party, carried octet for octet.',
@@ -94,6 +111,9 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
     schema: CallRequest.extend({
       caller: userId.describe('From the token of the caller.'),
       remainingMs: z.int().nonnegative().describe('How long it goes on ringing.'),
+      room: z.literal(true).optional().describe('Several are in this call; `caller` is who invites.'),
+      media: Roster.shape.media.optional(),
+      members: Roster.shape.members.optional(),
     }),
   },
   {
@@ -135,6 +155,13 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
     summary: 'A device of the callee shows the call: the calling device, once.',
     schema: z.object({ callId }),
     headers: { devices: { type: 'string', description: 'On how many devices it rings at this moment.' } },
+  },
+  {
+    name: 'onCallRoom',
+    address: '/user/queue/call/room',
+    summary:
+      'Who is in the room, after each change: every device that is in it. Who has joined offers to who was there.',
+    schema: Roster,
   },
   {
     name: 'onRtcSignaling',

@@ -4,7 +4,7 @@
  */
 
 import type { z } from 'zod'
-import { CallHangup, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
+import { CallHangup, CallInvite, CallRequest, CallResponse, Roster, Signal } from '../src/calls/messages.ts'
 import type { Actor, SignalFrame } from '../src/calls/types.ts'
 import type { CodeName, Outcome } from '../src/errors.ts'
 import type { Awaitable } from '../src/ports.ts'
@@ -94,9 +94,21 @@ export const ENDPOINTS: readonly Endpoint[] = [
   },
   {
     method: 'post',
+    path: '/imserver/call/invite',
+    name: 'inviteIntoCall',
+    summary: 'Ask more people into a call',
+    description:
+      'The call becomes a room, in which everybody rings and answers for themselves (`/user/queue/call/room`). Both clients must have said `room` in `features`.',
+    example: { callId: CALL_ID, invitees: ['carol', 'dave'], names: { carol: 'Carol', dave: 'Dave' } },
+    data: Roster.pick({ callId: true, members: true }),
+    refusals: ['forbidden', 'notFound', 'handledElsewhere', 'alreadyOver', 'notSupported', 'notNow', 'roomFull'],
+    ...takes(CallInvite, ({ calls }, message, { actor }) => calls.invite(actor, message)),
+  },
+  {
+    method: 'post',
     path: '/imserver/rtc/signaling',
     name: 'signal',
-    summary: 'Send WebRTC signalling to the other party of a call',
+    summary: 'Send WebRTC signalling to the other party of a call, or to a member of a room',
     description: 'The body reaches the device that the other party is in the call with, octet for octet.',
     example: { callId: CALL_ID, type: 'ICE_CANDIDATE', payload: { candidate: '', sdpMid: '0', sdpMLineIndex: 0 } },
     refusals: ['forbidden', 'notFound'],

@@ -57,6 +57,8 @@ export interface Config {
     readonly ringMs: number
     /** A callee without any device: the call waits for one, or is refused (1003). */
     readonly offline: 'wait' | 'fail'
+    /** People in one room at most. */
+    readonly groupMeshMax: number
     readonly timers: CallTimers
   }
   readonly turn: TurnConfig
@@ -143,6 +145,7 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
     calls: {
       ringMs: settings.RING_TIMEOUT_MS,
       offline: settings.OFFLINE_CALLEE,
+      groupMeshMax: settings.GROUP_MESH_MAX,
       timers: {
         callerGraceMs: settings.CALLER_GRACE_MS,
         graceMs: settings.CALL_GRACE_MS,

@@ -4,7 +4,7 @@
  */
 
 import type { Limit } from '../broker/index.ts'
-import type { Call, Member, Names } from './calls/types.ts'
+import type { Call, EndReason, Member, Names } from './calls/types.ts'
 import type { DeviceId, UserId } from './ports.ts'
 
 export interface News {
@@ -41,6 +41,9 @@ export interface News {
 export interface MemberChange {
   readonly call: Call
   readonly member: Member
+  readonly at: number
+  /** With `member.gone`: why. */
+  readonly reason?: EndReason
 }
 
 /** `gone`: the endpoint does not want this event (410). `givenUp`: it has failed for so long that it is not tried again. */

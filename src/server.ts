@@ -19,6 +19,7 @@ import { admission } from './admission.ts'
 import { attendance } from './attendance.ts'
 import { createAuthenticator, mintDemoToken } from './auth.ts'
 import { CALL_QUEUES, callHandlers, FINISHES_A_CALL } from './calls/destinations.ts'
+import { mesh } from './calls/room-media.ts'
 import { CallService, RINGS_ON } from './calls/service.ts'
 import { Cluster } from './cluster.ts'
 import type { Config } from './config.ts'
@@ -128,6 +129,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     timers: config.calls.timers,
     ringMs: config.calls.ringMs,
     offline: config.calls.offline,
+    roomMedia: mesh(config.calls.groupMeshMax),
     report,
   })
   const credentials = new CredentialService({

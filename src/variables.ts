@@ -236,6 +236,12 @@ export const VARIABLES = {
     'A call to a user without any device waits for one until it times out, or is refused at once with 1003 (fail).',
   ),
 
+  GROUP_MESH_MAX: fixed(
+    whole(2, 8),
+    '4',
+    'People in one call at most: each sends its media to every other, so the slowest uplink sets the bound.',
+  ),
+
   TURN_ENABLED: open(flag, 'true', 'The bundled relay: true, unless TURN_URLS names another.'),
   TURN_SECRET: secret(
     'a random text of 16 or more characters',

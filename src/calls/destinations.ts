@@ -17,6 +17,7 @@ export const CALL_QUEUES = [
   '/user/queue/call/hangup',
   '/user/queue/call/timeout',
   '/user/queue/call/ringing',
+  '/user/queue/call/room',
   '/user/queue/rtc/signaling',
 ] as const
 
@@ -54,6 +55,7 @@ export function callHandlers(calls: CallService, devices: Devices): Readonly<Rec
     ),
     '/app/call/hangup': payload(messages.CallHangup, (session, message) => calls.hangup(actorOf(session), message)),
     '/app/call/ringing': payload(messages.CallRinging, (session, message) => calls.ringing(actorOf(session), message)),
+    '/app/call/invite': payload(messages.CallInvite, (session, message) => calls.invite(actorOf(session), message)),
     '/app/rtc/signaling': payload(
       messages.Signal,
       (session, message, { body, headers }) =>

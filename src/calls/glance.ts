@@ -10,6 +10,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Signal } from './messages.ts'
 
 const LONGEST_CALL_ID = 100
+const LONGEST_USER_ID = 128
 
 /** Digits of a number that is certainly a safe integer. */
 const MOST_DIGITS = 9
@@ -32,8 +33,11 @@ const ESCAPE = Uint8Array.from({ length: 256 }, (_, octet) =>
   '"\\/bfnrt'.includes(String.fromCharCode(octet)) ? 1 : 0,
 )
 
-/** Which call a plain signalling message is for; undefined: ask the schema. */
-export function glance(body: Buffer): Pick<Signal, 'callId'> | undefined {
+/** What must be known of a signalling message. */
+export type Glanced = Pick<Signal, 'callId'> & { readonly to?: string }
+
+/** Which call a plain signalling message is for, and which member of a room; undefined: ask the schema. */
+export function glance(body: Buffer): Glanced | undefined {
   return isUtf8(body) ? new Glance(body).signal() : undefined
 }
 
@@ -42,6 +46,7 @@ const quoted = (word: string): Uint8Array => Buffer.from(`"${word}"`)
 
 const CALL_ID = quoted('callId')
 const TYPE = quoted('type')
+const TO = quoted('to')
 const PAYLOAD = quoted('payload')
 const OFFER = quoted('OFFER')
 const ANSWER = quoted('ANSWER')
@@ -60,9 +65,10 @@ class Glance {
     this.#octets = octets
   }
 
-  /** `{"callId": …, "type": …, "payload": …}`, in any order, and nothing else. */
-  signal(): Pick<Signal, 'callId'> | undefined {
+  /** `{"callId": …, "type": …, "payload": …}`, perhaps with `to`, in any order, and nothing else. */
+  signal(): Glanced | undefined {
     let callId: string | undefined
+    let to: string | undefined
     let type: 'description' | 'candidate' | undefined
     let payload: 'description' | 'candidate' | undefined
     if (!this.#take(OPEN)) return undefined
@@ -77,13 +83,17 @@ class Glance {
       } else if (payload === undefined && this.#member(PAYLOAD)) {
         payload = this.#payload()
         if (payload === undefined) return undefined
+      } else if (to === undefined && this.#member(TO)) {
+        to = this.#word(LONGEST_USER_ID)
+        if (to === undefined || to.trim() === '') return undefined
       } else return undefined
       this.#skipBlanks()
     } while (this.#take(COMMA))
     if (!this.#take(CLOSE)) return undefined
     if (this.#at < this.#octets.length) this.#skipBlanks()
     if (callId === undefined || type === undefined || type !== payload) return undefined
-    return this.#at === this.#octets.length ? { callId } : undefined
+    if (this.#at !== this.#octets.length) return undefined
+    return to === undefined ? { callId } : { callId, to }
   }
 
   #type(): 'description' | 'candidate' | undefined {

@@ -115,6 +115,11 @@ export const CallInvite = message({
     .array(userId, 'must be a list of users')
     .min(1, 'must name somebody')
     .max(64, 'must have at most 64 entries'),
+  names: z
+    .record(userId, notBlank(LONGEST_NAME), 'must be an object of names by user')
+    .refine((names) => Object.keys(names).length <= 65, 'must have at most 65 entries')
+    .nullish()
+    .describe('What those who are invited, and the one who invites, are called: shown to everybody in the call.'),
 })
 export type CallInvite = z.output<typeof CallInvite>
 
@@ -132,13 +137,19 @@ const IceCandidate = z.looseObject(
   },
 )
 
+/** Clients that know no rooms may have a field of this name that means nothing here. */
+const to = userId
+  .nullish()
+  .catch(undefined)
+  .describe('In a room: the user whom it is for. Required while more than two are in it.')
+
 /** `/app/rtc/signaling`. Only checked, never rewritten: the other side gets the very bytes. */
 export const Signal = z.discriminatedUnion(
   'type',
   [
-    message({ callId, type: z.literal('OFFER'), payload: Sdp }),
-    message({ callId, type: z.literal('ANSWER'), payload: Sdp }),
-    message({ callId, type: z.literal('ICE_CANDIDATE'), payload: IceCandidate }),
+    message({ callId, type: z.literal('OFFER'), payload: Sdp, to }),
+    message({ callId, type: z.literal('ANSWER'), payload: Sdp, to }),
+    message({ callId, type: z.literal('ICE_CANDIDATE'), payload: IceCandidate, to }),
   ],
   {
     error: (issue) =>
@@ -146,3 +157,20 @@ export const Signal = z.discriminatedUnion(
   },
 )
 export type Signal = z.output<typeof Signal>
+
+/** MESSAGE on `/user/queue/call/room`, and part of what an invitation says. */
+export const Roster = z.object({
+  callId,
+  type: z.enum(['VIDEO', 'AUDIO']),
+  media: z.object({ kind: z.string() }).describe('What carries the media. `mesh`: everybody offers to everybody.'),
+  members: z.array(
+    z.object({
+      userId,
+      name: z.string().optional(),
+      state: z.enum(['RINGING', 'JOINED', 'LEFT', 'DECLINED', 'MISSED', 'BUSY']),
+      invitedBy: userId.optional(),
+    }),
+  ),
+  by: userId.optional().describe('Whose doing the change is.'),
+  version: z.int().describe('Grows with every change; an earlier one may come later.'),
+})

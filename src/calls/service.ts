@@ -25,7 +25,8 @@ import {
   type UserId,
 } from '../ports.ts'
 import { type Awaitable, perform, type Steps, wait, waitForAll } from '../steps.ts'
-import type { CallHangup, CallRequest, CallResponse, CallRinging, Signal } from './messages.ts'
+import type { CallHangup, CallInvite, CallRequest, CallResponse, CallRinging, Signal } from './messages.ts'
+import type { RoomMedia } from './room-media.ts'
 import { type Decision, decide, type Situation } from './transition.ts'
 import type {
   Actor,
@@ -69,6 +70,8 @@ export interface CallOptions {
   readonly ringMs: number
   /** What happens to a request for a user without any connected device: it waits for one, or is refused with 1003. */
   readonly offline: 'wait' | 'fail'
+  /** What carries the media of rooms. */
+  readonly roomMedia: RoomMedia
   /** Told of bugs found outside any command, where nobody waits for an answer. */
   readonly report: (error: unknown) => void
 }
@@ -130,9 +133,28 @@ export class CallService {
     return this.#perform(callId, { verb: 'ringing', actor })
   }
 
-  /** Carries a signalling frame to the other party's bound device, its octets untouched. */
-  signal(actor: Actor, { callId }: Pick<Signal, 'callId'>, frame: SignalFrame): Awaitable<Outcome<unknown>> {
-    const command: CallCommand = { verb: 'signal', actor, signal: frame }
+  /**
+   * Asks more people into a call of two, which becomes a room by that, or into a room. `data`: `{callId, members}`, the
+   * roster. Answered when the call is committed and every listening device of the invitees was told.
+   */
+  invite(actor: Actor, { callId, invitees, names }: CallInvite): Awaitable<Outcome<unknown>> {
+    const { ringMs, roomMedia } = this.#options
+    const { most } = roomMedia
+    const named = names == null ? undefined : new Map(Object.entries(names))
+    return this.#perform(callId, {
+      verb: 'invite',
+      actor,
+      invitees,
+      ringMs,
+      media: roomMedia.describe(),
+      most,
+      names: named,
+    })
+  }
+
+  /** Carries a signalling frame to the other party's bound device (in a room: of the member `to`), its octets untouched. */
+  signal(actor: Actor, { callId, to }: Addressed, frame: SignalFrame): Awaitable<Outcome<unknown>> {
+    const command: CallCommand = { verb: 'signal', actor, signal: frame, to: to ?? undefined }
     return this.#withoutChange(callId, command) ?? this.#perform(callId, command)
   }
 
@@ -336,10 +358,21 @@ export class CallService {
 
   *#situation(callId: CallId, command: CallCommand): Steps<Situation> {
     const { store } = this.#options
+    if (command.verb === 'invite') return yield* this.#invitation(callId, command.invitees)
     if (command.verb !== 'request') return { callId, call: yield* wait(store.load(callId)) }
     const answers = [store.load(callId), store.current(command.actor.user), store.current(command.callee)] as const
     const [call, mine, theirs] = yield* waitForAll(answers)
     return { callId, call, mine, theirs }
+  }
+
+  /** Who is called at this moment, behind this answer, makes the commit fail: then it is asked again. */
+  *#invitation(callId: CallId, invitees: readonly UserId[]): Steps<Situation> {
+    const { store } = this.#options
+    const call = yield* wait(store.load(callId))
+    const users = [...new Set(invitees)]
+    const lines = yield* waitForAll(users.map((user) => store.current(user)))
+    const taken = users.filter((_, place) => lines[place] !== undefined && lines[place].callId !== callId)
+    return { callId, call, taken }
   }
 
   /** What was written; undefined: somebody else was faster. */
@@ -424,9 +457,9 @@ export class CallService {
           this.#options.events.emit(effect.news, { call: effect.call, ...(effect.names && { names: effect.names }) })
           break
         case 'member': {
-          const { call, user } = effect
+          const { news, call, user, at, reason } = effect
           const member = call.members?.find((one) => one.user === user)
-          if (member) this.#options.events.emit(effect.news, { call, member })
+          if (member) this.#options.events.emit(news, { call, member, at, ...(reason && { reason }) })
           break
         }
         case 'ring': {
@@ -508,6 +541,9 @@ export class CallService {
 
 /** Equal for equal requests: a repeat is told from another request with the same callId by it. */
 export const fingerprintOf = (message: CallRequest): string => hash('sha256', JSON.stringify(message), 'base64url')
+
+/** What is known of a signalling message: which call it is for, and which member of a room. */
+type Addressed = Pick<Signal, 'callId' | 'to'>
 
 type Relay = Extract<Effect, { kind: 'relay' }>
 

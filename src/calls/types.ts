@@ -311,6 +311,9 @@ export type Effect =
       readonly news: MemberNews
       readonly call: Call
       readonly user: UserId
+      readonly at: number
+      /** With `member.gone`: why. */
+      readonly reason?: EndReason
     }
 
 /** Asked into the room (or found busy), in it, not asked any more without having answered. */

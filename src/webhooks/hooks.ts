@@ -1,7 +1,8 @@
 /** News of the domain → what a back end is told of it. Pure; docs/webhooks.md has the same as a table. */
 
 import { hash } from 'node:crypto'
-import type { Call, EndReason, Names } from '../calls/types.ts'
+import type { Call, EndReason, Member, Names } from '../calls/types.ts'
+import type { MemberChange } from '../events.ts'
 import type { HookType } from './messages.ts'
 import type { Hook } from './ports.ts'
 
@@ -28,8 +29,33 @@ export function ofEnd(call: Call, names: Names): readonly Hook[] {
   if (isMissed(call)) hooks.push(ofCall('call.missed', call, endedAt, { ...facts, ...rang, reason }))
   const answered = connectedAt === undefined ? {} : { connectedAt }
   const durationS = connectedAt === undefined ? 0 : Math.max(0, Math.floor((endedAt - connectedAt) / 1000))
-  hooks.push(ofCall('call.ended', call, endedAt, { ...facts, ...rang, ...answered, status, reason, durationS }))
+  const members = call.members && { members: call.members.map(ofOne) }
+  hooks.push(
+    ofCall('call.ended', call, endedAt, { ...facts, ...rang, ...answered, ...members, status, reason, durationS }),
+  )
   return hooks
+}
+
+/** `member.invited`: it rings at somebody who is asked into a room, or they are in another call. */
+export function ofInvitation({ call, member, at }: MemberChange): readonly Hook[] {
+  const { state, ringUntil } = member
+  if (state === 'RINGING') return [ofMember('call.ring', call, member, at, { ringUntil })]
+  return [ofMember('call.missed', call, member, at, { reason: 'BUSY', endedAt: at })]
+}
+
+/** `member.joined` */
+export function ofJoining({ call, member, at }: MemberChange): readonly Hook[] {
+  const device = member.leg?.device
+  return [ofMember('call.answered', call, member, at, { connectedAt: at, ...(device !== undefined && { device }) })]
+}
+
+/** `member.gone`: they have declined, nobody has answered, or it was taken back. */
+export function ofDeparture({ call, member, at, reason }: MemberChange): readonly Hook[] {
+  const data = { reason, endedAt: at }
+  const cancel = ofMember('call.cancel', call, member, at, data)
+  if (reason === 'DECLINED') return [cancel]
+  const missed = ofMember('call.missed', call, member, at, data)
+  return reason === 'NO_ANSWER' || reason === 'BUSY' ? [missed] : [cancel, missed]
 }
 
 /** `user.online`, `user.offline` */
@@ -61,6 +87,35 @@ function factsOf({ callId, type, caller, callee, createdAt, request }: Call, nam
 const namesOf = ({ callerUserName, calleeUserName }: Call['request']): Names => ({
   ...(typeof callerUserName === 'string' && { callerUserName }),
   ...(typeof calleeUserName === 'string' && { calleeUserName }),
+})
+
+/** An event of a room that concerns one member: `callee` is who it rings at, `caller` who has invited them. */
+function ofMember(type: HookType, call: Call, member: Member, at: number, data: Hook['data']): Hook {
+  const { callId, caller, createdAt } = call
+  const { user, name, invitedBy = caller, invitedAt } = member
+  const inviter = call.members?.find((other) => other.user === invitedBy)?.name
+  const facts = {
+    callId,
+    type: call.type,
+    caller: invitedBy,
+    callee: user,
+    ...(inviter !== undefined && { callerUserName: inviter }),
+    ...(name !== undefined && { calleeUserName: name }),
+    createdAt,
+    room: true,
+    invitedAt,
+  }
+  // Somebody may be asked into one room several times
+  const id = idOf(type, JSON.stringify([callId, user, at]), invitedAt)
+  return { id, key: `call:${callId}`, type, at, data: { ...facts, ...data } }
+}
+
+const ofOne = ({ user, name, state, joinedAt, leftAt }: Member) => ({
+  userId: user,
+  ...(name !== undefined && { name }),
+  state,
+  ...(joinedAt !== undefined && { joinedAt }),
+  ...(leftAt !== undefined && { leftAt }),
 })
 
 function ofCall(type: HookType, { callId, createdAt }: Call, at: number, data: Hook['data']): Hook {

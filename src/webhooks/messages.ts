@@ -19,8 +19,15 @@ const call = {
   createdAt: instant('When the call was requested.'),
 }
 
+/** In an event of a room that concerns one member: `callee` is the member, `caller` who has invited them. */
+const ofRoom = {
+  room: z.literal(true).optional().describe('The callee is asked into a call of several.'),
+  invitedAt: instant('When that was.').optional(),
+}
+
 const CallRing = z.object({
   ...call,
+  ...ofRoom,
   ringUntil: instant('When it stops ringing by itself.'),
   remainingMs: z.int().nonnegative().describe('The same, counted from the moment this was sent.'),
   devices: z
@@ -35,6 +42,7 @@ const CallRing = z.object({
 
 const CallAnswered = z.object({
   ...call,
+  ...ofRoom,
   connectedAt: instant('When it was answered.'),
   device: z.string().optional().describe('The session that has answered; absent when that was done over HTTP.'),
 })
@@ -43,12 +51,14 @@ const CANCELS = ['CANCELLED', 'CALLER_LOST', 'ADMIN'] as const satisfies readonl
 
 const CallCancel = z.object({
   ...call,
-  reason: z.enum(CANCELS),
+  ...ofRoom,
+  reason: z.enum([...CANCELS, 'DECLINED']).describe('DECLINED: of a room, by the member.'),
   endedAt: instant('When it was taken back.'),
 })
 
 const CallMissed = z.object({
   ...call,
+  ...ofRoom,
   reason: z.enum(['NO_ANSWER', 'BUSY', ...CANCELS]),
   ringingAt: instant('When the first device rang; absent when none did.').optional(),
   endedAt: instant('When it stopped ringing, or was found busy.'),
@@ -77,6 +87,18 @@ const CallEnded = z.object({
   ringingAt: instant('When the first device rang; absent when none did.').optional(),
   connectedAt: instant('When it was answered; absent when it was not.').optional(),
   endedAt: instant('When it was over.'),
+  members: z
+    .array(
+      z.object({
+        userId: z.string(),
+        name: z.string().optional(),
+        state: z.enum(['LEFT', 'DECLINED', 'MISSED', 'BUSY']),
+        joinedAt: instant('When they first joined; absent when they did not.').optional(),
+        leftAt: instant('When they left, or stopped being asked.').optional(),
+      }),
+    )
+    .optional()
+    .describe('Of a room: everybody who was asked into it.'),
   durationS: z.int().nonnegative().describe('Whole seconds from the answer to the end; 0 without an answer.'),
 })
 

@@ -6,7 +6,7 @@
 import type { Events } from '../events.ts'
 import { type Clock, type Directory, type KnownDevice, Unavailable, type UserId } from '../ports.ts'
 import { Delivery, type DeliveryLog } from './delivery.ts'
-import { ofAnswer, ofEnd, ofRequest, ofUser } from './hooks.ts'
+import { ofAnswer, ofDeparture, ofEnd, ofInvitation, ofJoining, ofRequest, ofUser } from './hooks.ts'
 import type { HookType } from './messages.ts'
 import type { Endpoint, Hook, Outbox, Taken } from './ports.ts'
 
@@ -40,6 +40,9 @@ export class Webhooks {
     events.on('call.requested', ({ call }) => this.#put(ofRequest(call)))
     events.on('call.connected', ({ call }) => this.#put(ofAnswer(call)))
     events.on('call.ended', ({ call, names }) => this.#put(ofEnd(call, names ?? {})))
+    events.on('member.invited', (change) => this.#put(ofInvitation(change)))
+    events.on('member.joined', (change) => this.#put(ofJoining(change)))
+    events.on('member.gone', (change) => this.#put(ofDeparture(change)))
     events.on('user.online', ({ user, at }) => this.#put(ofUser('user.online', user, at)))
     events.on('user.offline', ({ user, at }) => this.#put(ofUser('user.offline', user, at)))
   }

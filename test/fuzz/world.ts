@@ -10,6 +10,7 @@ import { admission } from '../../src/admission.ts'
 import { attendance } from '../../src/attendance.ts'
 import type { Principal } from '../../src/auth.ts'
 import { CALL_QUEUES, callHandlers, FINISHES_A_CALL } from '../../src/calls/destinations.ts'
+import { mesh } from '../../src/calls/room-media.ts'
 import { CallService, RINGS_ON } from '../../src/calls/service.ts'
 import { credentialHandlers } from '../../src/credentials/destinations.ts'
 import { Revocations } from '../../src/credentials/revocations.ts'
@@ -101,6 +102,7 @@ export class World {
       timers,
       ringMs: 10_000,
       offline: 'wait',
+      roomMedia: mesh(4),
       report,
     })
     const revocations = new Revocations({ clock, memoryMs: 10_000, warn: () => undefined })

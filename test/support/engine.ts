@@ -1,5 +1,6 @@
 import { MemoryCallStore } from '../../src/adapters/memory/call-store.ts'
 import { CallRequest } from '../../src/calls/messages.ts'
+import { mesh } from '../../src/calls/room-media.ts'
 import { CallService } from '../../src/calls/service.ts'
 import type { Actor, CallTimers } from '../../src/calls/types.ts'
 import { Events } from '../../src/events.ts'
@@ -26,6 +27,8 @@ export function engine(
     routes?: Routes
     directory?: Directory
     timers?: CallTimers
+    /** People in a room. */
+    most?: number
   } = {},
 ) {
   const store = options.store ?? new MemoryCallStore()
@@ -43,6 +46,7 @@ export function engine(
     timers: options.timers ?? TIMERS,
     ringMs: 30_000,
     offline: options.offline ?? 'wait',
+    roomMedia: mesh(options.most ?? 4),
     report: (error) => bugs.push(error),
   })
   return { store, devices, clock, events, calls, bugs }

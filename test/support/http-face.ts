@@ -11,7 +11,7 @@ import { TestClock } from './clock.ts'
 
 /** What the call service was asked. */
 export interface Command {
-  readonly verb: 'request' | 'respond' | 'hangup' | 'signal'
+  readonly verb: 'request' | 'respond' | 'hangup' | 'invite' | 'signal'
   readonly actor: Actor
   readonly message: object
   readonly body?: string
@@ -59,6 +59,7 @@ export class FakeServices {
         request: (actor, message) => perform({ verb: 'request', actor, message }),
         respond: (actor, message) => perform({ verb: 'respond', actor, message }),
         hangup: (actor, message) => perform({ verb: 'hangup', actor, message }),
+        invite: (actor, message) => perform({ verb: 'invite', actor, message }),
         signal: (actor, message, { body, contentType }) =>
           perform({ verb: 'signal', actor, message, body: Buffer.from(body).toString('latin1'), contentType }),
         heard: (user) => {

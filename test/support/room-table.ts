@@ -47,7 +47,7 @@ export class RoomTable {
       fingerprint: 'f',
       features: features[0],
     })
-    this.accepts(callee, features[1])
+    this.accepts(callee, features[1] ?? null)
     // The rules of a call of two keep what its clients can do
     const { origin, winner } = this.call ?? {}
     if (this.call && origin && winner)
@@ -71,8 +71,8 @@ export class RoomTable {
     })
   }
 
-  accepts = (who: string, features: readonly Feature[] | undefined = ['room']) =>
-    this.does({ verb: 'accept', actor: actor(who), features })
+  accepts = (who: string, features: readonly Feature[] | null = ['room']) =>
+    this.does({ verb: 'accept', actor: actor(who), features: features ?? undefined })
 
   rejects = (who: string, reason: 'DECLINED' | 'BUSY' = 'DECLINED') =>
     this.does({ verb: 'reject', actor: actor(who), reason })

@@ -39,6 +39,7 @@ const QUEUES = [
   '/user/queue/call/hangup',
   '/user/queue/call/timeout',
   '/user/queue/call/ringing',
+  '/user/queue/call/room',
   '/user/queue/rtc/signaling',
   '/user/queue/turn/get-turn-credentials',
   '/user/queue/auth',
@@ -321,8 +322,8 @@ export class Device {
     this.#heard.length = 0
   }
 
-  accepts(callId: string): Promise<void> {
-    return this.says('/app/call/response', { callId, type: 'ACCEPT' })
+  accepts(callId: string, features?: readonly string[]): Promise<void> {
+    return this.says('/app/call/response', { callId, type: 'ACCEPT', ...(features && { features }) })
   }
 
   rejects(callId: string, reason?: string): Promise<void> {

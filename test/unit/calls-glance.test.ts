@@ -23,6 +23,20 @@ describe('a glance', () => {
   })
 
   test.each([
+    { callId: 'c1', to: 'bob', type: 'OFFER', payload: SDP },
+    { type: 'ICE_CANDIDATE', callId: 'c1', payload: candidate, to: 'bob' },
+  ])('is enough to see whom it is for in a room', (message) => {
+    expect(glance(Buffer.from(JSON.stringify(message)))).toEqual({ callId: 'c1', to: 'bob' })
+  })
+
+  test.each(['" "', '""', 'null', '5', '"b\\u006fb"', `"${'b'.repeat(129)}"`])(
+    'leaves a receiver written as %s to the schema',
+    (to) => {
+      expect(glance(Buffer.from(`{"callId":"c1","type":"OFFER","payload":"x","to":${to}}`))).toBeUndefined()
+    },
+  )
+
+  test.each([
     '',
     '{}',
     '{',
@@ -67,7 +81,7 @@ describe('a glance', () => {
     fc.jsonValue({ maxDepth: 2 }),
   )
   const message = fc.record(
-    { callId: fc.oneof(text, value), type: value, payload: value, more: fc.jsonValue() },
+    { callId: fc.oneof(text, value), type: value, payload: value, to: value, more: fc.jsonValue() },
     { requiredKeys: ['callId', 'type', 'payload'] },
   )
   /** Octets at a place are put, or put in, or taken out. */

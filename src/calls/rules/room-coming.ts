@@ -49,7 +49,7 @@ export function invite(
     write: next,
     effects: [
       ...tellRoster(next, command.actor.user),
-      ...invitees.map((invitee) => memberNews('member.invited', next, invitee)),
+      ...invitees.map((invitee) => memberNews('member.invited', next, invitee, now)),
       ...invitees.filter(isRinging).map(({ user }) => ({ kind: 'ring', call: next, user }) as const),
     ],
   }
@@ -118,14 +118,14 @@ function inviteeOf(
   busy: boolean,
   now: number,
 ): Member {
-  const { name, joinedAt, leftAt, invitedAt = now } = memberOf(room, user) ?? {}
+  const { name, joinedAt, leftAt } = memberOf(room, user) ?? {}
   return {
     user,
     name: names?.get(user) ?? name,
     invitedBy: actor.user,
     rung: [],
     declined: [],
-    invitedAt: joinedAt === undefined ? now : invitedAt,
+    invitedAt: now,
     joinedAt,
     ...(busy
       ? { state: 'BUSY', leftAt: joinedAt === undefined ? now : leftAt }
@@ -190,7 +190,7 @@ export function join(
     effects: [
       downElsewhere(room, member.user, others, 'ACCEPT'),
       ...tellRoster(next, member.user),
-      memberNews('member.joined', next, member),
+      memberNews('member.joined', next, member, now),
     ],
   }
 }

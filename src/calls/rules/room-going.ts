@@ -22,7 +22,9 @@ export function endRoom(
   const final = changed(room, { members, aloneSince: undefined, held: undefined })
   const goodbyes = room.members.flatMap((member) => hangUpMember(room, member, reason))
   const { call, effects: news } = end(final, 'COMPLETED', reason, now, timers, [])
-  const unanswered = room.members.filter(isRinging).map((member) => memberNews('member.gone', call, member))
+  const unanswered = room.members
+    .filter(isRinging)
+    .map((member) => memberNews('member.gone', call, member, now, 'CANCELLED'))
   return { call, effects: [...effects, ...goodbyes, ...unanswered, ...news] }
 }
 
@@ -33,7 +35,7 @@ function atTheEnd(member: Member, now: number): Partial<Member> {
 
 /**
  * The room without this member; its end, when nobody is left in it. `effects`: what the member's devices are told.
- * `by`: the member, unless somebody else has done it.
+ * `why`: of one who has not joined it.
  */
 export function without(
   room: Room,
@@ -42,11 +44,12 @@ export function without(
   now: number,
   timers: CallTimers,
   effects: readonly Effect[],
+  why: EndReason = state === 'MISSED' || state === 'LEFT' ? 'NO_ANSWER' : state,
 ): Change {
   const held = room.held?.filter((user) => user !== member.user)
   const kept = room.kept.filter(({ to }) => to !== member.user)
   const next = settled(room, membersWith(room, member, gone(member, state, now)), now, timers, { held, kept })
-  const news = isJoined(member) ? [] : [memberNews('member.gone', next, member)]
+  const news = isJoined(member) ? [] : [memberNews('member.gone', next, member, now, why)]
   if (joinedOf(next).length === 0) return endRoom(next, 'HANGUP', now, timers, [...effects, ...news])
   return { call: next, effects: [...effects, ...tellRoster(next, member.user), ...news] }
 }
@@ -100,5 +103,5 @@ export function shutOutOfRoom(
   if (device !== undefined && !(isJoined(member) && member.leg.device === device)) return undefined
   const state = isJoined(member) ? 'LEFT' : 'MISSED'
   const told = hangUpMember(room, member, 'ADMIN')
-  return { outcome: accepted, ...written(without(room, member, state, now, timers, told)) }
+  return { outcome: accepted, ...written(without(room, member, state, now, timers, told, 'ADMIN')) }
 }

@@ -64,9 +64,10 @@ export const downElsewhere = (
     reason: type === 'ACCEPT' ? 'ANSWERED_ELSEWHERE' : 'DECLINED_ELSEWHERE',
   })
 
-export const memberNews = (news: MemberNews, call: Call, { user }: Pick<Member, 'user'>): Effect => ({
-  kind: 'member',
-  news,
-  call,
-  user,
-})
+export const memberNews = (
+  news: MemberNews,
+  call: Call,
+  { user }: Pick<Member, 'user'>,
+  at: number,
+  reason?: EndReason,
+): Effect => ({ kind: 'member', news, call, user, at, ...(reason && { reason }) })

@@ -141,7 +141,7 @@ function shutDown(room: Room, now: number, timers: CallTimers): Decision {
   const told = joinedOf(room).flatMap(({ leg }) => forgottenBy(leg, room))
   let next = room
   const hungUp = room.members.filter(isRinging).flatMap((member) => {
-    const { call, effects } = without(next, member, 'MISSED', now, timers, hangUpMember(room, member, 'ADMIN'))
+    const { call, effects } = without(next, member, 'MISSED', now, timers, hangUpMember(room, member, 'ADMIN'), 'ADMIN')
     next = call as Room
     return effects
   })
