@@ -1,0 +1,187 @@
+/**
+ * A SQLite file, or a database in memory, as this thread sees it: everything here waits for the disk. Knows neither
+ * threads nor Kysely.
+ *
+ * WAL with `synchronous=FULL`: what is committed survives the loss of power, and other processes read meanwhile. A batch
+ * changes two pages of the indexes for each call, anywhere in them; so the log is brought into the file seldom, when many of
+ * its pages have been changed several times.
+ */
+
+import { mkdirSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { DatabaseSync, type DatabaseSyncInstance, type StatementSyncInstance } from '@photostructure/sqlite'
+import { newerThanKnown, type Query, type Result } from '../database.ts'
+import type { CallRow } from '../rows.ts'
+import { CALL_COLUMNS, MEMBER_COLUMNS } from '../tables.ts'
+import { failureOf, NewerTables, NothingChanged } from './failures.ts'
+import type { Outcome, Work } from './messages.ts'
+
+/** How long another process may hold the file before we give up. */
+const BUSY_MS = 2000
+
+/** Of 4 KiB. */
+const CHECKPOINT_PAGES = 8000
+const CACHE_KIB = 16_000
+
+/** Filters come in so many combinations at most; more would be a leak. */
+const MOST_STATEMENTS = 500
+
+const insertOf = (table: string, columns: readonly string[]) =>
+  `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')}) on conflict do nothing`
+
+const INSERT_CALL = insertOf('calls', CALL_COLUMNS)
+const INSERT_MEMBER = insertOf('call_members', MEMBER_COLUMNS)
+
+export class SqliteEngine {
+  readonly #path: string | undefined
+  #db: DatabaseSyncInstance | undefined
+  #statements = new Map<string, StatementSyncInstance>()
+
+  /** `path` undefined: in memory. */
+  constructor(path: string | undefined) {
+    this.#path = path
+  }
+
+  /** Does it, and never throws. */
+  perform(work: Work): Outcome {
+    try {
+      return { results: this.#perform(work) }
+    } catch (error) {
+      return { failure: failureOf(error) }
+    }
+  }
+
+  #perform(work: Work): readonly Result[] {
+    switch (work.kind) {
+      case 'open':
+        this.#open(work.migrations)
+        return []
+      case 'run':
+        return this.#run(work.queries)
+      case 'write':
+        this.#write(work.rows)
+        return []
+      case 'close':
+        this.#close()
+        return []
+    }
+  }
+
+  #open(migrations: readonly (readonly string[])[]): void {
+    if (this.#db) {
+      this.#statement('select 1').get()
+      return
+    }
+    try {
+      this.#db = this.#connect()
+      this.#migrate(migrations)
+    } catch (error) {
+      this.#close()
+      throw error
+    }
+  }
+
+  #connect(): DatabaseSyncInstance {
+    const file = this.#path === undefined ? ':memory:' : resolve(this.#path)
+    if (this.#path !== undefined) mkdirSync(dirname(file), { recursive: true })
+    const db = new DatabaseSync(file, { timeout: BUSY_MS, enableForeignKeyConstraints: false })
+    try {
+      db.exec('pragma journal_mode=wal')
+      db.exec('pragma synchronous=full')
+      db.exec(`pragma wal_autocheckpoint=${CHECKPOINT_PAGES}`)
+      db.exec(`pragma cache_size=-${CACHE_KIB}`)
+      return db
+    } catch (error) {
+      db.close()
+      throw error
+    }
+  }
+
+  /** Only one process at a time gets in here: the others wait for its transaction, and find the work done. */
+  #migrate(migrations: readonly (readonly string[])[]): void {
+    const db = this.#opened()
+    if (this.#version(db) === migrations.length) return
+    this.#inTransaction(() => {
+      const version = this.#version(db)
+      if (version > migrations.length) {
+        throw new NewerTables(newerThanKnown('the SQLite file', version, migrations.length))
+      }
+      if (version === 0) db.exec('create table if not exists carillon_schema (version integer primary key) strict')
+      for (const [done, statements] of migrations.entries()) {
+        if (done < version) continue
+        for (const statement of statements) db.exec(statement)
+        db.prepare('insert into carillon_schema (version) values (?)').run(done + 1)
+      }
+    })
+  }
+
+  #version(db: DatabaseSyncInstance): number {
+    const there = db.prepare("select count(*) as n from sqlite_schema where name = 'carillon_schema'").get()
+    if ((there as { n: number }).n === 0) return 0
+    return (db.prepare('select coalesce(max(version), 0) as n from carillon_schema').get() as { n: number }).n
+  }
+
+  #run(queries: readonly Query[]): readonly Result[] {
+    const [only] = queries
+    if (queries.length === 1 && only && !only.mustChange) return [this.#one(only)]
+    return this.#inTransaction(() =>
+      queries.map((query) => {
+        const result = this.#one(query)
+        if (query.mustChange && result.changed === 0) throw new NothingChanged()
+        return result
+      }),
+    )
+  }
+
+  #one({ sql, parameters }: Query): Result {
+    const statement = this.#statement(sql)
+    if (/^(select|with)\b/.test(sql)) return { rows: statement.all(...parameters), changed: 0 }
+    return { rows: [], changed: Number(statement.run(...parameters).changes) }
+  }
+
+  #write(rows: readonly CallRow[]): void {
+    this.#inTransaction(() => {
+      const call = this.#statement(INSERT_CALL)
+      for (const row of rows) {
+        // of a call that was there already, a member may have been forgotten since
+        if (Number(call.run(...row.call).changes) === 0) continue
+        for (const member of row.members) this.#statement(INSERT_MEMBER).run(...member)
+      }
+    })
+  }
+
+  /** Immediate: whoever begins by reading may find later that another process has written. */
+  #inTransaction<T>(work: () => T): T {
+    this.#statement('begin immediate').run()
+    try {
+      const result = work()
+      this.#statement('commit').run()
+      return result
+    } catch (error) {
+      // a full disk has rolled it back already
+      if (this.#db?.isTransaction) this.#statement('rollback').run()
+      throw error
+    }
+  }
+
+  #statement(sql: string): StatementSyncInstance {
+    const known = this.#statements.get(sql)
+    if (known) return known
+    const statement = this.#opened().prepare(sql)
+    if (this.#statements.size >= MOST_STATEMENTS) this.#statements.clear()
+    this.#statements.set(sql, statement)
+    return statement
+  }
+
+  #opened(): DatabaseSyncInstance {
+    if (!this.#db) throw new Error('the SQLite file is not open')
+    return this.#db
+  }
+
+  #close(): void {
+    this.#statements = new Map()
+    const db = this.#db
+    this.#db = undefined
+    db?.close()
+  }
+}
