@@ -1,24 +1,46 @@
 /**
- * One call as this device sees it: its state, what the server says about it, and the media leg that belongs to it.
+ * One call as this device sees it: its state, what the server says about it, and the media that belong to it.
  * Knows the contract's call messages; sends them by a {@link Line}.
  */
 
+import { CallMedia } from './call-media.ts'
 import type { Clock } from './clock.ts'
 import { Emitter } from './emitter.ts'
 import { asCallError, CallError } from './errors.ts'
-import { MediaLeg, type MediaSources } from './media-leg.ts'
+import type { MediaLeg, MediaSources } from './media-leg.ts'
 import type { Candidate, Description } from './negotiation.ts'
 import type { Letter } from './outbox.ts'
-import type { CallEvents, CallState, EndReason, IncomingCall, MediaPath } from './types.ts'
+import { Roster } from './roster.ts'
+import type {
+  Call,
+  CallAbilities,
+  CallEvents,
+  CallState,
+  EndReason,
+  Held,
+  IncomingCall,
+  MediaPath,
+  Party,
+  Room,
+  Transferring,
+} from './types.ts'
 import {
   APP,
   type CallDown,
+  type CallHeld,
+  type CallHold,
   type CallHungUp,
+  type CallInvite,
   type CallRequest,
   type CallResponse,
+  type CallRoster,
+  type CallTransfer,
+  type CallTransferred,
   type CallType,
   type CandidatePayload,
   CODE,
+  type Feature,
+  type RosterMember,
   type ServerRefusal,
   type Signal,
   type SignalType,
@@ -29,6 +51,10 @@ export interface Line {
   readonly clock: Clock
   /** Nothing: signalling only. */
   readonly media: MediaSources | undefined
+  /** Who we are. */
+  readonly me: string
+  /** What this client says that it can do. */
+  readonly features: readonly Feature[]
   /** Now or never. */
   send(destination: string, body: unknown): Promise<void>
   /** Now, or when the server can be reached again; in order with {@link post}. */
@@ -39,6 +65,10 @@ export interface Line {
   forget(callId: string): void
   /** The network may be gone: the media have stopped. */
   suspect(): void
+  /** The other side has passed us on: a new call takes the place of this one when it is answered. */
+  passedOn(call: LiveCall, news: CallTransferred): void
+  /** This one is talked in now: the server has put any other on hold. */
+  foreground(call: LiveCall): void
   /** Told once. */
   ended(call: LiveCall): void
 }
@@ -47,17 +77,27 @@ export interface CallFacts {
   readonly id: string
   readonly direction: 'outgoing' | 'incoming'
   readonly type: CallType
-  readonly peer: { readonly userId: string; readonly name: string }
+  readonly peer: Party
   /** How long it rings at most, as far as this side knows. */
   readonly ringMs: number
   /** The server cannot be reached as it begins. */
   readonly away?: boolean
+  readonly waiting?: boolean
+  readonly transferredBy?: Party | undefined
+  /** Takes the place of this one: with its microphone and camera as they are there. */
+  readonly replaces?: LiveCall | undefined
+  /** What the other side's client can do, as far as it is known. */
+  readonly features?: readonly Feature[] | undefined
+  /** It is a room that we are invited into. */
+  readonly members?: readonly RosterMember[] | undefined
 }
 
 /** The server keeps 64 frames of a caller until a device answers; what is beyond waits here. */
 const MOST_SIGNALS_BEFORE_ANSWER = 60
 /** From the answer to the first media. */
 const CONNECTING_MS = 30_000
+/** Offers and candidates of somebody whom the roster has not named yet. */
+const MOST_OF_STRANGERS = 256
 /** A server that could not say just now how a call is. */
 const ASK_AGAIN_MS = 2_000
 /** The server says when ringing is over; only when it cannot be heard this side decides by itself. */
@@ -67,15 +107,29 @@ export class LiveCall implements IncomingCall {
   readonly id: string
   readonly direction: 'outgoing' | 'incoming'
   readonly type: CallType
-  readonly peer: { readonly userId: string; readonly name: string }
+  readonly peer: Party
+  readonly waiting: boolean
+  readonly transferredBy: Party | undefined
+  readonly #replaces: LiveCall | undefined
   readonly #line: Line
   readonly #events = new Emitter<CallEvents>()
-  readonly #held: (Description | Candidate)[] = []
+  /** Signals that the server would not keep. */
+  readonly #unsent: (Description | Candidate)[] = []
   #state: CallState
   #endReason: EndReason | undefined
   #endedBy: 'me' | 'peer' | 'server' | undefined
   #error: CallError | undefined
-  #leg: MediaLeg | undefined
+  #media: CallMedia | undefined
+  #peerFeatures: ReadonlySet<Feature>
+  /** Users who have put it on hold. */
+  readonly #holders = new Set<string>()
+  /** The call whose other side we pass on to that of this one. */
+  #passing: LiveCall | undefined
+  #holdings = 0
+  #transferring: Transferring | undefined
+  #roster: Roster | undefined
+  /** Of users who are not known to be in the room yet. */
+  readonly #strangers: { readonly from: string; readonly signal: Description | Candidate }[] = []
   #ringingDevices: number | undefined
   #answered = false
   #signalsSent = 0
@@ -99,6 +153,11 @@ export class LiveCall implements IncomingCall {
     this.direction = facts.direction
     this.type = facts.type
     this.peer = facts.peer
+    this.waiting = facts.waiting ?? false
+    this.transferredBy = facts.transferredBy
+    this.#replaces = facts.replaces
+    this.#peerFeatures = new Set(facts.features)
+    if (facts.members) this.#roster = new Roster(line.me, facts.members)
     this.#state = facts.direction === 'outgoing' ? 'calling' : 'ringing'
     this.#away = facts.away ?? false
     this.#cancelTimer = line.clock.after(facts.ringMs + RING_SLACK_MS, () => this.#unheard())
@@ -146,7 +205,7 @@ export class LiveCall implements IncomingCall {
   }
 
   get localStream(): MediaStream | undefined {
-    return this.#leg?.localStream
+    return this.#media?.local.stream
   }
 
   get remoteStream(): MediaStream | undefined {
@@ -154,15 +213,15 @@ export class LiveCall implements IncomingCall {
   }
 
   get hasMicrophone(): boolean {
-    return this.#leg?.hasMicrophone ?? false
+    return this.#media?.local.hasMicrophone ?? false
   }
 
   get muted(): boolean {
-    return this.#leg?.muted ?? false
+    return this.#media?.local.muted ?? false
   }
 
   get localVideo(): boolean {
-    return this.#leg?.localVideo ?? false
+    return this.#media?.local.video ?? false
   }
 
   get remoteVideo(): boolean {
@@ -173,12 +232,55 @@ export class LiveCall implements IncomingCall {
     return this.#leg?.connection
   }
 
+  get held(): Held {
+    const byMe = this.#holders.has(this.#line.me)
+    return { byMe, byPeer: this.#holders.size > Number(byMe) }
+  }
+
+  get transferring(): Transferring | undefined {
+    return this.#transferring
+  }
+
+  get replaces(): Call | undefined {
+    return this.#replaces
+  }
+
+  get can(): CallAbilities {
+    const free = this.#answered && this.#talks && !this.forgotten && this.#transferring === undefined
+    const both = (feature: Feature) =>
+      free && this.#line.features.includes(feature) && (this.#roster !== undefined || this.#peerFeatures.has(feature))
+    const { byMe, byPeer } = this.held
+    return {
+      hold: both('hold'),
+      transfer: both('transfer') && !this.#roster,
+      invite: both('room') && !byMe && !byPeer,
+    }
+  }
+
+  get room(): Room | undefined {
+    const roster = this.#roster
+    if (!roster) return undefined
+    const members = roster.members.map((member) => {
+      const leg = this.#media?.legs.get(member.userId)
+      return {
+        ...member,
+        stream: leg?.remoteStream,
+        video: leg?.remoteVideo ?? false,
+        connected: leg?.connected ?? false,
+        interrupted: leg?.interrupted ?? false,
+        held: this.#holders.has(member.userId),
+        peerConnection: leg?.connection,
+      }
+    })
+    return { members }
+  }
+
   mute(on: boolean): void {
-    this.#leg?.mute(on)
+    this.#media?.local.mute(on)
   }
 
   async camera(on: boolean): Promise<void> {
-    await this.#leg?.camera(on)
+    await this.#media?.local.camera(on)
   }
 
   async path(): Promise<MediaPath | undefined> {
@@ -191,20 +293,28 @@ export class LiveCall implements IncomingCall {
    * Fails with the server's refusal.
    */
   async place(request: CallRequest): Promise<void> {
-    this.#leg = this.#openLeg(this.type)
-    await this.#leg?.media
+    const leg = this.#openLeg(this.type)
+    await this.#media?.local.ready
     if (this.#over) return
     this.#request = request
     await this.#line.deliver({ destination: APP.request, body: request, about: this.id })
     if (this.#over) return
-    await this.#leg?.start()
+    await leg?.start()
+  }
+
+  /** The same for a call that the server has begun for us, because the other side has passed us on. */
+  async follow(): Promise<void> {
+    const leg = this.#openLeg(this.type)
+    await this.#media?.local.ready
+    if (!this.#over) await leg?.start()
   }
 
   async accept(options: { type?: CallType } = {}): Promise<void> {
     if (!this.ringsHere) {
       throw new CallError('wrong-state', `cannot answer: the call is ${this.#state}`)
     }
-    this.#leg = this.#openLeg(options.type ?? this.type)
+    // In a room the legs are to those whom the roster names
+    const leg = this.#openLeg(options.type ?? this.type, this.#roster === undefined)
     this.#connecting()
     try {
       await this.#line.deliver({
@@ -218,8 +328,29 @@ export class LiveCall implements IncomingCall {
     }
     if (this.#over) return
     this.#answered = true
-    if (this.#leg) await this.#leg.start()
-    else this.#connected()
+    if (!this.#media) this.#connected()
+    await leg?.start()
+  }
+
+  async hold(): Promise<void> {
+    await this.#hold(true)
+  }
+
+  async resume(): Promise<void> {
+    await this.#hold(false)
+  }
+
+  async transfer(to: string | Call): Promise<void> {
+    const message: CallTransfer =
+      typeof to === 'string'
+        ? { callId: this.id, target: to, mode: 'BLIND' }
+        : { callId: this.id, target: to.peer.userId, mode: 'ATTENDED', withCallId: to.id }
+    await this.#asks(APP.transfer, message)
+    if (to instanceof LiveCall) to.#passing = this
+  }
+
+  async invite(users: readonly string[]): Promise<void> {
+    await this.#asks(APP.invite, { callId: this.id, invitees: users } satisfies CallInvite)
   }
 
   decline(reason: 'DECLINED' | 'BUSY' = 'DECLINED'): void {
@@ -241,10 +372,10 @@ export class LiveCall implements IncomingCall {
     this.end(this.#state === 'calling' || this.#state === 'ringing' ? 'cancelled' : 'hung-up', 'me')
   }
 
-  signal(type: 'OFFER' | 'ANSWER', payload: string): void
-  signal(type: 'ICE_CANDIDATE', payload: CandidatePayload): void
-  signal(type: SignalType, payload: string | CandidatePayload): void {
-    this.#signal({ type, payload } as Description | Candidate)
+  signal(type: 'OFFER' | 'ANSWER', payload: string, to?: string): void
+  signal(type: 'ICE_CANDIDATE', payload: CandidatePayload, to?: string): void
+  signal(type: SignalType, payload: string | CandidatePayload, to?: string): void {
+    this.#signal({ type, payload } as Description | Candidate, to)
   }
 
   // What the client asks and tells it.
@@ -259,13 +390,54 @@ export class LiveCall implements IncomingCall {
     this.#change('ringing')
   }
 
-  heardResponse({ type, reason }: CallResponse): void {
+  heardResponse({ type, reason, features }: CallResponse): void {
     if (type === 'REJECT') this.end(reason === 'BUSY' ? 'busy' : 'declined', 'peer')
+    if (features) this.#peerFeatures = new Set(features)
     if (this.#answered || this.#over || this.direction === 'incoming') return
     this.#answered = true
-    for (const signal of this.#held.splice(0)) this.#post(signal)
-    if (!this.#leg) this.#connected()
+    for (const signal of this.#unsent.splice(0)) this.#post(signal)
+    if (!this.#media) this.#connected()
     else if (this.#state !== 'connected') this.#connecting()
+  }
+
+  /** Somebody has put it on hold, or takes it back: the other side, or we ourselves by another call. */
+  heardHold({ by, hold }: CallHeld): void {
+    if (this.#talks && typeof by === 'string') this.#holds(by, hold)
+  }
+
+  heardTransfer(news: CallTransferred): void {
+    if (!this.#talks) return
+    const { newCallId, state, target, transferredBy, mode, reason } = news
+    const known = this.#transferring?.newCallId === newCallId
+    const byMe = transferredBy === this.#line.me
+    const facts = { newCallId, target, by: transferredBy, byMe, mode, ...(reason === undefined ? {} : { reason }) }
+    this.#transferring = state === 'FAILED' ? undefined : facts
+    this.#rest()
+    if (state === 'RINGING' && !known && !byMe) this.#line.passedOn(this, news)
+    const words = { RINGING: 'ringing', DONE: 'done', FAILED: 'failed' } as const
+    this.#events.emit('transfer', { ...facts, state: words[state] })
+  }
+
+  /** Who is in the room. The message is the whole truth each time. */
+  heardRoster({ members }: CallRoster): void {
+    if (this.#over || this.ringsHere || !Array.isArray(members)) return
+    const { me } = this.#line
+    const before = this.#roster
+    this.#roster = new Roster(me, members)
+    const joined = this.#roster.joined
+    if (!joined.has(me)) return
+    // Who has come later offers: we do to all who were there before us
+    const newcomer = before !== undefined && !before.joined.has(me)
+    this.#answered = true
+    for (const user of [...this.#holders]) if (!joined.has(user)) this.#holders.delete(user)
+    for (const user of [...(this.#media?.legs.keys() ?? [])]) if (!joined.has(user)) this.#media?.part(user)
+    for (const user of joined) {
+      const isNew = !before?.joined.has(user) || newcomer
+      if (user !== me && isNew) this.#meet(user, newcomer)
+    }
+    if (this.#state === 'connecting' && newcomer) this.#connected()
+    this.#events.emit('room', undefined)
+    this.#events.emit('media', undefined)
   }
 
   heardDown({ reason }: CallDown): void {
@@ -280,18 +452,29 @@ export class LiveCall implements IncomingCall {
 
   heardHangup({ reason }: CallHungUp): void {
     if (reason === 'PEER_LOST' || reason === 'NODE_FAILURE') this.end('lost', 'server')
+    if (reason === 'TRANSFERRED') {
+      const byMe = this.#transferring?.byMe || this.#passing?.transferring?.byMe
+      this.end('transferred', byMe ? 'me' : 'peer')
+    }
     const by = reason === 'ADMIN' || reason === 'MAX_DURATION' ? 'server' : 'peer'
     this.end(this.#talks && reason !== 'CANCELLED' && reason !== 'CALLER_LOST' ? 'hung-up' : 'cancelled', by)
   }
 
-  /** `reattached`: the other side was away, and came back. */
-  heardSignal({ type, payload }: Signal, reattached = false): void {
+  /** `reattached`: the other side was away, and came back. `from`: the user it is of. */
+  heardSignal({ type, payload }: Signal, from: string | undefined, reattached = false): void {
     if (this.#over) return
     // Only who has answered says so: its ACCEPT was missed by a device that could not be told
     if (type === 'ANSWER') this.heardResponse({ callId: this.id, type: 'ACCEPT' })
-    if (reattached) this.#leg?.peerReattached()
-    this.#events.emit('signal', { type, payload })
-    this.#leg?.receive({ type, payload } as Description | Candidate)
+    const signal = { type, payload } as Description | Candidate
+    this.#events.emit('signal', { ...signal, ...(this.#roster && from !== undefined ? { from } : {}) })
+    const leg = this.#legOf(from)
+    if (leg) {
+      if (reattached) leg.peerReattached()
+      leg.receive(signal)
+    } else if (from !== undefined && this.#strangers.length < MOST_OF_STRANGERS) {
+      // Who has just joined offers at once, and over several servers that may be here before the roster
+      this.#strangers.push({ from, signal })
+    }
   }
 
   /** A refusal that names this call and that nobody waits for. */
@@ -325,7 +508,7 @@ export class LiveCall implements IncomingCall {
     this.#cancelAsking()
     if (this.#away || this.#over) return
     this.#away = true
-    if (this.#leg) this.#leg.away = true
+    if (this.#media) this.#media.away = true
     if (this.#state === 'connecting') this.#cancelTimer()
     this.#events.emit('reconnecting', true)
   }
@@ -348,7 +531,7 @@ export class LiveCall implements IncomingCall {
     this.#away = false
     this.#graceOver = false
     if (this.#state === 'connecting') this.#allowTimeToConnect()
-    if (this.#leg) this.#leg.away = false
+    if (this.#media) this.#media.away = false
     this.#events.emit('reconnecting', false)
   }
 
@@ -361,7 +544,7 @@ export class LiveCall implements IncomingCall {
     this.#endedBy = by
     this.#error = error
     this.#endedAt = this.#line.clock.now()
-    this.#leg?.close()
+    this.#media?.close()
     this.#line.forget(this.id)
     this.#line.ended(this)
     this.#change('ended')
@@ -372,12 +555,86 @@ export class LiveCall implements IncomingCall {
   }
 
   get #acceptance(): CallResponse {
-    return { callId: this.id, type: 'ACCEPT' }
+    const { features } = this.#line
+    return { callId: this.id, type: 'ACCEPT', ...(features.length > 0 ? { features } : {}) }
+  }
+
+  /** Of two the one there is; of a room the one to who has been in it longest. */
+  get #leg(): MediaLeg | undefined {
+    const [first] = this.#media?.legs.values() ?? []
+    return first
+  }
+
+  #legOf(user: string | undefined): MediaLeg | undefined {
+    if (this.#roster && user !== undefined) return this.#media?.legs.get(user)
+    return user === undefined || user === this.peer.userId ? this.#leg : undefined
+  }
+
+  async #hold(on: boolean): Promise<void> {
+    const { me } = this.#line
+    if (this.held.byMe === on) return
+    if (!this.#answered || !this.#talks) {
+      throw new CallError('wrong-state', `cannot be put on hold: the call is ${this.#state}`)
+    }
+    // At once, whatever the server says: nobody shall be heard a moment longer
+    this.#holds(me, on)
+    const mine = ++this.#holdings
+    try {
+      await this.#asks(APP.hold, { callId: this.id, hold: on } satisfies CallHold)
+    } catch (error) {
+      if (mine === this.#holdings && this.#talks) this.#holds(me, !on)
+      throw error
+    }
+    if (!on) this.#line.foreground(this)
+  }
+
+  #holds(user: string, on: boolean): void {
+    if (this.#holders.has(user) === on) return
+    if (on) this.#holders.add(user)
+    else this.#holders.delete(user)
+    this.#rest()
+    this.#events.emit('held', this.held)
+  }
+
+  /** By another call of ours, which the server has answered or taken back. */
+  restsForAnother(): void {
+    if (this.#answered && this.#talks) this.#holds(this.#line.me, true)
+  }
+
+  /** On hold by us, and while it is being passed on; who is on hold by the other side hears what that plays. */
+  #rest(): void {
+    this.#media?.rest(this.held.byMe || this.#transferring !== undefined)
+  }
+
+  /** Something that the server is asked to do with a call that is talked in. */
+  async #asks(destination: string, body: unknown): Promise<void> {
+    if (this.#forgotten) throw this.#forgotten
+    try {
+      await this.#line.deliver({ destination, body, about: this.id })
+    } catch (cause) {
+      const error = asCallError(cause, 'timeout')
+      const { refusal } = error
+      if (refusal && (error.code === CODE.alreadyOver || error.code === CODE.handledElsewhere))
+        this.heardRefusal(refusal)
+      throw error
+    }
+  }
+
+  /** A leg to somebody in the room. */
+  #meet(user: string, offers: boolean): void {
+    const { me } = this.#line
+    if (!this.#media || this.#media.legs.has(user)) return
+    const leg = this.#media.open(user, { offers, polite: me > user })
+    const waiting = this.#strangers.filter(({ from }) => from === user)
+    const others = this.#strangers.filter(({ from }) => from !== user)
+    this.#strangers.splice(0, Number.POSITIVE_INFINITY, ...others)
+    for (const { signal } of waiting) leg.receive(signal)
+    void leg.start()
   }
 
   /** Sound and picture come, with or without a server. */
   get #flows(): boolean {
-    return this.#state === 'connected' && this.#leg !== undefined && !this.#interrupted
+    return this.#state === 'connected' && this.#media !== undefined && !this.#interrupted
   }
 
   /** Instead of all that was still to be said. */
@@ -417,15 +674,19 @@ export class LiveCall implements IncomingCall {
   async #ask(): Promise<void> {
     const { send } = this.#line
     if (this.ringsHere) return send(APP.ringing, { callId: this.id })
+    // Of what is talked in, the server may have missed whether it is on hold; saying so again does nothing else
+    const heldAsItIs: CallHold = { callId: this.id, hold: this.held.byMe }
+    if (this.#roster && this.#answered) return send(APP.hold, heldAsItIs)
     if (this.direction === 'incoming') {
       // Otherwise its ACCEPT is on its way
       if (this.#answered) await send(APP.response, this.#acceptance)
-      return
+    } else {
+      if (this.#answered || !this.#request) await this.#askWhetherItLives()
+      // A server that knows nothing of a call that rings, rings anew: on the other side it is the same call
+      if (this.#request) await send(APP.request, this.#request)
+      this.#media?.repeatOffers()
     }
-    if (this.#answered) await this.#askWhetherItLives()
-    // A server that knows nothing of a call that rings, rings anew: on the other side it is the same call
-    if (this.#request) await send(APP.request, this.#request)
-    this.#leg?.repeatOffer()
+    if (heldAsItIs.hold) await send(APP.hold, heldAsItIs)
   }
 
   /** Without beginning it anew: a caller may not say that it rings, and is told so only of a call that lives. */
@@ -445,7 +706,12 @@ export class LiveCall implements IncomingCall {
   }
 
   /** Nobody but the media says so when the server has forgotten the call, or this device; otherwise it says it better. */
-  #closedByPeer(): void {
+  #closedByPeer(user: string): void {
+    if (this.#roster) {
+      this.#media?.part(user)
+      this.#events.emit('room', undefined)
+      if (this.#media && this.#media.legs.size > 0) return
+    }
     this.#peerClosed = true
     if (this.#forgotten !== undefined || this.#graceOver) this.#ended()
   }
@@ -505,38 +771,58 @@ export class LiveCall implements IncomingCall {
     return error
   }
 
-  #openLeg(type: CallType): MediaLeg | undefined {
-    const { media } = this.#line
-    if (!media) return undefined
-    const leg = new MediaLeg({
-      ...media,
-      type,
-      caller: this.direction === 'outgoing',
-      send: (signal) => this.#signal(signal),
+  /** Camera and microphone as they are to be, and (not in a room) the leg to the other side. */
+  #openLeg(type: CallType, withPeer = true): MediaLeg | undefined {
+    const sources = this.#line.media
+    if (!sources) return undefined
+    const before = this.#replaces
+    const media = new CallMedia({
+      sources,
+      type: this.type,
+      video: before ? before.localVideo : type === 'VIDEO',
+      muted: before?.muted ?? false,
+      send: (user, signal) => this.#signal(signal, user),
       connected: () => this.#connected(),
       changed: () => {
         if (!this.#over) this.#events.emit('media', undefined)
       },
-      interrupted: (on) => {
-        this.#interrupted = on
-        if (on) this.#line.suspect()
-        this.#events.emit('interrupted', on)
-        if (on && this.#graceOver) this.#lostTouch()
-      },
+      interrupted: (_user, on) => this.#mediaInterrupted(on),
       problem: (error) => {
         if (!this.#over) this.#events.emit('problem', error)
       },
-      peerClosed: () => this.#closedByPeer(),
-      lost: () => {
-        const error = new CallError('negotiation', 'the media path broke and could not be repaired')
-        this.#fail(error, this.#connectedAt === undefined ? 'failed' : 'lost')
-      },
+      peerClosed: (user) => this.#closedByPeer(user),
+      lost: (user) => this.#mediaLost(user),
     })
-    leg.away = this.#away
-    return leg
+    media.away = this.#away
+    this.#media = media
+    const caller = this.direction === 'outgoing'
+    return withPeer ? media.open(this.peer.userId, { offers: caller, polite: !caller }) : undefined
   }
 
-  #signal(signal: Description | Candidate): void {
+  #mediaInterrupted(on: boolean): void {
+    if (on) this.#line.suspect()
+    const all = this.#media?.interrupted ?? false
+    if (all !== this.#interrupted) {
+      this.#interrupted = all
+      this.#events.emit('interrupted', all)
+      if (all && this.#graceOver) this.#lostTouch()
+    }
+    if (this.#roster && !this.#over) this.#events.emit('room', undefined)
+  }
+
+  #mediaLost(user: string): void {
+    const error = new CallError('negotiation', 'the media path broke and could not be repaired')
+    if (!this.#roster) {
+      this.#fail(error, this.#connectedAt === undefined ? 'failed' : 'lost')
+      return
+    }
+    // The others of a room go on
+    this.#media?.part(user)
+    this.#events.emit('problem', error)
+    this.#events.emit('room', undefined)
+  }
+
+  #signal(signal: Description | Candidate, to?: string): void {
     if (this.#over) return
     if (this.#forgotten) {
       // Whatever shall be changed by this offer: the person is told that it cannot
@@ -544,12 +830,13 @@ export class LiveCall implements IncomingCall {
       return
     }
     const early = !this.#answered && this.direction === 'outgoing'
-    if (early && this.#signalsSent >= MOST_SIGNALS_BEFORE_ANSWER) this.#held.push(signal)
-    else this.#post(signal)
+    if (early && this.#signalsSent >= MOST_SIGNALS_BEFORE_ANSWER) this.#unsent.push(signal)
+    else this.#post(signal, to)
   }
 
-  #post(signal: Description | Candidate): void {
+  #post(signal: Description | Candidate, to?: string): void {
     this.#signalsSent++
-    this.#line.post({ destination: APP.signaling, body: { callId: this.id, ...signal }, about: this.id })
+    const body = { callId: this.id, ...signal, ...(this.#roster && to !== undefined ? { to } : {}) }
+    this.#line.post({ destination: APP.signaling, body, about: this.id })
   }
 }

@@ -8,21 +8,30 @@ import { type Clock, systemClock } from './clock.ts'
 import { Connection } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { asCallError, CallError } from './errors.ts'
+import { askHistory, type HistoryOptions, httpBase } from './history.ts'
 import type { MediaSources } from './media-leg.ts'
 import { onNetworkNews } from './network-news.ts'
 import { Presence } from './presence.ts'
-import type { Call, ClientEvents, ClientOptions, ConnectionState, SocketLike, StateChange } from './types.ts'
+import type { Call, ClientEvents, ClientOptions, ConnectionState, Party, SocketLike, StateChange } from './types.ts'
 import {
   APP,
   type CallDown,
+  type CallHeld,
   type CallHungUp,
   type CallOffered,
   type CallRequest,
   type CallResponse,
+  type CallRoster,
+  type CallTransferred,
   type CallType,
   CODE,
+  type Feature,
   HEARS,
   type Heard,
+  type HistoryPage,
+  type HistoryQuery,
+  type HistoryRead,
+  type MissedCalls,
   type ServerRefusal,
   type Signal,
   type TurnCredentials,
@@ -46,6 +55,9 @@ const GLARE_MS = 3_000
 const LONGEST_RING_MS = 120_000
 /** RESUME_GRACE_S of the server, as it is by default. */
 const GRACE_MS = 30_000
+const EVERYTHING: readonly Feature[] = ['hold', 'transfer', 'room']
+/** A server that is older than these does not know where they are: it has nothing to tell there. */
+const NEWER: ReadonlySet<string> = new Set([HEARS.hold, HEARS.transfer, HEARS.room, HEARS.missed])
 const OVER: ReadonlySet<number> = new Set([CODE.notFound, CODE.handledElsewhere, CODE.alreadyOver])
 
 export class CallClient {
@@ -56,6 +68,7 @@ export class CallClient {
   readonly #line: Line
   readonly #calls = new Map<string, LiveCall>()
   readonly #graceMs: number
+  readonly #past: HistoryOptions
   /** Of an outage: its grace is running, or is over. */
   #cancelGrace: (() => void) | undefined
   #graceOver = false
@@ -72,8 +85,14 @@ export class CallClient {
   constructor(options: ClientOptions) {
     this.#clock = options.clock ?? systemClock
     this.#graceMs = options.graceMs ?? GRACE_MS
+    const url = socketUrl(options.url, options.userId)
+    this.#past = {
+      base: httpBase(url),
+      token: () => this.#connection.token(),
+      fetch: options.fetch ?? ((...question) => fetch(...question)),
+    }
     this.#connection = new Connection({
-      url: socketUrl(options.url, options.userId),
+      url,
       token: options.token,
       renewToken: options.renewToken,
       openSocket: options.webSocketFactory ?? openWebSocket,
@@ -82,9 +101,19 @@ export class CallClient {
       random: Math.random,
     })
     this.#presence = new Presence((users) => this.#connection.send(APP.status, users))
+    const media = this.#mediaSources(options)
+    const userOf = () => this.userId
     this.#line = {
       clock: this.#clock,
-      media: this.#mediaSources(options),
+      media,
+      features: options.features ?? (media ? EVERYTHING : []),
+      get me() {
+        return userOf() ?? ''
+      },
+      passedOn: (call, news) => this.#passedOn(call, news),
+      foreground: (call) => {
+        for (const other of this.#calls.values()) if (other !== call) other.restsForAnother()
+      },
       send: (destination, body) => this.#connection.send(destination, body),
       deliver: (letter) => this.#connection.deliver(letter),
       post: (letter) => this.#connection.post(letter),
@@ -176,6 +205,7 @@ export class CallClient {
       callerUserName: options.name ?? this.userId ?? callee,
       ...(options.calleeName === undefined ? {} : { calleeUserName: options.calleeName }),
       ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+      ...(this.#line.features.length > 0 ? { features: this.#line.features } : {}),
     }
     const call = new LiveCall(this.#line, {
       id: request.callId,
@@ -211,6 +241,20 @@ export class CallClient {
         this.#asking = undefined
       })
     return this.#asking
+  }
+
+  /**
+   * Own calls of the past, the latest first, a page at a time: `next` of a page is `cursor` of the following one. Asked over
+   * HTTP, also without a connection. Fails with {@link CallError}.
+   */
+  history(query: HistoryQuery = {}): Promise<HistoryPage> {
+    return askHistory(this.#past, query)
+  }
+
+  /** Missed calls are seen, on all devices of this user: all of them, or those that ended until then. */
+  markMissedRead(until?: string | number): Promise<void> {
+    const message: HistoryRead = until === undefined ? {} : { until }
+    return this.#connection.deliver({ destination: APP.historyRead, body: message })
   }
 
   async #askCredentials(): Promise<TurnCredentials> {
@@ -294,6 +338,7 @@ export class CallClient {
     if (destination === HEARS.status) this.#statuses(body)
     else if (destination === HEARS.turn) this.#credentials(body as TurnCredentials)
     else if (destination === HEARS.request) this.#offered(body as CallOffered)
+    else if (destination === HEARS.missed) this.#missed(body as MissedCalls)
     else {
       // What names no call, or one that is over here, crossed our own word on its way.
       const call = this.#calls.get((body as { callId: string }).callId)
@@ -308,6 +353,8 @@ export class CallClient {
     }
     // Rings again after a reconnect: the same call.
     if (this.#calls.has(offered.callId)) return
+    const { transferredBy, transferredByUserName } = offered
+    const replaces = this.#replacedBy(offered)
     const call = new LiveCall(this.#line, {
       id: offered.callId,
       direction: 'incoming',
@@ -315,12 +362,61 @@ export class CallClient {
       peer: { userId: offered.caller, name: offered.callerUserName || offered.caller },
       ringMs: offered.remainingMs ?? LONGEST_RING_MS,
       away: this.state === 'reconnecting',
+      waiting: offered.waiting === true,
+      transferredBy:
+        transferredBy === undefined
+          ? undefined
+          : { userId: transferredBy, name: transferredByUserName || transferredBy },
+      replaces,
+      features: Array.isArray(offered.features) ? offered.features : undefined,
+      members: offered.room && Array.isArray(offered.members) ? offered.members : undefined,
     })
     this.#keep(call)
     const awaited = this.#awaited.get(call.id)
-    if (awaited) awaited(call)
+    if (replaces) this.#switches(call, replaces)
+    else if (awaited) awaited(call)
     else if (this.#isBeingCalled(call.peer.userId)) this.#shy.add(call)
     else this.#events.emit('incoming', call)
+  }
+
+  #missed({ unread, calls }: MissedCalls): void {
+    if (typeof unread === 'number' && Array.isArray(calls)) this.#events.emit('missed', { unread, calls })
+  }
+
+  /** Only who talks with us may put another in their place. */
+  #replacedBy({ replaces, transferredBy }: CallOffered): LiveCall | undefined {
+    const old = this.#calls.get(replaces ?? '')
+    const talks = old?.state === 'connected' || old?.state === 'connecting'
+    return talks && old.peer.userId === transferredBy ? old : undefined
+  }
+
+  /** The person has been told whom they will talk with: nothing rings. */
+  #switches(call: LiveCall, old: LiveCall): void {
+    // What goes wrong ends the call, and says so
+    void call.accept({ type: old.localVideo ? 'VIDEO' : 'AUDIO' }).catch(() => {})
+    this.#events.emit('switched', call)
+  }
+
+  #passedOn(old: LiveCall, { newCallId, target, transferredBy }: CallTransferred): void {
+    if (this.#calls.has(newCallId)) return
+    const by: Party = transferredBy === old.peer.userId ? old.peer : { userId: transferredBy, name: transferredBy }
+    const call = new LiveCall(this.#line, {
+      id: newCallId,
+      direction: 'outgoing',
+      type: old.type,
+      peer: { userId: target, name: target },
+      ringMs: LONGEST_RING_MS,
+      away: this.state === 'reconnecting',
+      transferredBy: by,
+      replaces: old,
+    })
+    this.#keep(call)
+    // The server gives the new one up when the old one is hung up
+    old.on('state', ({ state }) => {
+      if (state === 'ended' && old.endedBy === 'me') call.end('cancelled', 'me')
+    })
+    this.#events.emit('outgoing', call)
+    void call.follow().catch((error: unknown) => this.#events.emit('error', asCallError(error, 'negotiation')))
   }
 
   #statuses(body: unknown): void {
@@ -330,6 +426,7 @@ export class CallClient {
 
   #refused(refusal: ServerRefusal): void {
     const call = this.#calls.get(refusal.callId ?? '')
+    if (NEWER.has(refusal.destination ?? '')) return
     if (call) call.heardRefusal(refusal)
     // About a call that is over here, too: our hang-up has crossed its end, or the server has restarted since
     else if (refusal.callId === undefined || !OVER.has(refusal.code)) this.#events.emit('error', CallError.of(refusal))
@@ -450,13 +547,23 @@ function tell(call: LiveCall, destination: Heard, headers: Readonly<Record<strin
       call.heardTimeout()
       break
     case HEARS.signaling:
-      call.heardSignal(body as Signal, headers['peer-reattached'] === 'true')
+      call.heardSignal(body as Signal, headers.from, headers['peer-reattached'] === 'true')
+      break
+    case HEARS.hold:
+      call.heardHold(body as CallHeld)
+      break
+    case HEARS.transfer:
+      call.heardTransfer(body as CallTransferred)
+      break
+    case HEARS.room:
+      call.heardRoster(body as CallRoster)
       break
     case HEARS.request:
     case HEARS.turn:
     case HEARS.status:
     case HEARS.errors:
     case HEARS.auth:
+    case HEARS.missed:
       break
   }
 }

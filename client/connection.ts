@@ -140,6 +140,11 @@ export class Connection {
     return this.#user
   }
 
+  /** The one that is good now, for what is asked beside the connection. */
+  async token(): Promise<string> {
+    return this.#renewal.newest ?? (await this.#options.token())
+  }
+
   /** Fulfilled when connected and subscribed. Goes on trying; fails when the token is refused or {@link close} is called. */
   open(): Promise<void> {
     if (this.#state === 'online') return Promise.resolve()

@@ -1,12 +1,13 @@
 /**
- * Our end of a call's media: streams, the RTCPeerConnection, its negotiation and repair. Knows nothing of ringing or
- * of STOMP: signals go out by `send` and come in by `receive`.
+ * The media between us and one other side: the RTCPeerConnection, its negotiation and repair, and its rest while the
+ * call is on hold. Knows nothing of ringing or of STOMP: signals go out by `send` and come in by `receive`.
  */
 
 import type { Clock } from './clock.ts'
-import { asCallError, CallError } from './errors.ts'
+import { asCallError, type CallError } from './errors.ts'
 import { IceRecovery } from './ice-recovery.ts'
-import { type GetUserMedia, mediaError, openMedia } from './media.ts'
+import type { LocalMedia, PictureTaker } from './local-media.ts'
+import type { GetUserMedia } from './media.ts'
 import { type Candidate, type Description, Negotiation } from './negotiation.ts'
 import type { MediaPath } from './types.ts'
 import type { CallType } from './wire.ts'
@@ -24,7 +25,11 @@ export interface MediaSources {
 
 export interface MediaLegOptions extends MediaSources {
   readonly type: CallType
-  readonly caller: boolean
+  readonly local: LocalMedia
+  /** The first offer is ours: of two the caller's, in a room that of who has come later. */
+  readonly offers: boolean
+  /** When two offers meet, ours is taken back; and the other side repairs first, so that two repairs seldom meet. */
+  readonly polite: boolean
   send(signal: Description | Candidate): void
   connected(): void
   interrupted(on: boolean): void
@@ -36,73 +41,82 @@ export interface MediaLegOptions extends MediaSources {
   lost(): void
 }
 
-/** A person may look at the browser's question for long: then we answer without tracks and add them later. */
+/** A person may look at the browser's question for long: then we speak without tracks and add them later. */
 const MEDIA_PATIENCE_MS = 4_000
 const DISCONNECTED_PATIENCE_MS = 3_000
-/** The caller repairs first, so that the two repairs seldom meet. */
-const CALLEE_WAITS_MS = 2_500
+const POLITE_WAITS_MS = 2_500
 
-export class MediaLeg {
+export class MediaLeg implements PictureTaker {
   readonly #options: MediaLegOptions
   readonly #recovery: IceRecovery
   readonly remoteStream: MediaStream
-  readonly #media: Promise<void>
-  #localStream: MediaStream | undefined
   #servers: Promise<RTCIceServer[]>
   #connection: RTCPeerConnection | undefined
   #negotiation: Negotiation | undefined
   readonly #early: (Description | Candidate)[] = []
   #transport: RTCDtlsTransport | undefined
-  #wantsVideo: boolean
+  #interrupted = false
+  #resting = false
+  /** Which way the media went before they came to rest, and will go again. */
+  readonly #before = new Map<RTCRtpTransceiver, RTCRtpTransceiverDirection>()
+  /** Tracks that this connection sends, or would if it did not rest. */
+  readonly #handed = new WeakSet<MediaStreamTrack>()
   #closed = false
   #added = false
 
-  /** Asks for camera, microphone and credentials at once; {@link start} joins them. */
+  /** Asks for credentials at once; {@link start} makes use of them. */
   constructor(options: MediaLegOptions) {
     this.#options = options
     this.remoteStream = new MediaStream()
-    this.#wantsVideo = options.type === 'VIDEO'
     this.#recovery = new IceRecovery({
       clock: options.clock,
-      patienceMs: DISCONNECTED_PATIENCE_MS + (options.caller ? 0 : CALLEE_WAITS_MS),
+      patienceMs: DISCONNECTED_PATIENCE_MS + (options.polite ? POLITE_WAITS_MS : 0),
       restart: () => void this.#restart(),
-      interrupted: options.interrupted,
+      interrupted: (on) => {
+        this.#interrupted = on
+        options.interrupted(on)
+      },
       giveUp: options.lost,
     })
     this.#servers = this.#askServers()
-    this.#media = this.#openMedia()
-  }
-
-  get localStream(): MediaStream | undefined {
-    return this.#localStream
+    options.local.join(this)
   }
 
   get connection(): RTCPeerConnection | undefined {
     return this.#connection
   }
 
-  /** Fulfilled when the person has decided about camera and microphone, whatever the decision. */
-  get media(): Promise<void> {
-    return this.#media
+  /** Sound and picture can go. */
+  get connected(): boolean {
+    return this.#connection?.connectionState === 'connected'
   }
 
-  /** Makes the RTCPeerConnection. The caller's offer goes out by itself; the callee waits for it. */
+  /** The path broke, and is being repaired. */
+  get interrupted(): boolean {
+    return this.#interrupted
+  }
+
+  /** Makes the RTCPeerConnection. Who offers does so by itself; the other waits for it. */
   async start(): Promise<void> {
     const iceServers = await this.#servers
     if (this.#closed) return
     const connection = this.#options.rtc({ ...this.#options.rtcConfiguration, iceServers })
     this.#connection = connection
-    this.#negotiation = new Negotiation({
+    const negotiation = new Negotiation({
       connection,
-      polite: !this.#options.caller,
+      polite: this.#options.polite,
       send: (signal) => this.#options.send(signal),
-      beforeAnswer: () => this.#mediaOrPatience(),
+      beforeAnswer: () => this.#beforeAnswer(),
       failed: (error) => this.#options.problem(asCallError(error, 'negotiation')),
     })
     connection.ontrack = ({ track }) => this.#remoteTrack(track)
     connection.onconnectionstatechange = () => this.#observe(connection.connectionState)
-    if (this.#options.caller) this.#addTracks()
-    for (const signal of this.#early.splice(0)) void this.#negotiation.receive(signal)
+    if (this.#options.offers) {
+      if (!this.#options.local.decided) await this.#mediaOrPatience()
+      this.#askForTheirs()
+    }
+    this.#negotiation = negotiation
+    for (const signal of this.#early.splice(0)) void negotiation.receive(signal)
   }
 
   receive(signal: Description | Candidate): void {
@@ -122,36 +136,42 @@ export class MediaLeg {
 
   /** The other side came back: if the media do not flow, it is time to repair them. */
   peerReattached(): void {
-    this.#recovery.hurry(this.#options.caller ? 0 : CALLEE_WAITS_MS)
-  }
-
-  get hasMicrophone(): boolean {
-    return this.#audioTracks.length > 0
-  }
-
-  get muted(): boolean {
-    return this.#audioTracks.length > 0 && this.#audioTracks.every((track) => !track.enabled)
-  }
-
-  mute(on: boolean): void {
-    for (const track of this.#audioTracks) track.enabled = !on
-    this.#options.changed()
-  }
-
-  get localVideo(): boolean {
-    return (this.#localStream?.getVideoTracks() ?? []).some((track) => track.readyState === 'live')
+    this.#recovery.hurry(this.#options.polite ? POLITE_WAITS_MS : 0)
   }
 
   get remoteVideo(): boolean {
+    if (this.#resting) return false
     return this.remoteStream.getVideoTracks().some((track) => track.readyState === 'live' && !track.muted)
   }
 
-  async camera(on: boolean): Promise<void> {
-    this.#wantsVideo = on
-    if (on === this.localVideo) return
-    if (on) await this.#cameraOn()
-    else await this.#cameraOff()
+  /**
+   * On hold nothing is sent and nothing played, from this moment on, also when the other side cannot be told just now;
+   * it learns of it by the directions of an offer (RFC 3264 section 8.4), and media that nobody receives are not sent.
+   */
+  rest(on: boolean): void {
+    if (this.#resting === on || this.#closed) return
+    this.#resting = on
+    if (on) this.#comeToRest()
+    else this.#wake()
     this.#options.changed()
+  }
+
+  async picture(track: MediaStreamTrack | undefined): Promise<void> {
+    const transceiver = this.#videoTransceiver
+    if (!transceiver) {
+      this.#addTracks()
+      return
+    }
+    const direction = this.#before.get(transceiver) ?? transceiver.direction
+    const wanted = track ? withOurs(direction) : withoutOurs(direction)
+    if (track) this.#handed.add(track)
+    if (this.#resting) {
+      this.#before.set(transceiver, wanted)
+      return
+    }
+    await this.#sends(transceiver, track)
+    // The direction tells the other side that no picture comes any more; a stopped track alone would freeze it.
+    transceiver.direction = wanted
   }
 
   /** Which way the media go (W3C webrtc-stats: transport, candidate-pair); nothing before they do. */
@@ -162,25 +182,9 @@ export class MediaLeg {
 
   close(): void {
     this.#closed = true
+    this.#options.local.leave(this)
     this.#recovery.close()
-    for (const track of this.#localStream?.getTracks() ?? []) track.stop()
     this.#connection?.close()
-  }
-
-  get #audioTracks(): MediaStreamTrack[] {
-    return this.#localStream?.getAudioTracks() ?? []
-  }
-
-  async #openMedia(): Promise<void> {
-    const { getUserMedia, audio, video } = this.#options
-    const opened = await openMedia(getUserMedia, { audio, video: this.#wantsVideo && video })
-    if (this.#closed) {
-      for (const track of opened.stream?.getTracks() ?? []) track.stop()
-      return
-    }
-    this.#localStream = opened.stream
-    if (opened.problem) this.#options.problem(opened.problem)
-    this.#options.changed()
   }
 
   #askServers(): Promise<RTCIceServer[]> {
@@ -191,30 +195,83 @@ export class MediaLeg {
     })
   }
 
-  /** Before an answer: add what there is, and do not let a person who hesitates hold up the other. */
-  async #mediaOrPatience(): Promise<void> {
-    if (this.#added) return
-    let cancel = () => {}
-    const patience = new Promise<void>((done) => {
-      cancel = this.#options.clock.after(MEDIA_PATIENCE_MS, done)
-    })
-    await Promise.race([this.#media, patience])
-    cancel()
-    if (this.#localStream) this.#addTracks()
-    else void this.#media.then(() => this.#addTracks())
+  async #beforeAnswer(): Promise<void> {
+    if (!this.#added) await this.#mediaOrPatience()
+    // At rest also what the other side has just added is not to be heard
+    this.#addTracks()
   }
 
+  /** Do not let a person who hesitates hold up the other: what is missing is added when it is there. */
+  async #mediaOrPatience(): Promise<void> {
+    const { local, clock } = this.#options
+    let cancel = () => {}
+    const patience = new Promise<void>((done) => {
+      cancel = clock.after(MEDIA_PATIENCE_MS, done)
+    })
+    await Promise.race([local.ready, patience])
+    cancel()
+    if (!local.decided) void local.ready.then(() => this.#addTracks())
+  }
+
+  /** Those that are there and were not yet. */
   #addTracks(): void {
+    const { stream } = this.#options.local
     const connection = this.#connection
-    if (!connection || this.#closed || this.#added) return
-    this.#added = true
-    const stream = this.#localStream
-    for (const track of stream?.getTracks() ?? []) connection.addTrack(track, stream as MediaStream)
-    if (!this.#options.caller) return
-    // The offer asks also for what we cannot give: one may hear and see without microphone and camera.
-    if (!this.hasMicrophone) connection.addTransceiver('audio', { direction: 'recvonly' })
-    if (this.#options.type === 'VIDEO' && !this.localVideo)
-      connection.addTransceiver('video', { direction: 'recvonly' })
+    if (!connection || this.#closed) return
+    for (const track of stream?.getTracks() ?? []) {
+      this.#added = true
+      if (this.#handed.has(track)) continue
+      this.#handed.add(track)
+      connection.addTrack(track, stream as MediaStream)
+    }
+    if (this.#resting) this.#comeToRest()
+  }
+
+  /** The offer asks also for what we cannot give: one may hear and see without microphone and camera. */
+  #askForTheirs(): void {
+    const connection = this.#connection
+    if (!connection || this.#closed) return
+    this.#addTracks()
+    const { local, type } = this.#options
+    if (!local.hasMicrophone) connection.addTransceiver('audio', { direction: 'recvonly' })
+    if (type === 'VIDEO' && !local.video) connection.addTransceiver('video', { direction: 'recvonly' })
+    if (this.#resting) this.#comeToRest()
+  }
+
+  #comeToRest(): void {
+    for (const transceiver of this.#connection?.getTransceivers() ?? []) {
+      const { direction, receiver } = transceiver
+      const before = this.#before.get(transceiver)
+      if (direction === 'stopped' || (before && direction === 'inactive')) continue
+      // Where it has come to rest already, a track was added to it meanwhile
+      this.#before.set(transceiver, before ? withOurs(before) : direction)
+      transceiver.direction = 'inactive'
+      receiver.track.enabled = false
+      void this.#sends(transceiver, undefined)
+    }
+  }
+
+  #wake(): void {
+    const { local } = this.#options
+    for (const [transceiver, direction] of this.#before) {
+      if (transceiver.direction === 'stopped') continue
+      const { track } = transceiver.receiver
+      track.enabled = true
+      if (direction.startsWith('send')) void this.#sends(transceiver, local.track(track.kind))
+      transceiver.direction = direction
+    }
+    this.#before.clear()
+    this.#addTracks()
+  }
+
+  async #sends({ sender }: RTCRtpTransceiver, track: MediaStreamTrack | undefined): Promise<void> {
+    const { stream } = this.#options.local
+    try {
+      await sender.replaceTrack(track ?? null)
+      if (track && stream) sender.setStreams?.(stream)
+    } catch (error) {
+      if (!this.#closed) this.#options.problem(asCallError(error, 'negotiation'))
+    }
   }
 
   #remoteTrack(track: MediaStreamTrack): void {
@@ -251,43 +308,16 @@ export class MediaLeg {
     this.#connection.restartIce()
   }
 
-  async #cameraOn(): Promise<void> {
-    const { getUserMedia, video } = this.#options
-    if (!getUserMedia) throw new CallError('media-missing', 'camera and microphone need a page over https')
-    const stream = await getUserMedia({ video }).catch((error: unknown) => {
-      throw mediaError(error)
-    })
-    const [track] = stream.getVideoTracks()
-    if (!track) throw new CallError('media-missing', 'the camera gave no picture')
-    if (this.#closed || !this.#wantsVideo) return track.stop()
-    this.#localStream ??= new MediaStream()
-    this.#localStream.addTrack(track)
-    const transceiver = this.#videoTransceiver
-    if (!transceiver) {
-      this.#connection?.addTrack(track, this.#localStream)
-      return
-    }
-    await transceiver.sender.replaceTrack(track)
-    transceiver.sender.setStreams?.(this.#localStream)
-    transceiver.direction = transceiver.direction === 'inactive' ? 'sendonly' : 'sendrecv'
-  }
-
-  /** The direction tells the other side that no picture comes any more; a stopped track alone would freeze it. */
-  async #cameraOff(): Promise<void> {
-    for (const track of this.#localStream?.getVideoTracks() ?? []) {
-      track.stop()
-      this.#localStream?.removeTrack(track)
-    }
-    const transceiver = this.#videoTransceiver
-    if (!transceiver) return
-    await transceiver.sender.replaceTrack(null)
-    transceiver.direction = transceiver.direction === 'sendonly' ? 'inactive' : 'recvonly'
-  }
-
   get #videoTransceiver(): RTCRtpTransceiver | undefined {
     return this.#connection?.getTransceivers().find(({ receiver }) => receiver.track.kind === 'video')
   }
 }
+
+const withOurs = (direction: RTCRtpTransceiverDirection): RTCRtpTransceiverDirection =>
+  direction === 'inactive' || direction === 'sendonly' ? 'sendonly' : 'sendrecv'
+
+const withoutOurs = (direction: RTCRtpTransceiverDirection): RTCRtpTransceiverDirection =>
+  direction === 'inactive' || direction === 'sendonly' ? 'inactive' : 'recvonly'
 
 interface AnyStat {
   readonly id: string
