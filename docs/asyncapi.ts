@@ -19,6 +19,7 @@ import {
 import type { EndReason } from '../src/calls/types.ts'
 import { CredentialNotice, TokenRefresh } from '../src/credentials/messages.ts'
 import { CODES } from '../src/errors.ts'
+import { HistoryRead, MissedCalls } from '../src/history/messages.ts'
 import { StatusQuery, StatusReport } from '../src/presence/messages.ts'
 import { TurnCredentials, TurnQuery } from '../src/turn/messages.ts'
 
@@ -100,6 +101,12 @@ export const SENDS: readonly Channel[] = [
     schema: TokenRefresh,
     answer: 'onCredential',
   },
+  {
+    name: 'callHistoryRead',
+    address: '/app/call/history/read',
+    summary: 'The user has seen the missed calls. The body may be empty.',
+    schema: HistoryRead,
+  },
 ]
 
 /** What clients SUBSCRIBE to. */
@@ -177,6 +184,13 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
           'It is the first since the other side has lost its connection and is back: a moment for an ICE restart.',
       },
     },
+  },
+  {
+    name: 'onCallMissed',
+    address: '/user/queue/call/missed',
+    summary:
+      'Missed calls: on SUBSCRIBE those that the user has not seen, if there are any; then each when it is missed; and that they were seen on another device.',
+    schema: MissedCalls,
   },
   {
     name: 'onUserStatus',

@@ -12,6 +12,7 @@ const HEADINGS: Partial<Record<VariableName, string>> = {
   PRESENCE_SCOPE: 'Presence',
   REDIS_URL: 'Several servers',
   WEBHOOK_URL: 'Webhooks',
+  DATABASE_URL: 'History of calls',
   OPEN_DESTINATIONS: 'STOMP',
   LIMIT_FRAME_BYTES: 'Limits',
   LOG_LEVEL: 'Log',

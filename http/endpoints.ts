@@ -7,10 +7,11 @@ import type { z } from 'zod'
 import { CallHangup, CallInvite, CallRequest, CallResponse, Roster, Signal } from '../src/calls/messages.ts'
 import type { Actor, SignalFrame } from '../src/calls/types.ts'
 import type { CodeName, Outcome } from '../src/errors.ts'
+import { HistoryPage, HistoryQuery, HistoryRead, Unread } from '../src/history/messages.ts'
 import type { Awaitable } from '../src/ports.ts'
 import { StatusQuery, StatusReport } from '../src/presence/messages.ts'
 import { TurnCredentials } from '../src/turn/messages.ts'
-import { parseBody } from '../src/validation.ts'
+import { parseBody, parseQuery } from '../src/validation.ts'
 import type { HttpServices } from './services.ts'
 
 type Answer = Awaitable<Outcome<unknown>>
@@ -59,6 +60,16 @@ function takes<S extends z.ZodType>(
 }
 
 const CALL_ID = '6f1c1f0e-7f5e-4a43-9c57-0c7a9d5e2b11'
+
+const HISTORY_PARAMETERS = {
+  size: 'Calls of a page, 1 to 100; 20.',
+  cursor: '`next` of the page before.',
+  page: 'The page by its number, from 1; at most 10,000 calls deep.',
+  only: '`missed`, `incoming` or `outgoing`.',
+  type: '`VIDEO` or `AUDIO`.',
+  from: 'Calls that ended then or later: ISO 8601 with its offset, or milliseconds since 1970.',
+  before: 'Calls that ended before.',
+}
 
 export const ENDPOINTS: readonly Endpoint[] = [
   {
@@ -123,6 +134,32 @@ export const ENDPOINTS: readonly Endpoint[] = [
     data: StatusReport,
     refusals: [],
     ...takes(StatusQuery, async ({ presence }, users) => ({ ok: true, data: await presence.status(users) })),
+  },
+  {
+    method: 'get',
+    path: '/imserver/call/history',
+    name: 'callHistory',
+    summary: 'The own calls, the latest end first',
+    description: 'Go on with `next` as `cursor`, or count pages with `page`. `total` is there with `page`.',
+    query: HISTORY_PARAMETERS,
+    data: HistoryPage,
+    refusals: ['notFound'],
+    async run({ history }, { actor, query }) {
+      const asked = parseQuery(HistoryQuery, Object.keys(HISTORY_PARAMETERS), query)
+      return asked.ok ? history.page(actor.user, asked.data) : asked
+    },
+  },
+  {
+    method: 'post',
+    path: '/imserver/call/history/read',
+    name: 'readMissedCalls',
+    summary: 'Mark missed calls as read',
+    description: 'Up to `until`; without it all. The other devices of the user hear it on `/user/queue/call/missed`.',
+    mayBeEmpty: true,
+    example: { until: '2026-01-01T12:00:00.000Z' },
+    data: Unread,
+    refusals: ['notFound'],
+    ...takes(HistoryRead, ({ history }, message, { actor }) => history.read(actor.user, message, actor.device)),
   },
   {
     method: 'get',

@@ -6,11 +6,12 @@
 import { z } from 'zod'
 import { Revoked, RevokeRequest } from '../src/credentials/messages.ts'
 import { CODES, type CodeName } from '../src/errors.ts'
+import { Erased } from '../src/history/messages.ts'
 import { NodeList, SessionList } from '../src/reports.ts'
 import { HOOK_SUMMARIES, HOOK_TYPES, type HookType, hookBody } from '../src/webhooks/messages.ts'
 import { ENDPOINTS, type Endpoint } from './endpoints.ts'
 import { statusOf } from './envelope.ts'
-import { NODES_PATH, REVOKE_PATH, SESSIONS_PATH } from './routes/admin.ts'
+import { ERASE_PATH, EXPORT_PATH, NODES_PATH, REVOKE_PATH, SESSIONS_PATH } from './routes/admin.ts'
 import { DEMO_PATH, DemoToken, DemoTokenQuery } from './routes/demo.ts'
 
 type Json = { readonly [key: string]: unknown }
@@ -39,6 +40,8 @@ export function openApi({ demo, version }: { readonly demo: boolean; readonly ve
       [REVOKE_PATH]: { post: revokeOperation },
       [NODES_PATH]: { get: nodesOperation },
       [SESSIONS_PATH.replace(':user', '{user}')]: { get: sessionsOperation },
+      [ERASE_PATH.replace(':user', '{user}')]: { delete: eraseOperation },
+      [EXPORT_PATH]: { get: exportOperation },
       ...OPERATIONS,
     },
     webhooks: Object.fromEntries(HOOK_TYPES.map((type) => [type, { post: webhook(type) }])),
@@ -262,6 +265,65 @@ const sessionsOperation: Json = {
   responses: responses(SessionList, ['unauthorized', 'forbidden', 'tooMany', 'internal', 'unavailable']),
 }
 
+const eraseOperation: Json = {
+  operationId: 'eraseHistoryOfUser',
+  tags: ['operations'],
+  summary: 'Forget a user in the history of calls',
+  description:
+    'Their id and names are taken out of every call, which the other party keeps; calls that nobody is left in are deleted. Refused while something waits for the database. Only where the server has an ADMIN_KEY.',
+  security: [{ adminKey: [] }],
+  parameters: [{ name: 'user', in: 'path', required: true, schema: { type: 'string' } }],
+  responses: responses(Erased, [
+    'badRequest',
+    'unauthorized',
+    'forbidden',
+    'notFound',
+    'tooMany',
+    'internal',
+    'unavailable',
+  ]),
+}
+
+const exported = (name: string, description: string, schema: Json): Json => ({
+  name,
+  in: 'query',
+  required: false,
+  description,
+  schema,
+})
+
+const exportOperation: Json = {
+  operationId: 'exportHistory',
+  tags: ['operations'],
+  summary: 'The history of calls as a stream, the earliest end first',
+  description:
+    'It is whole when the connection has come to its end in order. In CSV a cell that a spreadsheet would take for a formula begins with an apostrophe. Only where the server has an ADMIN_KEY.',
+  security: [{ adminKey: [] }],
+  parameters: [
+    exported('format', 'JSON lines, or CSV with a head.', { enum: ['jsonl', 'csv'], default: 'jsonl' }),
+    exported('from', 'Calls that ended then or later: ISO 8601, or milliseconds since 1970.', { type: 'string' }),
+    exported('before', 'Calls that ended before.', { type: 'string' }),
+  ],
+  responses: {
+    ...responses(undefined, [
+      'badRequest',
+      'unauthorized',
+      'forbidden',
+      'notFound',
+      'tooMany',
+      'internal',
+      'unavailable',
+    ]),
+    200: {
+      description: 'One call a line.',
+      content: {
+        'application/x-ndjson': { schema: { type: 'string' } },
+        'text/csv': { schema: { type: 'string' } },
+      },
+    },
+  },
+}
+
 const readiness = json({
   type: 'object',
   required: ['status', 'relay'],
@@ -270,6 +332,10 @@ const readiness = json({
     redis: {
       enum: ['up', 'down'],
       description: 'Of several servers that act as one: what they share. Down: no new traffic.',
+    },
+    history: {
+      enum: ['up', 'down'],
+      description: 'The database of the history, where there is one. Down: calls wait for it, and go on.',
     },
     relay: { enum: ['off', 'external', 'starting', 'up', 'down'], description: 'The relay that credentials name.' },
   },

@@ -5,6 +5,7 @@ import type { CallHangup, CallInvite, CallRequest, CallResponse, Signal } from '
 import type { Actor, SignalFrame } from '../src/calls/types.ts'
 import type { Revoked, RevokeRequest } from '../src/credentials/messages.ts'
 import type { Outcome } from '../src/errors.ts'
+import type { History } from '../src/history/service.ts'
 import type { Awaitable, Clock, RelayHealth, UserId } from '../src/ports.ts'
 import type { UserStatus } from '../src/presence/messages.ts'
 import type { NodeReport, SessionReport } from '../src/reports.ts'
@@ -44,6 +45,7 @@ export interface HttpServices {
   readonly calls: Calls
   readonly presence: { status(users: readonly UserId[]): readonly UserStatus[] | Promise<readonly UserStatus[]> }
   readonly turn: { credentialsFor(user: UserId, region?: string): TurnCredentials }
+  readonly history: History
   readonly credentials: { revoke(request: RevokeRequest): Promise<Outcome<Revoked>> }
   /** Those that are connected, to whichever process. */
   sessions(user: UserId): Awaitable<readonly LiveSession[]>
@@ -59,6 +61,8 @@ export interface HttpServices {
     readonly relay: RelayHealth
     /** Of several processes that act as one: how this one reaches what they share. */
     shared?(): 'up' | 'down' | undefined
+    /** The database of the history; undefined: there is none. */
+    history?(): 'up' | 'down' | undefined
   }
   readonly metrics: { readonly contentType: string; render(): Promise<string> }
   readonly observer: {

@@ -6,6 +6,8 @@
 import type { BrokerObserver, SessionView } from '../broker/index.ts'
 import { type CallService, ENDS_ON, RINGS_ON, SIGNALS_ON } from './calls/service.ts'
 import type { CredentialService } from './credentials/service.ts'
+import { MISSED_QUEUE } from './history/missed.ts'
+import type { HistoryService } from './history/service.ts'
 import type { PresenceService } from './presence/service.ts'
 import type { Awaitable } from './steps.ts'
 import { TURN_QUEUE } from './turn/destinations.ts'
@@ -16,6 +18,7 @@ export interface Attending {
   readonly credentials: Pick<CredentialService, 'connected' | 'returned' | 'disconnected' | 'former' | 'subscribed'>
   readonly presence: Pick<PresenceService, 'arrived' | 'away' | 'left' | 'handedOver' | 'caughtUp'>
   readonly turn: Pick<Renewal, 'listens' | 'disconnected'>
+  readonly history?: Pick<HistoryService, 'subscribed'> | undefined
   /** Nobody waits for it; what goes wrong is reported. */
   readonly inBackground: (work: () => Awaitable<unknown>) => void
 }
@@ -25,7 +28,7 @@ type Attendance = Required<
 >
 
 /** For the broker to tell. */
-export function attendance({ calls, credentials, presence, turn, inBackground }: Attending): Attendance {
+export function attendance({ calls, credentials, presence, turn, history, inBackground }: Attending): Attendance {
   const forget = (session: SessionView) => {
     const former = credentials.former(session)
     credentials.disconnected(session)
@@ -70,6 +73,7 @@ export function attendance({ calls, credentials, presence, turn, inBackground }:
       const { id, principal } = session
       credentials.subscribed(session, destination)
       if (destination === TURN_QUEUE) turn.listens(id)
+      if (destination === MISSED_QUEUE) history?.subscribed(principal.user, id)
       if (destination === RINGS_ON) return calls.appeared(principal.user, id)
       if (destination === SIGNALS_ON) return calls.listens(principal.user, id)
       if (destination === ENDS_ON) return calls.hearsEnds(principal.user, id, principal.token)

@@ -193,6 +193,11 @@ export class Cluster {
     await this.link.stop()
   }
 
+  /** Of the processes that live, one: what shall be done once is done by it, as a rule. */
+  leads(): boolean {
+    return this.#members.living().every((node) => node >= this.self)
+  }
+
   /** How Redis is, to decide about new traffic. */
   state(): 'up' | 'down' {
     const since = this.#downSince

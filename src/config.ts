@@ -6,6 +6,7 @@
 import type { BrokerLimits, Rate, ResumeOptions } from '../broker/index.ts'
 import { type AuthKey, readPublicKey } from './auth.ts'
 import type { CallTimers } from './calls/types.ts'
+import { type HistoryConfig, historyOf } from './history-config.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import { type RedisConfig, redisOf } from './redis-config.ts'
 import { isLoopback, type TurnConfig, turnOf } from './turn-config.ts'
@@ -65,6 +66,8 @@ export interface Config {
   readonly presence: { readonly scope: 'all' | 'watched'; readonly batchMs: number; readonly offlineMs: number }
   /** Undefined: nobody is told. */
   readonly webhooks?: { readonly url: string; readonly secret: string; readonly events: readonly HookType[] }
+  /** Undefined: no history is kept. */
+  readonly history?: HistoryConfig
   readonly broker: {
     readonly limits: BrokerLimits
     readonly heartbeat: { readonly sends: number; readonly wants: number }
@@ -117,6 +120,7 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
   const turn = turnOf(settings, { demo, host }, machine, notes)
   const redis = redisOf(settings, demo, notes)
   const webhooks = webhooksOf(settings, malformed, notes)
+  const history = historyOf(settings, notes)
   checkLimits(settings, malformed, notes)
   if (settings.ADMIN_KEY !== undefined && settings.ADMIN_KEY.length < ADMIN_KEY_CHARACTERS) {
     notes.wrong('ADMIN_KEY', `must have ${ADMIN_KEY_CHARACTERS} or more characters: whoever has it can cut anybody`)
@@ -162,6 +166,7 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
       offlineMs: settings.PRESENCE_OFFLINE_DELAY_MS,
     },
     ...(webhooks && { webhooks }),
+    ...(history && { history }),
     broker: {
       limits: limitsOf(settings),
       heartbeat: { sends: settings.HEARTBEAT_SEND_MS, wants: settings.HEARTBEAT_WANT_MS },

@@ -28,6 +28,9 @@ import { heeding, Revocations } from './credentials/revocations.ts'
 import { AUTH_QUEUE, CredentialService } from './credentials/service.ts'
 import { connectedDevices, ownDirectory, reportsOf, thisServer } from './directory.ts'
 import { Events } from './events.ts'
+import { historyHandlers } from './history/destinations.ts'
+import { MISSED_QUEUE } from './history/missed.ts'
+import { NO_HISTORY } from './history/service.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { packed, unpack } from './luggage.ts'
@@ -221,8 +224,9 @@ export async function startServer(config: Config, { clock, log }: World): Promis
         ...presenceHandlers(presence, { tell: devices.tell }),
         ...turnHandlers(turn, { tell: devices.tell }, ({ id }, region) => turnRenewals.asked(id, region)),
         ...credentialHandlers(credentials),
+        ...historyHandlers(NO_HISTORY),
       },
-      user: [...CALL_QUEUES, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'],
+      user: [...CALL_QUEUES, MISSED_QUEUE, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'],
       topics: [STATUS_TOPIC],
       open: config.broker.open,
     },
@@ -287,6 +291,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       presence,
       turn,
       credentials,
+      history: NO_HISTORY,
       sessions: (user) => connectedDevices(directory, user),
       admin: {
         nodes: () => cluster?.nodes() ?? { ok: true, data: [thisServer(config.nodeName, startedAt, broker.counts())] },

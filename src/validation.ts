@@ -34,6 +34,20 @@ export function parseBody<S extends z.ZodType>(schema: S, body: Uint8Array): Out
   return checked.success ? { ok: true, data: checked.data } : refuse('badRequest', explain(checked.error))
 }
 
+/** Reads these parameters of an address against a schema of texts; one that is empty is not given. Never throws. */
+export function parseQuery<S extends z.ZodType>(
+  schema: S,
+  names: readonly string[],
+  parameter: (name: string) => string | undefined,
+): Outcome<z.output<S>> {
+  const given = names.flatMap((name) => {
+    const value = parameter(name)
+    return value === undefined || value === '' ? [] : [[name, value] as const]
+  })
+  const checked = schema.safeParse(Object.fromEntries(given))
+  return checked.success ? { ok: true, data: checked.data } : refuse('badRequest', explain(checked.error))
+}
+
 /** Looks at the first character, mostly: a body may be long. */
 const isBlank = (text: string): boolean => !/\S/.test(text)
 

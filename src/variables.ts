@@ -37,6 +37,11 @@ function secret(example: string, explanation: string, form: z.ZodType<unknown, s
   return { form, fallback: undefined, example, explanation, secret: true }
 }
 
+/** One that has a default, and whose value may have a password in it. */
+function fixedSecret<T>(form: z.ZodType<T, string>, fallback: string, explanation: string, example: string): Fixed<T> {
+  return { form, fallback, example, explanation, secret: true }
+}
+
 function whole(from: number, to: number): z.ZodType<number, string> {
   const complaint = `must be a whole number from ${from} to ${to}`
   return z
@@ -140,6 +145,13 @@ const redisUrl = z.string().refine((text) => {
   if (parsed === undefined || !/^rediss?:$/.test(parsed.protocol) || parsed.hostname === '') return false
   return /^(\/\d{0,3})?$/.test(parsed.pathname) && parsed.search === '' && isDecodable(parsed)
 }, 'must be redis:// or rediss:// addresses, without a query')
+
+/** Where the history is; its own part of the address is read by whoever opens it. */
+const databaseUrl = z.string().refine((text) => {
+  if (text === 'none' || /^sqlite:[^\0]+$/.test(text)) return true
+  const parsed = /^postgres(ql)?:\/\//.test(text) && URL.canParse(text) ? new URL(text) : undefined
+  return parsed !== undefined && isDecodable(parsed)
+}, 'must be sqlite:path/of/a/file, postgres://user:password@host/database, or none')
 
 function isDecodable({ username, password }: URL): boolean {
   try {
@@ -377,6 +389,24 @@ export const VARIABLES = {
     'call.ring,call.cancel,call.missed',
   ),
 
+  DATABASE_URL: fixedSecret(
+    databaseUrl,
+    'sqlite:./data/carillon.db',
+    'Where the history of calls is kept: sqlite:path, postgres://user:password@host/database, or none. Several servers share PostgreSQL.',
+    'postgres://carillon:password@db.example.org/carillon',
+  ),
+  HISTORY_DAYS: fixed(whole(0, 36_500), '365', 'For how many days calls are kept; 0: for ever.'),
+  HISTORY_SPOOL_BYTES: fixed(
+    whole(0, 2 ** 40),
+    String(256 * MIB),
+    'What may wait for the database while it is away: in Redis with REDIS_URL, else on disk. Some 400 octets a call.',
+  ),
+  DATA_DIR: fixed(
+    z.string().regex(/^[^\0]{1,4096}$/, 'must be a folder'),
+    './data',
+    'Where calls wait for PostgreSQL while it is away, without REDIS_URL; with SQLite that is beside its file.',
+  ),
+
   OPEN_DESTINATIONS: fixed(
     list(openPattern),
     '',
@@ -552,7 +582,7 @@ function wrongness(variable: Variable<unknown>, given: string, error: z.ZodError
 }
 
 const PREFIX =
-  /^(ADMIN|REDIS|NODE_NAME|REVOCATION|TOKEN|AUTH|TURN|STUN|PRESENCE|WEBHOOKS?|LIMIT|HEARTBEAT|RING|CALLER|ALLOWED|OPEN_DEST)_?/
+  /^(ADMIN|REDIS|NODE_NAME|REVOCATION|TOKEN|AUTH|TURN|STUN|PRESENCE|WEBHOOKS?|LIMIT|HEARTBEAT|RING|CALLER|ALLOWED|OPEN_DEST|DATABASE|HISTORY)_?/
 
 /** Warnings about variables that look like ours and are not: most often a slip of the pen. */
 export function strangers(env: Readonly<Record<string, string | undefined>>): string[] {

@@ -6,6 +6,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { type Request, type Response, Router } from 'express'
 import { peerAddress } from '../../broker/index.ts'
+import { userId } from '../../src/calls/messages.ts'
 import { RevokeRequest } from '../../src/credentials/messages.ts'
 import { type Outcome, type Refusal, refuse } from '../../src/errors.ts'
 import type { Awaitable } from '../../src/ports.ts'
@@ -13,20 +14,23 @@ import { parseBody } from '../../src/validation.ts'
 import { answered } from '../auth.ts'
 import { bodyReader } from '../body.ts'
 import { send } from '../envelope.ts'
+import { historyExport } from '../history-export.ts'
 import { routed, wrongMethod } from '../routing.ts'
 import type { HttpOptions, HttpServices } from '../services.ts'
 
 export const REVOKE_PATH = '/imserver/admin/sessions/revoke'
 export const NODES_PATH = '/imserver/admin/nodes'
 export const SESSIONS_PATH = '/imserver/admin/sessions/:user'
+export const ERASE_PATH = '/imserver/admin/users/:user/history'
+export const EXPORT_PATH = '/imserver/admin/history/export'
 
 export function adminRoutes(services: HttpServices, options: HttpOptions): Router {
   const router = Router()
-  const { credentials, admin, observer } = services
+  const { credentials, admin, history, observer } = services
   const admit = guard(services, options)
   const read = bodyReader(options.bodyBytes)
   const serve = (
-    method: 'get' | 'post',
+    method: 'get' | 'post' | 'delete',
     path: string,
     run: (request: Request, response: Response) => Awaitable<Outcome<unknown>>,
   ) => {
@@ -40,7 +44,21 @@ export function adminRoutes(services: HttpServices, options: HttpOptions): Route
   serve('post', REVOKE_PATH, async (request, response) => revoke(await read(request, response)))
   serve('get', NODES_PATH, async () => named('nodes', await admin.nodes()))
   serve('get', SESSIONS_PATH, async ({ params }) => named('sessions', await admin.sessions(String(params.user))))
+  serve('delete', ERASE_PATH, ({ params }) => erase(String(params.user)))
+  const exports = historyExport(services)
+  router.get(EXPORT_PATH, routed(EXPORT_PATH), async (request: Request, response: Response) => {
+    const outcome = (await admit(request)) ?? (await exports(request, response))
+    if (outcome === undefined) return
+    observer.refused(outcome.code)
+    send(response, outcome)
+  })
+  router.all(EXPORT_PATH, routed(EXPORT_PATH), wrongMethod(['get'], observer))
   return router
+
+  async function erase(named: string): Promise<Outcome<unknown>> {
+    const user = userId.safeParse(named)
+    return user.success ? history.erase(user.data) : refuse('badRequest', `user: ${user.error.issues[0]?.message}`)
+  }
 
   async function revoke(body: Uint8Array): Promise<Outcome<unknown>> {
     const message = parseBody(RevokeRequest, body)

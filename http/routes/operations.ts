@@ -15,12 +15,19 @@ export function operationRoutes({ health, metrics }: HttpServices): Router {
   router.get('/readyz', routed('/readyz'), (_request, response) => {
     const status = health.state()
     const redis = health.shared?.()
+    const history = health.history?.()
     response
       .set('Cache-Control', 'no-store')
       // without what it shares with others it serves those whom it has, and can begin nothing for new ones
       .status(status === 'ready' && redis !== 'down' ? 200 : 503)
-      // a relay that is down is told, but takes nobody out of service: calls go on without it
-      .json({ status, ...(redis && { redis }), relay: health.relay.state(), ...workersOf(health.relay) })
+      // a relay that is down is told, but takes nobody out of service: calls go on without it; so they do without a history
+      .json({
+        status,
+        ...(redis && { redis }),
+        ...(history && { history }),
+        relay: health.relay.state(),
+        ...workersOf(health.relay),
+      })
   })
 
   router.get('/metrics', routed('/metrics'), async (_request: Request, response: Response) => {

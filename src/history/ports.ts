@@ -44,6 +44,8 @@ export interface HistoryStore {
 
 /** Where records wait that could not be written yet: a file, or Redis. They outlive this process. */
 export interface Spool {
+  /** What earlier processes have left is found when it is fulfilled. Called once, before anything else. */
+  start?(): Awaitable<void>
   /** Keeps them behind what is there. When fulfilled, a kill of this process loses none. False: there is no room. */
   put(records: readonly CallRecord[]): Awaitable<boolean>
   /** The oldest, at most so many; they stay until {@link done}. */

@@ -3,7 +3,7 @@
  * gets into the database is writer.ts, what devices hear of missed calls missed.ts, how old ones go retention.ts.
  */
 
-import type { Call } from '../calls/types.ts'
+import type { Call, CallId } from '../calls/types.ts'
 import { type Outcome, refuse } from '../errors.ts'
 import type { Events } from '../events.ts'
 import {
@@ -59,6 +59,8 @@ export interface History {
     filter: HistoryFilter,
     page: { readonly size: number; readonly after?: Cursor; readonly number?: number },
   ): Promise<Outcome<{ readonly calls: readonly SeenCall[]; readonly more: boolean; readonly total?: number }>>
+  /** One call, whoever asks: nothing of one that has not ended, or was deleted. */
+  find(callId: CallId): Promise<Outcome<CallRecord | undefined>>
   /** The user has seen the missed calls that ended until then (now); their other devices hear of it. */
   read(user: UserId, message: HistoryRead, by?: DeviceId): Promise<Outcome<Unread>>
   /** Forgets a user, in the database and in what still waits for it. */
@@ -100,7 +102,9 @@ export class HistoryService implements History {
     })
   }
 
-  start(): void {
+  /** Fulfilled when what earlier processes have left is found; it is written after that. */
+  async start(): Promise<void> {
+    await this.#options.spool?.start?.()
     this.#writer.start()
     this.#retention.start()
   }
@@ -132,6 +136,16 @@ export class HistoryService implements History {
     return (await this.#options.spool?.size()) ?? { records: 0, bytes: 0 }
   }
 
+  /** The database is there again. */
+  wake(): void {
+    this.#writer.wake()
+  }
+
+  /** The database has refused a call for good, while it took the others. */
+  refused(): void {
+    this.#writer.refused()
+  }
+
   /** A device can hear of missed calls: it is told those that the user has not seen. Waits for nobody. */
   subscribed(user: UserId, device: DeviceId): void {
     this.#missed.subscribed(user, device)
@@ -156,6 +170,10 @@ export class HistoryService implements History {
 
   ofUser(...asked: Parameters<History['ofUser']>): ReturnType<History['ofUser']> {
     return this.#asking(() => this.#ofUser(...asked))
+  }
+
+  find(callId: CallId): Promise<Outcome<CallRecord | undefined>> {
+    return this.#asking(() => this.#options.store.find(callId))
   }
 
   read(user: UserId, { until }: HistoryRead, by?: DeviceId): Promise<Outcome<Unread>> {
@@ -228,6 +246,7 @@ export class HistoryService implements History {
 export const NO_HISTORY: History = {
   page: async () => none(),
   ofUser: async () => none(),
+  find: async () => none(),
   read: async () => none(),
   erase: async () => none(),
   export: async () => none(),

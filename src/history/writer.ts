@@ -141,6 +141,12 @@ export class Writer {
     this.#wake?.()
   }
 
+  /** One of those that are written was refused for good: the database does without it. */
+  refused(): void {
+    this.#dropped++
+    this.#written--
+  }
+
   /** Everything is in the database or in the spool when this is fulfilled; what is in neither is lost, and the log says so. */
   async stop(): Promise<void> {
     this.#stopping = true

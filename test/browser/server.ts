@@ -22,7 +22,14 @@ export interface RunningServer {
 export async function startServer(env: Record<string, string> = {}): Promise<RunningServer> {
   if (!existsSync(MAIN)) throw new Error('dist/ is missing: npm run build')
   const server = spawn(process.execPath, [MAIN], {
-    env: { PATH: process.env.PATH, PORT: '0', TURN_PORT: String(await freeUdpPort()), TURN_TLS_PORT: '0', ...env },
+    env: {
+      PATH: process.env.PATH,
+      PORT: '0',
+      TURN_PORT: String(await freeUdpPort()),
+      TURN_TLS_PORT: '0',
+      DATABASE_URL: 'none',
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let said = ''

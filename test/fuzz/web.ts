@@ -80,7 +80,7 @@ export class WebStage {
   readonly #faults: string[] = []
 
   constructor() {
-    const { broker, calls, presence, turn: credentials, logins, clock } = this.#world
+    const { broker, calls, history, presence, turn: credentials, logins, clock } = this.#world
     const app = createHttpApp(
       {
         authenticate: async (token) => ({ ok: true, data: { user: token, token } }),
@@ -88,6 +88,7 @@ export class WebStage {
         calls,
         presence,
         turn: credentials,
+        history,
         credentials: { revoke: async () => ({ ok: true, data: { sessions: 0 } }) },
         sessions: (user) => broker.sessions(user).map(({ id, principal }) => ({ id, token: principal.token })),
         admin: { nodes: () => ({ ok: true, data: [] }), sessions: () => ({ ok: true, data: [] }) },

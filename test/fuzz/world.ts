@@ -17,6 +17,9 @@ import { Revocations } from '../../src/credentials/revocations.ts'
 import { AUTH_QUEUE, CredentialService } from '../../src/credentials/service.ts'
 import { type Outcome, refuse } from '../../src/errors.ts'
 import { Events } from '../../src/events.ts'
+import { historyHandlers } from '../../src/history/destinations.ts'
+import { MISSED_QUEUE } from '../../src/history/missed.ts'
+import { HistoryService } from '../../src/history/service.ts'
 import { packed, unpack } from '../../src/luggage.ts'
 import type { Awaitable, Devices } from '../../src/ports.ts'
 import { presenceAudience, presenceHandlers, STATUS_TOPIC } from '../../src/presence/destinations.ts'
@@ -24,6 +27,7 @@ import { PresenceService } from '../../src/presence/service.ts'
 import { TURN_QUEUE, turnHandlers, turnRenewal } from '../../src/turn/destinations.ts'
 import { TurnService } from '../../src/turn/service.ts'
 import { TestClock } from '../support/clock.ts'
+import { HistoryAtHand } from '../support/history.ts'
 import { LIMITS } from '../support/stomp-server.ts'
 
 const SMALL: BrokerLimits = {
@@ -53,7 +57,7 @@ const RESUME: ResumeOptions = { graceMs: 4000, sessionBytes: 8192, allBytes: 32_
 /** Longer than any timer of this world. */
 const ALL_TIMERS_MS = 20 * 60_000
 
-export const QUEUES = [...CALL_QUEUES, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'] as const
+export const QUEUES = [...CALL_QUEUES, MISSED_QUEUE, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'] as const
 export const OPEN_QUEUES = ['/queue/open.a', '/queue/open.b'] as const
 export const OPEN_TOPICS = ['/topic/open.a', '/topic/open.b'] as const
 
@@ -61,6 +65,7 @@ export class World {
   readonly clock = new TestClock()
   readonly broker: Broker
   readonly calls: CallService
+  readonly history: HistoryService
   readonly presence: PresenceService
   readonly turn: TurnService
   readonly logins: LoginGuard
@@ -105,6 +110,17 @@ export class World {
       roomMedia: mesh(4),
       report,
     })
+    const line = () => undefined
+    this.history = new HistoryService({
+      store: new HistoryAtHand(),
+      clock,
+      events,
+      devices,
+      days: 0,
+      leads: () => true,
+      log: { info: line, warn: line, error: line },
+      report,
+    })
     const revocations = new Revocations({ clock, memoryMs: 10_000, warn: () => undefined })
     const authenticate = async (token: string): Promise<Outcome<Principal>> => {
       const principal = principalOf(token, clock.now())
@@ -129,6 +145,7 @@ export class World {
       graceMs: 2000,
       callGraceMs: 10_000,
       restored: async (session) => {
+        if (session.listensTo(MISSED_QUEUE)) this.history.subscribed(session.principal.user, session.id)
         if (session.listensTo(RINGS_ON)) await this.calls.appeared(session.principal.user, session.id)
       },
       report,
@@ -183,6 +200,7 @@ export class World {
           ...presenceHandlers(this.presence, { tell: devices.tell }),
           ...turnHandlers(this.turn, { tell: devices.tell }, ({ id }, region) => turn.asked(id, region)),
           ...credentialHandlers(this.credentials),
+          ...historyHandlers(this.history),
         },
         user: QUEUES,
         topics: [STATUS_TOPIC],
@@ -195,6 +213,7 @@ export class World {
           credentials: this.credentials,
           presence: this.presence,
           turn,
+          history: this.history,
           inBackground,
         }),
         refused: () => void this.refusals++,

@@ -3,7 +3,7 @@
 import type { HistoryStore, Spool } from '../../src/history/ports.ts'
 import { usersOf } from '../../src/history/record.ts'
 import { seenBy } from '../../src/history/seen.ts'
-import type { CallRecord, HistoryFilter } from '../../src/history/types.ts'
+import type { CallRecord, Cursor, HistoryFilter } from '../../src/history/types.ts'
 import { Unavailable } from '../../src/ports.ts'
 
 /** A call that bob has missed, unless it says otherwise. */
@@ -23,7 +23,8 @@ export function missedCall(callId: string, endedAt: number, more: Partial<CallRe
 }
 
 /** The latest end first; of one moment the larger callId. */
-const later = (a: CallRecord, b: CallRecord) => b.endedAt - a.endedAt || (a.callId < b.callId ? 1 : -1)
+const later = (a: Cursor, b: Cursor) =>
+  b.endedAt - a.endedAt || (a.callId === b.callId ? 0 : a.callId < b.callId ? 1 : -1)
 
 export class HistoryAtHand implements HistoryStore {
   readonly calls = new Map<string, CallRecord>()
@@ -58,7 +59,7 @@ export class HistoryAtHand implements HistoryStore {
     this.#reached()
     const { size, after, skip = 0 } = page
     const found = this.#of(user, filter)
-    const begin = after ? found.findIndex((one) => later(after as CallRecord, one) < 0) : skip
+    const begin = after ? found.findIndex((one) => later(after, one) < 0) : skip
     return begin < 0 ? [] : found.slice(begin, begin + size)
   }
 

@@ -7,6 +7,7 @@ import { createHttpApp } from '../../http/app.ts'
 import type { HttpOptions, HttpServices, LiveSession, Served } from '../../http/services.ts'
 import type { Actor } from '../../src/calls/types.ts'
 import { accepted, type Outcome, refuse } from '../../src/errors.ts'
+import { NO_HISTORY } from '../../src/history/service.ts'
 import { TestClock } from './clock.ts'
 
 /** What the call service was asked. */
@@ -45,6 +46,7 @@ export class FakeServices {
   relay: 'up' | 'down' = 'up'
   redis: 'up' | 'down' | undefined
   nodes: HttpServices['admin']['nodes'] = () => ({ ok: true, data: [] })
+  history: HttpServices['history'] = NO_HISTORY
   demo: HttpServices['demo']
 
   services(): HttpServices {
@@ -79,6 +81,7 @@ export class FakeServices {
           expiresAt: 9,
         }),
       },
+      history: this.history,
       credentials: {
         revoke: (request) => {
           this.revoked.push(request)

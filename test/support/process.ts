@@ -14,11 +14,11 @@ export class ServerProcess {
   output = ''
   #wake: (() => void)[] = []
 
-  /** Nothing of this process's own environment but PATH; a working directory without a `.env`. */
+  /** Nothing of this process's own environment but PATH; a working directory without a `.env`; no history. */
   constructor(env: Record<string, string> = {}) {
     this.child = spawn(process.execPath, [MAIN], {
       cwd: mkdtempSync(join(tmpdir(), 'carillon-')),
-      env: { PATH: process.env.PATH ?? '', PORT: '0', TURN_PORT: '0', ...env },
+      env: { PATH: process.env.PATH ?? '', PORT: '0', TURN_PORT: '0', DATABASE_URL: 'none', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     for (const stream of [this.child.stdout, this.child.stderr]) {

@@ -35,6 +35,7 @@ export async function serverOn(redisUrl: string, env: Record<string, string> = {
     PORT: '0',
     AUTH_JWT_SECRET: SECRET,
     TURN_ENABLED: 'false',
+    DATABASE_URL: 'none',
     REDIS_URL: redisUrl,
     NODE_NAME: name,
     ADMIN_KEY,

@@ -96,6 +96,7 @@ export async function opens(env: Record<string, string> = {}, clock = new TestCl
     PORT: '0',
     AUTH_JWT_SECRET: SECRET,
     TURN_ENABLED: 'false',
+    DATABASE_URL: 'none',
     ...env,
   })
   const ends = new EndsOfSessions()

@@ -9,6 +9,9 @@ import type { CallService } from '../../src/calls/service.ts'
 import { credentialHandlers } from '../../src/credentials/destinations.ts'
 import { AUTH_QUEUE, type CredentialService } from '../../src/credentials/service.ts'
 import { CODES } from '../../src/errors.ts'
+import { historyHandlers } from '../../src/history/destinations.ts'
+import { MISSED_QUEUE } from '../../src/history/missed.ts'
+import { NO_HISTORY } from '../../src/history/service.ts'
 import type { Devices } from '../../src/ports.ts'
 import { presenceHandlers, STATUS_TOPIC } from '../../src/presence/destinations.ts'
 import type { PresenceService } from '../../src/presence/service.ts'
@@ -67,6 +70,7 @@ describe('the AsyncAPI document', () => {
     ...presenceHandlers({} as PresenceService, { tell: () => true }),
     ...turnHandlers({} as TurnService, { tell: () => true }),
     ...credentialHandlers({} as CredentialService),
+    ...historyHandlers(NO_HISTORY),
   }
   const addresses = (channels: readonly { address: string }[]) => channels.map(({ address }) => address).sort()
 
@@ -76,7 +80,7 @@ describe('the AsyncAPI document', () => {
 
   test('has every destination that a client may subscribe to', () => {
     expect(addresses(SUBSCRIPTIONS)).toEqual(
-      [...CALL_QUEUES, STATUS_TOPIC, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'].sort(),
+      [...CALL_QUEUES, MISSED_QUEUE, STATUS_TOPIC, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'].sort(),
     )
   })
 

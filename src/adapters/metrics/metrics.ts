@@ -9,6 +9,7 @@ import type { Call, CallStatus } from '../../calls/types.ts'
 import type { Events } from '../../events.ts'
 import type { RelayHealth } from '../../ports.ts'
 import { type ClusterCounts, type ClusterObserver, clusterNumbers } from './cluster.ts'
+import { type HistoryNumbers, historyNumbers } from './history.ts'
 import { relayNumbers } from './relay.ts'
 import { tally } from './tally.ts'
 import { type Backlog, webhookBacklog, webhookCounts } from './webhooks.ts'
@@ -54,6 +55,8 @@ export interface Metrics {
   subscribe(events: Events): void
   /** Begins to show what waits for the back end. */
   webhooks(backlog: () => Promise<Backlog>): void
+  /** Begins to show how the history does. */
+  history(history: HistoryNumbers): void
   /** Shows how this server does among several; what is returned is to be told of the way to Redis. */
   cluster(node: string, name: string, counts: () => ClusterCounts): ClusterObserver
   /** For the HTTP face. */
@@ -98,6 +101,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
       events.on('call.ended', ({ call }) => calls.ended(call))
     },
     webhooks: (backlog) => webhookBacklog(registry, backlog),
+    history: (history) => historyNumbers(registry, history),
     cluster: (node, name, counts) => clusterNumbers(registry, node, name, counts),
     served: http,
     contentType: registry.contentType,
