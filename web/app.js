@@ -2,9 +2,12 @@
 
 import { CallClient, TokenRefusedError } from 'carillon/client'
 import { CallView } from './call-view.js'
+import { Chooser } from './chooser.js'
 import { $, iconReference, keepIcons, paintAvatar } from './dom.js'
 import { FramesPanel } from './frames.js'
+import { Lines } from './lines.js'
 import { People } from './people.js'
+import { Recents } from './recents.js'
 import { signIn, tokenOf } from './sign-in.js'
 import { Sounds } from './sounds.js'
 import { remember, settings, tab } from './storage.js'
@@ -16,7 +19,8 @@ let relayOnly = query.get('relay') === '1'
 const sounds = new Sounds()
 sounds.on = settings.sound
 const frames = new FramesPanel()
-const view = new CallView(sounds)
+/** GROUP_MESH_MAX of the server, as it is by default: with us so many are in a room. */
+const MOST_IN_A_ROOM = 4
 
 addEventListener('pointerdown', () => sounds.unlock(), { once: true })
 addEventListener('keydown', () => sounds.unlock(), { once: true })
@@ -43,10 +47,16 @@ function openPhone(who) {
       new RTCPeerConnection({ ...configuration, iceTransportPolicy: relayOnly ? 'relay' : 'all' }),
   })
   const people = new People(client, who.name, place)
+  const recents = new Recents(client, place)
+  const chooser = new Chooser(client)
+  const view = new CallView(sounds, { hold: toggleHold, transfer, add, waiting })
+  const lines = new Lines(sounds, { answer, show: goOver })
   Object.assign(globalThis, { carillon: client })
 
   /** @type {WeakSet<import('../client/types.ts').Call>} */
   const begun = new WeakSet()
+  /** Put on hold for the sake of another call, not by the button: they go on by themselves when that is over. */
+  const parked = new WeakSet()
 
   client.on('frame', (frame) => frames.add(frame))
   client.on('state', (change) => {
@@ -61,6 +71,7 @@ function openPhone(who) {
   })
   client.on('outgoing', (call) => begin(call))
   client.on('incoming', (call) => begin(call))
+  client.on('switched', (call) => begin(call))
 
   $('dial').addEventListener('submit', (event) => {
     event.preventDefault()
@@ -97,24 +108,144 @@ function openPhone(who) {
     begun.add(call)
     const before = view.call
     tell('')
-    view.show(call)
     people.meet(call.peer.userId)
-    people.busy = true
+    busy()
     call.on('state', ({ state }) => {
       // Rang while a call of our own was still being prepared: answering the one gives the other up.
-      if (state === 'connecting' && before?.state !== 'ended') before?.hangUp()
+      if (state === 'connecting' && !call.replaces && (before?.state === 'calling' || before?.state === 'ringing'))
+        before.hangUp()
       if (state === 'ended') over(call)
+      else arrange()
     })
+    call.on('held', arrange)
+    call.on('transfer', arrange)
+    call.on('room', () => {
+      for (const { userId, me } of call.room?.members ?? []) if (!me) people.meet(userId)
+      arrange()
+    })
+    // Whoever talks is not torn away by a call that knocks
+    const knocks = call.direction === 'incoming' && call.state === 'ringing' && talks(before)
+    if (!knocks) view.show(call)
+    arrange()
   }
 
   /** @param {import('../client/types.ts').Call} call */
   function over(call) {
     people.meet(call.peer.userId, note(call))
-    people.busy = client.calls.length > 0
-    const [other] = client.calls
-    if (!other) tell(outcome(call), call.endReason === 'hung-up' ? undefined : call)
-    else if (begun.has(other)) view.show(other)
-    else begin(other)
+    recents.later()
+    busy()
+    const others = client.calls.filter((other) => other !== call)
+    const shown = view.call
+    const settled = call.endReason === 'hung-up' || call.endReason === 'transferred'
+    if (others.length === 0) tell(outcome(call), settled ? undefined : call)
+    else if (shown === undefined || shown.state === 'ended') {
+      const next = others.find(({ state }) => state === 'connected') ?? others[0]
+      // An outcome that another call follows at once is told beside it
+      if (!settled) tell(outcome(call))
+      if (next && begun.has(next)) goOver(next)
+      else if (next) begin(next)
+    }
+    chooser.close()
+    arrange()
+  }
+
+  function arrange() {
+    lines.draw(client.calls, view.call)
+    view.draw()
+  }
+
+  function busy() {
+    people.busy = recents.busy = client.calls.length > 0
+  }
+
+  /** @param {import('../client/types.ts').Call | undefined} call */
+  function talks(call) {
+    return call !== undefined && (call.state === 'connecting' || call.state === 'connected')
+  }
+
+  /** Shows another call, and talks in it if it was left for one that is over. @param {import('../client/types.ts').Call} call */
+  function goOver(call) {
+    const before = view.call
+    if (before && before !== call && talks(before)) parked.add(before)
+    view.show(call)
+    const ended = before === undefined || before.state === 'ended'
+    if (call.held.byMe && (!ended || parked.has(call))) {
+      parked.delete(call)
+      call.resume().catch((error) => view.complain(error))
+    }
+    arrange()
+  }
+
+  /** @param {import('../client/types.ts').IncomingCall} call */
+  function answer(call) {
+    sounds.unlock()
+    if (view.call && talks(view.call)) parked.add(view.call)
+    view.show(call)
+    // What goes wrong ends the call, and its outcome says so.
+    call.accept().catch(() => {})
+    arrange()
+  }
+
+  /** @param {import('../client/types.ts').Call} call */
+  function toggleHold(call) {
+    parked.delete(call)
+    const done = call.held.byMe ? call.resume() : call.hold()
+    done.catch((error) => view.complain(error))
+  }
+
+  /** @param {import('../client/types.ts').Call} call */
+  function waiting(call) {
+    if (!call.can.transfer) return undefined
+    return client.calls.find((other) => other !== call && other.held.byMe && other.can.transfer)
+  }
+
+  /** @param {import('../client/types.ts').Call} call */
+  async function transfer(call) {
+    const other = waiting(call)
+    if (other) return other.transfer(call).catch((error) => view.complain(error))
+    const answer = await chooser.ask({
+      title: `Transfer ${call.peer.name}`,
+      note: `To whom? “Ask first” puts ${call.peer.name} on hold while you talk with them.`,
+      most: 1,
+      without: [who.name, call.peer.userId],
+      actions: [
+        { value: 'ask', label: 'Ask first' },
+        { value: 'now', label: 'Transfer now' },
+      ],
+    })
+    const [target] = answer?.users ?? []
+    if (!answer || target === undefined || call.state === 'ended') return
+    people.meet(target)
+    if (answer.action === 'now') return call.transfer(target).catch((error) => view.complain(error))
+    await consult(call, target)
+  }
+
+  /** @param {import('../client/types.ts').Call} call @param {string} target */
+  async function consult(call, target) {
+    try {
+      parked.add(call)
+      await call.hold()
+      const asked = await client.call(target, { type: call.localVideo ? 'VIDEO' : 'AUDIO', name: who.name })
+      begin(asked)
+    } catch (error) {
+      if (call.held.byMe) call.resume().catch(() => {})
+      view.complain(error)
+    }
+  }
+
+  /** @param {import('../client/types.ts').Call} call */
+  async function add(call) {
+    const there = (call.room?.members ?? []).filter(({ state }) => state === 'joined' || state === 'ringing')
+    const free = MOST_IN_A_ROOM - (call.room ? there.length : 2)
+    const answer = await chooser.ask({
+      title: 'Add people',
+      note: free > 0 ? `They see and hear everybody. Up to ${free} more.` : 'There is no room for more people.',
+      most: free,
+      without: [who.name, ...(call.room ? there.map(({ userId }) => userId) : [call.peer.userId])],
+      actions: [{ value: 'add', label: 'Ring them' }],
+    })
+    if (!answer || call.state === 'ended') return
+    call.invite(answer.users).catch((error) => view.complain(error))
   }
 
   /** @param {string} text @param {import('../client/types.ts').Call} [call] one that may be tried again */

@@ -1,13 +1,25 @@
 /** One call on the stage: faces, pictures, the status line, and the buttons that its state allows. */
 
 import { $, h, icon, paintAvatar } from './dom.js'
-import { callStatus, duration, fault, problem, reconnecting } from './words.js'
+import { RoomView } from './room-view.js'
+import { callStatus, duration, fault, memberNews, problem, reconnecting, roomTitle, transferNews } from './words.js'
 
 const ESCAPE_AGAIN_MS = 3000
 const PATH_EVERY_MS = 2000
 const MOST_CROPPED = 2
 /** How long the good news stands that the server is back. */
 const BACK_MS = 2500
+/** How long it stands who has come or gone. */
+const NEWS_MS = 4000
+
+/**
+ * What the page does for the buttons that need more than the call itself.
+ * @typedef {object} Actions
+ * @property {(call: import('../client/types.ts').Call) => void} hold puts it on hold, or takes it back
+ * @property {(call: import('../client/types.ts').Call) => void} transfer
+ * @property {(call: import('../client/types.ts').Call) => void} add
+ * @property {(call: import('../client/types.ts').Call) => import('../client/types.ts').Call | undefined} waiting the call on hold whose other side may be passed on to this one
+ */
 
 export class CallView {
   #stage = $('stage')
@@ -18,6 +30,12 @@ export class CallView {
   #remote = /** @type {HTMLVideoElement} */ ($('remote-video'))
   #local = /** @type {HTMLVideoElement} */ ($('local-video'))
   #sounds
+  #actions
+  #room = new RoomView(() => {
+    $('unblock').hidden = false
+  })
+  /** Of the room, by user, to tell what has changed. @type {Map<string, string>} */
+  #members = new Map()
   /** @type {import('../client/types.ts').Call | undefined} */
   #call
   /** @type {(() => void)[]} */
@@ -28,11 +46,15 @@ export class CallView {
   #drawn = ''
   #backAt = 0
 
-  /** @param {import('./sounds.js').Sounds} sounds */
-  constructor(sounds) {
+  /** @param {import('./sounds.js').Sounds} sounds @param {Actions} actions */
+  constructor(sounds, actions) {
     this.#sounds = sounds
+    this.#actions = actions
     addEventListener('keydown', (event) => this.#key(event))
-    $('unblock').addEventListener('click', () => this.#play())
+    $('unblock').addEventListener('click', () => {
+      this.#play()
+      this.#room.play()
+    })
     this.#remote.addEventListener('resize', () => this.#fit())
     new ResizeObserver(() => this.#fit()).observe(this.#stage)
   }
@@ -61,6 +83,12 @@ export class CallView {
       call.on('state', () => this.#draw()),
       call.on('media', () => this.#draw()),
       call.on('interrupted', () => this.#draw()),
+      call.on('held', () => this.#draw()),
+      call.on('room', () => this.#draw()),
+      call.on('transfer', (news) => {
+        this.#tell(transferNews(news, call.peer.name))
+        this.#draw()
+      }),
       call.on('reconnecting', (on) => {
         this.#backAt = on ? 0 : Date.now()
         this.#draw()
@@ -82,6 +110,10 @@ export class CallView {
     this.#remote.srcObject = null
     this.#local.srcObject = null
     $('path').hidden = true
+    this.#room.clear()
+    this.#members.clear()
+    this.#stage.dataset.held = 'none'
+    this.#stage.dataset.room = 'false'
     this.#stage.dataset.state = 'idle'
     this.#stage.dataset.remoteVideo = this.#stage.dataset.localVideo = 'false'
     this.#stage.dataset.sound = 'none'
@@ -89,6 +121,11 @@ export class CallView {
     $('timer').textContent = ''
     this.#backAt = 0
     this.#showReconnecting('none', '')
+  }
+
+  /** Also when what is on the stage is as it was, but a call beside it is not. */
+  draw() {
+    this.#draw()
   }
 
   #draw() {
@@ -103,26 +140,48 @@ export class CallView {
     }
     const ringsHere = call.direction === 'incoming' && call.state === 'ringing'
     this.#stage.dataset.state = ringsHere ? 'incoming' : call.state
-    this.#stage.dataset.remoteVideo = String(call.remoteVideo)
+    const inRoom = call.room !== undefined && !ringsHere
+    this.#stage.dataset.room = String(inRoom)
+    this.#stage.dataset.held = heldBy(call)
+    this.#stage.dataset.remoteVideo = String(call.remoteVideo && !inRoom)
     this.#stage.dataset.localVideo = String(call.localVideo)
     this.#stage.dataset.interrupted = String(call.interrupted)
     const status = callStatus(call)
     if (this.#status.textContent !== status) this.#status.textContent = status
     document.title = ringsHere ? `${call.peer.name} calls · Carillon` : `${call.peer.name} · Carillon`
-    attach(this.#local, call.localStream)
-    if (attach(this.#remote, call.remoteStream)) this.#play()
+    attach(this.#local, inRoom ? undefined : call.localStream)
+    if (attach(this.#remote, inRoom ? undefined : call.remoteStream)) this.#play()
+    if (inRoom) this.#drawRoom(call)
     this.#sound(ringsHere)
     this.#buttons(call, ringsHere)
     this.#tick()
   }
 
+  /** @param {import('../client/types.ts').Call} call */
+  #drawRoom(call) {
+    const { room } = call
+    if (!room) return
+    this.#room.draw(call)
+    $('over-name').textContent = roomTitle(room)
+    document.title = `${roomTitle(room)} · Carillon`
+    for (const member of room.members) {
+      const before = this.#members.get(member.userId)
+      this.#members.set(member.userId, member.state)
+      // Those who are there from the beginning are no news
+      if (before !== member.state && !member.me && before !== undefined) this.#tell(memberNews(member, before))
+    }
+  }
+
   /** @param {boolean} ringsHere */
   #sound(ringsHere) {
-    const wanted = ringsHere ? 'ring' : this.#call?.state === 'ringing' ? 'ringback' : 'none'
+    const onHold = this.#stage.dataset.held === 'peer'
+    const ringback = this.#call?.state === 'ringing' ? 'ringback' : onHold ? 'hold' : 'none'
+    const wanted = ringsHere ? 'ring' : ringback
     if (this.#stage.dataset.sound === wanted) return
     this.#stage.dataset.sound = wanted
     if (wanted === 'ring') this.#sounds.ring()
     else if (wanted === 'ringback') this.#sounds.ringback()
+    else if (wanted === 'hold') this.#sounds.hold()
     else this.#sounds.stop()
   }
 
@@ -137,6 +196,9 @@ export class CallView {
       call.hasMicrophone,
       call.muted,
       call.localVideo,
+      call.can,
+      call.held.byMe,
+      this.#actions.waiting(call)?.peer.name,
     ])
     if (key === this.#drawn) return
     const first = !this.#drawn.startsWith(JSON.stringify([call.id, ringsHere]).slice(0, -1))
@@ -189,7 +251,26 @@ export class CallView {
     )
     camera.setAttribute('aria-pressed', String(!call.localVideo))
     camera.disabled = call.state === 'calling'
-    return [mute, camera, control('hang-up', 'hangup', early(call) ? 'Cancel' : 'Hang up', 'no', () => call.hangUp())]
+    const hangUp = control('hang-up', 'hangup', early(call) ? 'Cancel' : 'Hang up', 'no', () => call.hangUp())
+    return [mute, camera, ...this.#moreButtons(call), hangUp]
+  }
+
+  /** What the other side's program cannot do is not offered. @param {import('../client/types.ts').Call} call */
+  #moreButtons(call) {
+    const { hold, transfer, add, waiting } = this.#actions
+    const onHold = call.held.byMe
+    const pause = control('hold', onHold ? 'resume' : 'hold', onHold ? 'Resume' : 'Hold', '', () => hold(call))
+    pause.setAttribute('aria-pressed', String(onHold))
+    const other = waiting(call)
+    const pass = other
+      ? control('complete', 'transfer', `Transfer ${other.peer.name}`, 'yes', () => transfer(call))
+      : control('transfer', 'transfer', 'Transfer', '', () => transfer(call))
+    const plus = control('add', 'add', 'Add', '', () => add(call))
+    return [
+      (call.can.hold || onHold) && !call.transferring && pause,
+      call.can.transfer && pass,
+      call.can.invite && !other && plus,
+    ].filter((button) => button !== false)
   }
 
   /** @param {import('../client/types.ts').Call} call */
@@ -219,7 +300,7 @@ export class CallView {
   async #path() {
     const path = await this.#call?.path().catch(() => undefined)
     const badge = $('path')
-    badge.hidden = !path
+    badge.hidden = !path || this.#call?.room !== undefined
     if (!path) return
     const ms = path.roundTripMs === undefined ? '' : ` · ${Math.max(1, Math.round(path.roundTripMs))} ms`
     badge.textContent = `${path.relayed ? 'via relay' : 'direct'}${ms}`
@@ -230,6 +311,7 @@ export class CallView {
   /** A browser may forbid sound until the person touches the page. */
   #play() {
     $('unblock').hidden = true
+    if (!this.#remote.srcObject) return
     this.#remote.play().catch((error) => {
       if (error.name === 'NotAllowedError') $('unblock').hidden = false
     })
@@ -254,8 +336,10 @@ export class CallView {
   #key(event) {
     const call = this.#call
     if (!call || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return
+    if (document.querySelector('dialog[open]')) return
     if (event.key === 'Escape') return this.#escape(call)
     if (event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement) return
+    if (event.key === 'h' && (call.can.hold || call.held.byMe)) this.#actions.hold(call)
     if (event.key === 'm' && call.hasMicrophone) call.mute(!call.muted)
     if (event.key === 'v' && call.state !== 'calling' && !(call.direction === 'incoming' && call.state === 'ringing')) {
       this.#camera(call)
@@ -271,17 +355,29 @@ export class CallView {
     }
     this.#escapedAt = Date.now()
     const ringsHere = call.direction === 'incoming' && call.state === 'ringing'
-    const text = `Press Escape again to ${ringsHere ? 'decline' : 'hang up'}.`
+    this.#tell(`Press Escape again to ${ringsHere ? 'decline' : 'hang up'}.`, ESCAPE_AGAIN_MS)
+  }
+
+  /** For a while. @param {string} text @param {number} [ms] */
+  #tell(text, ms = NEWS_MS) {
+    if (text === '') return
     this.#say(text)
     setTimeout(() => {
       if (this.#problem.textContent === text) this.#say('')
-    }, ESCAPE_AGAIN_MS)
+    }, ms)
   }
 
   /** Something that has to do with the call, but is not its end. @param {{ code: unknown, message: string }} error */
   complain(error) {
     this.#say(fault(error))
   }
+}
+
+/** @param {import('../client/types.ts').Call} call @returns who keeps it from being heard: the other side alone has music */
+function heldBy({ held, transferring, room, state }) {
+  if (state !== 'connected') return 'none'
+  if (held.byMe || transferring?.byMe) return 'me'
+  return transferring || (held.byPeer && !room) ? 'peer' : 'none'
 }
 
 /** Nobody has answered yet. @param {import('../client/types.ts').Call} call */

@@ -15,6 +15,9 @@ const MELODY = [659.3, 523.3, 587.3, 392]
 const STRIKE_S = 0.42
 const MELODY_EVERY_MS = 3600
 const RINGBACK_EVERY_MS = 4000
+const HOLD_MELODY = [392, 493.9, 587.3, 783.9, 587.3, 493.9]
+const HOLD_STRIKE_S = 0.9
+const HOLD_EVERY_MS = 7200
 
 export class Sounds {
   /** @type {AudioContext | undefined} */
@@ -49,6 +52,27 @@ export class Sounds {
       strike(context, bus, 392, context.currentTime + 0.05, 0.25)
       strike(context, bus, 523.3, context.currentTime + 0.45, 0.2)
     })
+  }
+
+  /** One is on hold: a few soft notes, so that nobody takes the silence for the end. */
+  hold() {
+    this.#repeat(HOLD_EVERY_MS, (context, bus) => {
+      HOLD_MELODY.forEach((frequency, at) => {
+        strike(context, bus, frequency, context.currentTime + 0.05 + at * HOLD_STRIKE_S, 0.12)
+      })
+    })
+  }
+
+  /** Somebody else calls, into a call: once, and softly. */
+  knock() {
+    const context = this.#context
+    if (!this.on || context?.state !== 'running') return
+    const bus = context.createGain()
+    bus.gain.value = 0.5
+    bus.connect(context.destination)
+    strike(context, bus, 587.3, context.currentTime + 0.05, 0.15)
+    strike(context, bus, 783.9, context.currentTime + 0.3, 0.15)
+    setTimeout(() => bus.disconnect(), 3500)
   }
 
   stop() {

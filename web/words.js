@@ -15,14 +15,14 @@ export function callStatus(call) {
   if (call.interrupted && call.state === 'connected') return 'Connection interrupted, reconnecting…'
   switch (call.state) {
     case 'calling':
-      return `Calling ${name}…`
+      return call.transferredBy ? `${call.transferredBy.name} transfers you to ${name}…` : `Calling ${name}…`
     case 'ringing':
-      if (call.direction === 'outgoing') return ringing(call)
-      return call.type === 'VIDEO' ? `${name} calls you with video` : `${name} calls you`
+      if (call.direction === 'outgoing') return call.transferredBy ? passed(call) : ringing(call)
+      return rings(call)
     case 'connecting':
       return 'Connecting…'
     case 'connected':
-      return call.forgotten ? 'Connected, without the server' : 'Connected'
+      return resting(call) || (call.forgotten ? 'Connected, without the server' : 'Connected')
     default:
       return outcome(call)
   }
@@ -44,6 +44,121 @@ export function reconnecting(call) {
     default:
       return so
   }
+}
+
+/** @param {import('../client/types.ts').Call} call */
+function passed({ peer, transferredBy }) {
+  return `${transferredBy?.name} transfers you to ${peer.name}: it rings there…`
+}
+
+/** @param {import('../client/types.ts').Call} call */
+function rings({ peer, type, transferredBy, room }) {
+  const how = type === 'VIDEO' ? `${peer.name} calls you with video` : `${peer.name} calls you`
+  if (transferredBy) return `${how}, transferred by ${transferredBy.name}`
+  if (!room) return how
+  const others = room.members.filter(({ me, state, userId }) => !me && state === 'joined' && userId !== peer.userId)
+  if (others.length === 0) return how
+  return `${peer.name} invites you to a call with ${list(others.map(({ name }) => name))}`
+}
+
+/** Why nobody is heard. @param {import('../client/types.ts').Call} call */
+export function resting({ held, peer, transferring, room }) {
+  if (transferring?.byMe) return `Transferring ${peer.name} to ${transferring.target}…`
+  if (transferring) return `${peer.name} transfers you to ${transferring.target}…`
+  if (held.byMe && held.byPeer && !room) return `On hold by you and by ${peer.name}`
+  if (held.byMe) return 'On hold: nobody hears or sees you'
+  if (!held.byPeer || room) return ''
+  return `${peer.name} has put you on hold`
+}
+
+/** A call beside the one on the stage, in a few words. @param {import('../client/types.ts').Call} call */
+export function besides(call) {
+  if (call.direction === 'incoming' && call.state === 'ringing') {
+    if (call.transferredBy) return `calls, transferred by ${call.transferredBy.name}`
+    return call.type === 'VIDEO' ? 'calls you with video' : 'calls you'
+  }
+  if (call.transferring) return call.transferring.byMe ? 'is being transferred' : 'transfers you'
+  if (call.held.byMe) return 'on hold'
+  return call.state === 'connected' ? 'in a call with you' : 'calling…'
+}
+
+/** @param {readonly string[]} names */
+export function list(names) {
+  if (names.length < 2) return names.join('')
+  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+}
+
+/** Who is in a room, as its title. @param {import('../client/types.ts').Room} room */
+export function roomTitle({ members }) {
+  const there = members.filter(({ me, state }) => !me && state === 'joined').map(({ name }) => name)
+  return there.length === 0 ? 'Only you are left' : list(there)
+}
+
+/** @param {import('../client/types.ts').RoomMember} member */
+export function memberStatus({ me, state, connected, interrupted, held }) {
+  if (state === 'ringing') return 'ringing…'
+  if (held) return 'on hold'
+  if (me) return ''
+  if (interrupted) return 'reconnecting…'
+  return connected ? '' : 'connecting…'
+}
+
+/**
+ * What has changed in a room, for whoever does not look at it just now.
+ * @param {import('../client/types.ts').RoomMember} member
+ * @param {string | undefined} before
+ */
+export function memberNews({ name, state }, before) {
+  switch (state) {
+    case 'joined':
+      return `${name} has joined`
+    case 'left':
+      return before === 'joined' ? `${name} has left` : ''
+    case 'declined':
+      return `${name} declined`
+    case 'missed':
+      return `No answer from ${name}`
+    case 'busy':
+      return `${name} is busy in another call`
+    default:
+      return ''
+  }
+}
+
+/** What has become of a transfer. @param {import('../client/types.ts').TransferNews} news @param {string} peer */
+export function transferNews({ state, target, byMe, reason }, peer) {
+  if (state !== 'failed') return ''
+  const why =
+    reason === 'DECLINED' ? `${target} declined` : reason === 'BUSY' ? `${target} is busy` : `${target} did not answer`
+  return byMe ? `${why}: ${peer} is with you again.` : `${why}: you are with ${peer} again.`
+}
+
+/** A call of the past. @param {import('../client/wire.ts').SeenRecord} record */
+export function past({ direction, seenAs, duration: seconds, members }) {
+  const lasted = duration(seconds * 1000)
+  switch (seenAs) {
+    case 'answered':
+      return members ? `group call, ${lasted}` : lasted
+    case 'missed':
+      return 'missed'
+    case 'declined':
+      return direction === 'incoming' ? 'you declined' : 'declined'
+    case 'cancelled':
+      return 'cancelled'
+    case 'busy':
+      return 'busy'
+    case 'unanswered':
+      return 'no answer'
+  }
+}
+
+/** Today the time, before that the day. @param {string} iso */
+export function when(iso) {
+  const date = new Date(iso)
+  const today = date.toDateString() === new Date().toDateString()
+  return today
+    ? date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
+    : date.toLocaleDateString([], { day: 'numeric', month: 'short' })
 }
 
 /** @param {import('../client/types.ts').Call} call */
@@ -75,8 +190,12 @@ export function outcome(call) {
     case 'hung-up': {
       const length = call.elapsed >= 1000 ? ` after ${duration(call.elapsed)}` : ''
       if (call.endedBy === 'server') return `The server has ended the call${length}`
+      if (call.room && call.endedBy === 'peer') return `The call has ended${length}`
       return call.endedBy === 'me' ? `You hung up${length}` : `${name} hung up${length}`
     }
+    case 'transferred':
+      if (call.endedBy !== 'me') return `${name} has transferred you`
+      return call.transferring ? `${name} is now with ${call.transferring.target}` : 'You have handed the call over'
     case 'lost':
       return `The connection to ${name} was lost`
     default:
@@ -102,8 +221,16 @@ export function fault(error) {
       return `Too many requests. ${error.message}`
     case 503:
       return 'The server is restarting. Please try again in a moment.'
+    case 1001:
+      return 'That person is busy in another call.'
     case 1006:
       return 'You are already in a call, maybe on another device.'
+    case 1007:
+      return 'The program of the other side cannot do that.'
+    case 1008:
+      return 'That is not possible just now.'
+    case 1009:
+      return 'So many people cannot be in one call.'
     default:
       return error.message
   }

@@ -1,0 +1,84 @@
+/** The faces of a room: a tile for everybody who is in it or rings, and one for oneself. */
+
+import { $, h, paintAvatar } from './dom.js'
+import { memberStatus } from './words.js'
+
+export class RoomView {
+  #grid = $('grid')
+  /** @type {Map<string, { tile: HTMLElement, video: HTMLVideoElement, status: HTMLElement }>} */
+  #tiles = new Map()
+  #blocked
+
+  /** @param {() => void} blocked the browser plays nothing before the page is touched */
+  constructor(blocked) {
+    this.#blocked = blocked
+  }
+
+  /** @param {import('../client/types.ts').Call} call */
+  draw(call) {
+    const members = (call.room?.members ?? []).filter(
+      ({ me, state }) => me || state === 'joined' || state === 'ringing',
+    )
+    const others = members.filter(({ me }) => !me)
+    const me = members.find((member) => member.me)
+    const wanted = me ? [...others, me] : others
+    for (const [user, { tile }] of this.#tiles) {
+      if (wanted.some(({ userId }) => userId === user)) continue
+      tile.remove()
+      this.#tiles.delete(user)
+    }
+    for (const member of wanted) this.#draw(member, call)
+    this.#grid.dataset.count = String(wanted.length)
+    this.#grid.hidden = false
+  }
+
+  clear() {
+    for (const { video } of this.#tiles.values()) video.srcObject = null
+    this.#tiles.clear()
+    this.#grid.replaceChildren()
+    this.#grid.hidden = true
+  }
+
+  play() {
+    for (const { video } of this.#tiles.values()) this.#play(video)
+  }
+
+  /** @param {import('../client/types.ts').RoomMember} member @param {import('../client/types.ts').Call} call */
+  #draw(member, call) {
+    const { userId, me } = member
+    const found = this.#tiles.get(userId) ?? this.#make(member)
+    const { tile, video, status } = found
+    const stream = me ? call.localStream : member.stream
+    const text = memberStatus(member)
+    tile.dataset.state = member.state
+    tile.dataset.video = String(me ? call.localVideo : member.video)
+    if (status.textContent !== text) status.textContent = text
+    if (video.srcObject === (stream ?? null)) return
+    video.srcObject = stream ?? null
+    if (stream) this.#play(video)
+  }
+
+  /** @param {import('../client/types.ts').RoomMember} member */
+  #make({ userId, name, me }) {
+    const video = /** @type {HTMLVideoElement} */ (h('video', { autoplay: true, playsInline: true, muted: me }))
+    const avatar = h('span', { className: 'avatar large', 'aria-hidden': 'true' })
+    paintAvatar(avatar, name)
+    const status = h('span', { className: 'tile-status' })
+    const caption = h('figcaption', {}, h('strong', {}, me ? 'You' : name), status)
+    const tile = h('figure', { className: me ? 'tile own' : 'tile', dataset: { user: userId } }, video, avatar, caption)
+    // One's own stays the last
+    const own = this.#grid.querySelector('.own')
+    if (me || !own) this.#grid.append(tile)
+    else own.before(tile)
+    const made = { tile, video, status }
+    this.#tiles.set(userId, made)
+    return made
+  }
+
+  /** @param {HTMLVideoElement} video */
+  #play(video) {
+    video.play().catch((error) => {
+      if (error.name === 'NotAllowedError') this.#blocked()
+    })
+  }
+}
