@@ -10,7 +10,8 @@ import type { CallRecord, Cursor, HistoryFilter } from './types.ts'
  */
 export interface HistoryStore {
   /**
-   * Writes these in one transaction; a call that is there already is left as it is. When it is fulfilled, a kill of this
+   * Writes these in one transaction; a call that is there already (known by its id and its end: an id that comes again
+   * after a while is another call) is left as it is. When it is fulfilled, a kill of this
    * process loses none of them.
    */
   write(records: readonly CallRecord[]): Promise<void>

@@ -198,6 +198,12 @@ export function historyStoreContract(name: string, open: () => Promise<HistorySt
       ])
     })
 
+    test('finds a call by its id, the last one when an id has come again', async () => {
+      await store.write([record('c', 1), record('d', 2), record('c', 3, { caller: 'carol' })])
+      expect(await store.find('c')).toMatchObject({ callId: 'c', caller: 'carol' })
+      expect(await store.find('C')).toBeUndefined()
+    })
+
     test('filters and counts as the rules of who has seen what say', async () => {
       await fc.assert(
         fc.asyncProperty(calls, filters, users, async (written, filter, user) => {

@@ -5,7 +5,7 @@
  */
 
 import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'kysely'
-import type { CallType } from '../../calls/types.ts'
+import type { CallId, CallType } from '../../calls/types.ts'
 import type { Cursor, HistoryFilter } from '../../history/types.ts'
 import type { UserId } from '../../ports.ts'
 import type { Tables } from './tables.ts'
@@ -72,6 +72,17 @@ export function queriesIn(db: Kysely<Tables>) {
         .selectAll('c')
         .orderBy('c.ended_at', 'desc')
         .orderBy('c.call_id', 'desc')
+        .compile()
+    },
+
+    /** The last one that was called so: an id that comes again after a while is another call. */
+    find(callId: CallId): CompiledQuery {
+      return db
+        .selectFrom('calls')
+        .selectAll()
+        .where('call_id', '=', callId)
+        .orderBy('ended_at', 'desc')
+        .limit(1)
         .compile()
     },
 

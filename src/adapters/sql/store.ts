@@ -4,6 +4,7 @@
  */
 
 import type { Cancel, Clock } from '../../../broker/index.ts'
+import type { CallId } from '../../calls/types.ts'
 import type { HistoryStore } from '../../history/ports.ts'
 import type { CallRecord, Cursor, HistoryFilter } from '../../history/types.ts'
 import { Unavailable, type UserId } from '../../ports.ts'
@@ -97,6 +98,11 @@ export class SqlHistory implements HistoryStore {
     if (user === '' || size < 1) return []
     const query = this.#queries.page(text(user), filter, size, after, after ? 0 : skip)
     return (await this.#rows<CallsTable>(query)).map(recordOf)
+  }
+
+  async find(callId: CallId): Promise<CallRecord | undefined> {
+    const [row] = await this.#rows<CallsTable>(this.#queries.find(text(callId)))
+    return row && recordOf(row)
   }
 
   async count(user: UserId, filter: HistoryFilter): Promise<number> {

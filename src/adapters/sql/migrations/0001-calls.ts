@@ -38,6 +38,7 @@ export function calls({ schema }: Kysely<Tables>, dialect: Dialect): Statement[]
       .on('calls')
       .columns(['callee', 'type', 'ended_at', 'call_id'])
       .where(sql.ref('missed'), '=', sql.lit(1)),
+    schema.createIndex('calls_by_id').on('calls').columns(['call_id']),
     // who has arranged a call need not be in it; to forget them all the same
     schema
       .createIndex('calls_transferred')
