@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from '@jest/globals'
 import { historyStoreContract } from '../contracts/history-store.ts'
-import { historyAt } from '../support/sql-history.ts'
 import { type Postgres, startPostgres } from '../support/postgres.ts'
+import { historyAt } from '../support/sql-history.ts'
 
 let postgres: Postgres
 

@@ -1,0 +1,23 @@
+import type { CallRecord } from '../../src/history/types.ts'
+
+export const AT = Date.UTC(2026, 0, 1)
+
+/** A call of alice with bob that he has answered, `n` seconds after a beginning. */
+export function record(callId: string, n: number, more: Partial<CallRecord> = {}): CallRecord {
+  return {
+    callId,
+    type: 'VIDEO',
+    caller: 'alice',
+    callee: 'bob',
+    status: 'COMPLETED',
+    reason: 'HANGUP',
+    createdAt: AT + n * 1000 - 900,
+    ringingAt: AT + n * 1000 - 800,
+    connectedAt: AT + n * 1000 - 500,
+    endedAt: AT + n * 1000,
+    ...more,
+  }
+}
+
+export const missed = (callId: string, n: number, more: Partial<CallRecord> = {}): CallRecord =>
+  record(callId, n, { status: 'MISSED', reason: 'NO_ANSWER', connectedAt: undefined, ...more })
