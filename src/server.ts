@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { createBroker, createLoginGuard, peerAddress, serveStomp } from '../broker/index.ts'
 import { createHttpApp } from '../http/app.ts'
 import { originAllowed } from '../http/origin.ts'
+import { FileSpool } from './adapters/files/spool.ts'
 import { HttpEndpoint } from './adapters/http/endpoint.ts'
 import { MemoryCallStore } from './adapters/memory/call-store.ts'
 import { MemoryOutbox } from './adapters/memory/outbox.ts'
@@ -15,12 +16,15 @@ import { createMetrics } from './adapters/metrics/metrics.ts'
 import { BundledRelay } from './adapters/node-turn/relay.ts'
 import type { RedisLink } from './adapters/redis/link.ts'
 import { RedisOutbox } from './adapters/redis/outbox.ts'
+import { RedisSpool } from './adapters/redis/spool.ts'
+import { openHistory } from './adapters/sql/index.ts'
 import { admission } from './admission.ts'
 import { attendance } from './attendance.ts'
 import { createAuthenticator, mintDemoToken } from './auth.ts'
 import { CALL_QUEUES, callHandlers, FINISHES_A_CALL } from './calls/destinations.ts'
 import { mesh } from './calls/room-media.ts'
 import { CallService, RINGS_ON } from './calls/service.ts'
+import type { Call } from './calls/types.ts'
 import { Cluster } from './cluster.ts'
 import type { Config } from './config.ts'
 import { credentialHandlers } from './credentials/destinations.ts'
@@ -30,12 +34,13 @@ import { connectedDevices, ownDirectory, reportsOf, thisServer } from './directo
 import { Events } from './events.ts'
 import { historyHandlers } from './history/destinations.ts'
 import { MISSED_QUEUE } from './history/missed.ts'
-import { NO_HISTORY } from './history/service.ts'
+import { HistoryService, NO_HISTORY } from './history/service.ts'
+import type { HistoryConfig } from './history-config.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { packed, unpack } from './luggage.ts'
 import { PAGES, SOCKJS_ADDRESS, VERSION } from './pages.ts'
-import type { Clock, Devices, Directory, RelayHealth } from './ports.ts'
+import type { CallStore, Clock, Devices, Directory, RelayHealth } from './ports.ts'
 import { presenceAudience, presenceHandlers, STATUS_TOPIC } from './presence/destinations.ts'
 import { PresenceService } from './presence/service.ts'
 import { proxyNotice } from './proxy-notice.ts'
@@ -123,8 +128,9 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       () => broker,
       (session) => credentials.former(session),
     )
+  const callStore = cluster?.store ?? new MemoryCallStore()
   const calls = new CallService({
-    store: cluster?.store ?? new MemoryCallStore(),
+    store: callStore,
     devices,
     ...(cluster && { routes: cluster.routes, directory }),
     clock: cluster?.clock ?? clock,
@@ -154,6 +160,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     events,
     restored: async (session) => {
       turnRenewals.listens(session.id)
+      if (session.listensTo(MISSED_QUEUE)) history?.subscribed(session.principal.user, session.id)
       if (session.listensTo(RINGS_ON)) await calls.appeared(session.principal.user, session.id)
     },
     report,
@@ -179,11 +186,23 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     { session: (id) => broker.session(id), tell: (id, destination, message) => broker.tell(id, destination, message) },
     clock,
   )
+  const history =
+    config.history &&
+    historyFor(config.history, {
+      clock: cluster?.clock ?? clock,
+      events,
+      devices,
+      log: log.child({ part: 'history' }),
+      report,
+      nodeName: config.nodeName,
+      ...(cluster && { cluster }),
+    })
   const attending = attendance({
     calls: cluster?.calls ?? calls,
     credentials,
     presence,
     turn: turnRenewals,
+    history,
     inBackground,
   })
   const packers = { presence, credentials, turn: turnRenewals }
@@ -207,6 +226,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       ...(cluster && { link: cluster.link }),
     })
   if (webhooks) metrics.webhooks(() => webhooks.backlog())
+  if (history) metrics.history(history)
 
   const logins = createLoginGuard({
     clock,
@@ -224,7 +244,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
         ...presenceHandlers(presence, { tell: devices.tell }),
         ...turnHandlers(turn, { tell: devices.tell }, ({ id }, region) => turnRenewals.asked(id, region)),
         ...credentialHandlers(credentials),
-        ...historyHandlers(NO_HISTORY),
+        ...historyHandlers(history ?? NO_HISTORY),
       },
       user: [...CALL_QUEUES, MISSED_QUEUE, TURN_QUEUE, AUTH_QUEUE, '/user/queue/errors'],
       topics: [STATUS_TOPIC],
@@ -291,14 +311,14 @@ export async function startServer(config: Config, { clock, log }: World): Promis
       presence,
       turn,
       credentials,
-      history: NO_HISTORY,
+      history: history ?? NO_HISTORY,
       sessions: (user) => connectedDevices(directory, user),
       admin: {
         nodes: () => cluster?.nodes() ?? { ok: true, data: [thisServer(config.nodeName, startedAt, broker.counts())] },
         sessions: (user) => reportsOf(directory, user),
       },
       ...(config.demo && config.auth.key.kind === 'secret' ? { demo: demoTokens(config.auth.key.secret, clock) } : {}),
-      health: { state: () => state, relay: relayHealth, shared: () => cluster?.state() },
+      health: { state: () => state, relay: relayHealth, shared: () => cluster?.state(), history: () => history?.state },
       metrics,
       observer: {
         refused: (code) => events.emit('refused', { code, face: 'http' }),
@@ -334,6 +354,15 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   if (cluster) await lifecycle.start({ name: 'cluster', start: () => cluster.start(), stop: () => cluster.stop() })
   // Stopped late: it has to tell of the calls that the stop ends
   if (webhooks) await lifecycle.start({ name: 'webhooks', start: () => webhooks.start(), stop: () => webhooks.stop() })
+  // So is the history. What ends later has ended elsewhere as well, or with this process
+  if (history) {
+    const left = async () => (callStore.outlives ? [] : callsOf(callStore))
+    await lifecycle.start({
+      name: 'history',
+      start: () => history.start(),
+      stop: async () => history.stop(await left()),
+    })
+  }
   await lifecycle.start({ name: 'calls', start: () => calls.start(), stop: () => calls.stop() })
   await lifecycle.start({ name: 'credentials', stop: () => credentials.stop() })
   await lifecycle.start({ name: 'TURN credentials', stop: () => turnRenewals.stop() })
@@ -375,6 +404,51 @@ function webhooksFor(
   const outbox = link ? new RedisOutbox({ link, clock, dropped, report }) : new MemoryOutbox({ clock, dropped })
   const endpoint = new HttpEndpoint({ url, clock, userAgent: `Carillon/${VERSION}` })
   return new Webhooks({ outbox, endpoint, secret, wanted, directory, clock, events, log })
+}
+
+interface HistoryWorld {
+  readonly clock: Clock
+  readonly events: Events
+  readonly devices: Devices
+  readonly log: Log
+  readonly report: (error: unknown) => void
+  readonly nodeName: string
+  readonly cluster?: Cluster
+}
+
+/** A server whose database is away starts, and rings: calls wait for it. */
+function historyFor(config: HistoryConfig, { nodeName, cluster, ...world }: HistoryWorld): HistoryService | undefined {
+  const { url, days, spoolBytes: mostBytes, folder } = config
+  const { clock, log } = world
+  let history: HistoryService | undefined
+  const store = openHistory(url, {
+    clock,
+    log,
+    onState: (state) => state === 'up' && history?.wake(),
+    onRefused: () => history?.refused(),
+  })
+  if (store === undefined) return undefined
+  const inRedis = cluster && new RedisSpool({ link: cluster.link, self: cluster.self, mostBytes })
+  const onDisk = !inRedis && folder !== undefined && new FileSpool({ folder, mostBytes, clock, log, host: nodeName })
+  history = new HistoryService({
+    ...world,
+    store,
+    spool: inRedis ?? (onDisk || undefined),
+    ...(cluster && { routes: cluster.routes, directory: cluster.directory }),
+    days,
+    leads: () => cluster?.leads() ?? true,
+  })
+  return history
+}
+
+/** What has not ended, of calls that end with this process. */
+async function callsOf(store: CallStore): Promise<readonly Call[]> {
+  const calls: Call[] = []
+  for (const callId of await store.live()) {
+    const call = await store.load(callId)
+    if (call) calls.push(call)
+  }
+  return calls
 }
 
 function demoTokens(secret: string, clock: Clock) {

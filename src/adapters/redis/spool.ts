@@ -47,7 +47,7 @@ export class RedisSpool implements Spool {
 
   async done(records: readonly CallRecord[]): Promise<void> {
     const { link, self } = this.#options
-    await link.script(DONE, this.#keys, [self, String(LOCK_MS), String(records.length)])
+    await link.script(DONE, this.#keys, [self, String(records.length)])
   }
 
   async size(): Promise<{ readonly records: number; readonly bytes: number }> {
@@ -71,15 +71,17 @@ return 1
 `,
 }
 
-/** Whoever asks again without having been done keeps the lock no longer than before: others may reach the database. */
+/** Whoever asks again without having been done could not write them: others, who perhaps can, have their turn first. */
 const PEEK: Script = {
   name: 'history.peek',
   source: `
 local holder = redis.call('GET', KEYS[3])
-if holder and holder ~= ARGV[1] then return {} end
+if holder then
+  if holder == ARGV[1] then redis.call('DEL', KEYS[3]) end
+  return {}
+end
 local found = redis.call('LRANGE', KEYS[1], 0, tonumber(ARGV[3]) - 1)
-if #found == 0 then redis.call('DEL', KEYS[3])
-elseif not holder then redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2]) end
+if #found > 0 then redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2]) end
 return found
 `,
 }
@@ -89,16 +91,12 @@ const DONE: Script = {
   name: 'history.done',
   source: `
 if redis.call('GET', KEYS[3]) ~= ARGV[1] then return 0 end
-local count = tonumber(ARGV[3])
+local count = tonumber(ARGV[2])
 local bytes = tonumber(redis.call('GET', KEYS[2]) or '0')
 for _, text in ipairs(redis.call('LRANGE', KEYS[1], 0, count - 1)) do bytes = bytes - string.len(text) end
 redis.call('LTRIM', KEYS[1], count, -1)
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('DEL', KEYS[2], KEYS[3])
-else
-  redis.call('SET', KEYS[2], math.max(bytes, 0))
-  redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-end
+redis.call('DEL', KEYS[3])
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('DEL', KEYS[2]) else redis.call('SET', KEYS[2], math.max(bytes, 0)) end
 return 1
 `,
 }
