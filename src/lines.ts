@@ -40,6 +40,18 @@ export class Lines {
     return done
   }
 
+  /**
+   * The same for work that concerns several keys: they are waited for in one order, whoever asks, so that nobody waits
+   * for somebody who waits for them. Work for one key must not wait for another one in its turn.
+   */
+  runAll<T>(keys: readonly string[], work: () => Awaitable<T>): Awaitable<T> {
+    return this.#runAll([...new Set(keys)].sort(), work)
+  }
+
+  #runAll<T>([key, ...more]: readonly string[], work: () => Awaitable<T>): Awaitable<T> {
+    return key === undefined ? work() : this.run(key, () => this.#runAll(more, work))
+  }
+
   async #settled<T>(key: string, work: () => Awaitable<T>): Promise<T> {
     try {
       return await work()

@@ -116,23 +116,23 @@ export interface CallWrite {
 }
 
 /**
- * Where calls live. A call that has not ended holds the `current call` slot of its caller and its callee;
- * the store derives the slots from the calls, so that they cannot disagree. One in memory answers at once, one across
- * the network by promises.
+ * Where calls live. A call that has not ended takes the line of each of its holders (`holdersOf`); the store derives the
+ * lines from the calls, so that they cannot disagree. One in memory answers at once, one across the network by promises.
  */
 export interface CallStore {
   /** A copy nobody else changes; `version` is what {@link commit} compares. */
   load(callId: CallId): Awaitable<Call | undefined>
   /** The same, where the store knows the call without asking anybody; undefined: ask with {@link load}. */
   atHand?(callId: CallId): Call | undefined
-  /** The call that holds this user's slot. */
-  current(user: UserId): Awaitable<Call | undefined>
-  /** The ended call that held it last, while it is remembered; a store may not know. */
+  /** The live calls that have taken this user's line: none or one, rarely two; in no order. */
+  line(user: UserId): Awaitable<readonly Call[]>
+  /** The ended call that left it last, while it is remembered; a store may not know. */
   lately?(user: UserId): Awaitable<Call | undefined>
   /**
-   * All writes or none: false when a call has another version than expected, or when a live call would take a slot
-   * that another live call holds (one that ends in the same commit lets go of it). Each call is stored with
-   * version `expected + 1`. A store that outlives this process keeps `effects` with them until {@link told}, so that
+   * All writes or none: false when a call has another version than expected, or when a live call would take a line that
+   * it has not taken yet and that another live call has, which is not in its `beside` (one that ends in the same commit,
+   * or no longer has the user among its holders, lets go of the line). Each call is stored with version
+   * `expected + 1`. A store that outlives this process keeps `effects` with them until {@link told}, so that
    * another one can do what this one has left undone. Rejected with {@link Unavailable} when it is not known whether
    * the writes took place.
    */

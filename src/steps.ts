@@ -15,9 +15,11 @@ export function* wait<T>(answer: Awaitable<T>): Generator<Promise<unknown>, T, u
 }
 
 /** All of the answers; what has to be waited for is waited for together. */
-export function* waitForAll<T>(answers: readonly Awaitable<T>[]): Steps<T[]> {
-  if (answers.some((answer) => answer instanceof Promise)) return (yield Promise.all(answers)) as T[]
-  return answers as T[]
+export function* waitForAll<T extends readonly unknown[]>(
+  answers: readonly [...{ [K in keyof T]: Awaitable<T[K]> }],
+): Steps<T> {
+  if (answers.some((answer) => answer instanceof Promise)) return (yield Promise.all(answers)) as T
+  return answers as unknown as T
 }
 
 /** Does the work; the result is there at once when nothing had to be waited for. Throws, or is rejected, as the work throws. */

@@ -34,7 +34,7 @@ export function changed(call: Call, changes: Partial<Call>): FreshCall {
     transfer: 'transfer' in changes ? changes.transfer : call.transfer,
     replaces: call.replaces,
     transferredBy: call.transferredBy,
-    aim: call.aim,
+    aim: 'aim' in changes ? changes.aim : call.aim,
     members: changes.members ?? call.members,
     media: changes.media ?? call.media,
     aloneSince: 'aloneSince' in changes ? changes.aloneSince : call.aloneSince,

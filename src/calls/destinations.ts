@@ -17,13 +17,15 @@ export const CALL_QUEUES = [
   '/user/queue/call/hangup',
   '/user/queue/call/timeout',
   '/user/queue/call/ringing',
+  '/user/queue/call/hold',
+  '/user/queue/call/transfer',
   '/user/queue/call/room',
   '/user/queue/rtc/signaling',
 ] as const
 
 /** What is left to a device whose token has expired in a call: to finish it, and to hear of it; no new call rings there. */
 export const FINISHES_A_CALL = {
-  sends: ['/app/rtc/signaling', '/app/call/hangup'],
+  sends: ['/app/rtc/signaling', '/app/call/hangup', '/app/call/hold'],
   hears: CALL_QUEUES.filter((queue) => queue !== RINGS_ON),
 } as const
 
@@ -55,6 +57,10 @@ export function callHandlers(calls: CallService, devices: Devices): Readonly<Rec
     ),
     '/app/call/hangup': payload(messages.CallHangup, (session, message) => calls.hangup(actorOf(session), message)),
     '/app/call/ringing': payload(messages.CallRinging, (session, message) => calls.ringing(actorOf(session), message)),
+    '/app/call/hold': payload(messages.CallHold, (session, message) => calls.hold(actorOf(session), message)),
+    '/app/call/transfer': payload(messages.CallTransfer, (session, message) =>
+      calls.transfer(actorOf(session), message),
+    ),
     '/app/call/invite': payload(messages.CallInvite, (session, message) => calls.invite(actorOf(session), message)),
     '/app/rtc/signaling': payload(
       messages.Signal,

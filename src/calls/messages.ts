@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod'
+import type { Feature } from './types.ts'
 
 const LONGEST_NAME = 256
 
@@ -49,6 +50,13 @@ const features = z
   .max(16, 'must have at most 16 entries')
   .nullish()
   .describe('What this client can do beyond a call of two: hold, transfer, room.')
+
+/** Those of them that this server knows, each once; undefined: nothing was said. */
+export function featuresOf(said: readonly string[] | null | undefined): readonly Feature[] | undefined {
+  return said == null ? undefined : FEATURES.filter((feature) => said.includes(feature))
+}
+
+const FEATURES: readonly Feature[] = ['hold', 'transfer', 'room']
 
 /** `/app/call/request`. Unknown fields are carried to the callee as they are. */
 export const CallRequest = message({

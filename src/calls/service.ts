@@ -7,7 +7,7 @@
  * once: whoever asked has the answer when the call returns.
  */
 
-import { hash } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import { accepted, CODES, type Outcome, refuse } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { Lines } from '../lines.ts'
@@ -25,9 +25,20 @@ import {
   type UserId,
 } from '../ports.ts'
 import { type Awaitable, perform, type Steps, wait, waitForAll } from '../steps.ts'
-import type { CallHangup, CallInvite, CallRequest, CallResponse, CallRinging, Signal } from './messages.ts'
+import { foregroundOf, legIn } from './line.ts'
+import {
+  type CallHangup,
+  type CallHold,
+  type CallInvite,
+  type CallRequest,
+  type CallResponse,
+  type CallRinging,
+  type CallTransfer,
+  featuresOf,
+  type Signal,
+} from './messages.ts'
 import type { RoomMedia } from './room-media.ts'
-import { type Decision, decide, type Situation } from './transition.ts'
+import { type Change, type Decision, decide, linksOf, type Situation } from './transition.ts'
 import type {
   Actor,
   Call,
@@ -41,6 +52,11 @@ import type {
   Target,
 } from './types.ts'
 import { Watched } from './watched.ts'
+
+/** Calls that one command may change together. */
+const MOST_CALLS_AT_ONCE = 64
+
+const NO_CHANGES: readonly Change[] = []
 
 /** Lost compare-and-sets before giving up; each means that somebody else's command went through. */
 const MOST_TRIES = 64
@@ -68,6 +84,8 @@ export interface CallOptions {
   readonly timers: CallTimers
   /** How long a call rings unless its request says otherwise. */
   readonly ringMs: number
+  /** Whether a user who is in a call is shown a second one; it is refused with 1001 otherwise. */
+  readonly callWaiting?: boolean | undefined
   /** What happens to a request for a user without any connected device: it waits for one, or is refused with 1003. */
   readonly offline: 'wait' | 'fail'
   /** What carries the media of rooms. */
@@ -100,7 +118,7 @@ export class CallService {
 
   /** Rings the callee. Answered when the call is committed and every listening device of the callee was told. */
   request(actor: Actor, message: CallRequest): Awaitable<Outcome<unknown>> {
-    const { ringMs } = this.#options
+    const { ringMs, callWaiting = false } = this.#options
     const go = (unreachable: boolean) =>
       this.#perform(message.callId, {
         verb: 'request',
@@ -113,19 +131,51 @@ export class CallService {
         unreachable,
         request: message,
         fingerprint: fingerprintOf(message),
+        features: featuresOf(message.features),
+        waiting: callWaiting,
       })
     const unreachable = this.#isUnreachable(message.callee)
     return unreachable instanceof Promise ? unreachable.then(go, unlessAway(message.callId)) : go(unreachable)
   }
 
-  respond(actor: Actor, { callId, type, reason }: Response): Awaitable<Outcome<unknown>> {
-    return this.#perform(callId, type === 'ACCEPT' ? { verb: 'accept', actor } : { verb: 'reject', actor, reason })
+  respond(actor: Actor, { callId, type, reason, features }: Response): Awaitable<Outcome<unknown>> {
+    return this.#perform(
+      callId,
+      type === 'ACCEPT' ? { verb: 'accept', actor, features: featuresOf(features) } : { verb: 'reject', actor, reason },
+    )
   }
 
-  /** Without a callId: the user's one live call; when there is none that is fine, a repeat must be harmless. */
+  /** Without a callId: the call in the foreground of the user's line; when there is none that is fine, a repeat must be harmless. */
   hangup(actor: Actor, { callId }: CallHangup): Awaitable<Outcome<unknown>> {
     if (callId != null) return this.#perform(callId, { verb: 'hangup', actor })
-    return this.#withCurrent(actor.user, () => ({ verb: 'hangup', actor }))
+    const found = this.#options.store.line(actor.user)
+    const go = (line: readonly Call[]): Awaitable<Outcome<unknown>> => {
+      const call = foregroundOf(line, actor.user)
+      return call === undefined ? accepted : this.#perform(call.callId, { verb: 'hangup', actor })
+    }
+    return found instanceof Promise ? found.then(go, unlessAway()) : go(found)
+  }
+
+  /** Puts a call on hold, or takes it up again; then the user's other call is put on hold. */
+  hold(actor: Actor, { callId, hold }: CallHold): Awaitable<Outcome<unknown>> {
+    return this.#perform(callId, { verb: 'hold', actor, hold })
+  }
+
+  /** Has the other party of a call called through to the target. `data`: `{newCallId}`. */
+  transfer(actor: Actor, { callId, target, mode, withCallId }: CallTransfer): Awaitable<Outcome<unknown>> {
+    const go = (unreachable: boolean) =>
+      this.#perform(callId, {
+        verb: 'transfer',
+        actor,
+        target,
+        mode,
+        ...(withCallId == null ? {} : { withCallId }),
+        newCallId: randomUUID(),
+        ringMs: this.#options.ringMs,
+        unreachable,
+      })
+    const unreachable = mode === 'BLIND' && this.#isUnreachable(target)
+    return unreachable instanceof Promise ? unreachable.then(go, unlessAway(callId)) : go(unreachable)
   }
 
   /** This device shows the call now. */
@@ -161,8 +211,8 @@ export class CallService {
   /** A device of the user subscribes to `call/request`: a call that waits for the user rings there too. */
   appeared(user: UserId, device: DeviceId): Awaitable<void> {
     return quietly(
-      this.#withCurrent(user, (call) =>
-        call.callee === user ? { verb: 'appear', user, devices: [device] } : undefined,
+      this.#withLine(user, (call) =>
+        call.callee === user || call.members ? { verb: 'appear', user, devices: [device] } : undefined,
       ),
     )
   }
@@ -170,7 +220,7 @@ export class CallService {
   /** A device of the user subscribes to signalling: it hears what was kept for a user who answered without one. */
   listens(user: UserId, device: DeviceId): Awaitable<void> {
     return quietly(
-      this.#withCurrent(user, (call) => (call.kept.length > 0 ? { verb: 'listen', user, device } : undefined)),
+      this.#withLine(user, (call) => (call.kept.length > 0 ? { verb: 'listen', user, device } : undefined)),
     )
   }
 
@@ -179,7 +229,7 @@ export class CallService {
    * the end; `former`: of those before it. False: the store cannot be reached, this must be said again.
    */
   lost(user: UserId, device: DeviceId, token?: string, former?: readonly string[], away?: boolean): Awaitable<boolean> {
-    return noted(this.#withCurrent(user, () => ({ verb: 'lose', user, device, token, former, away })))
+    return noted(this.#withLine(user, () => ({ verb: 'lose', user, device, token, former, away })))
   }
 
   /**
@@ -187,7 +237,7 @@ export class CallService {
    * reached, this must be said again.
    */
   returned(user: UserId, device: DeviceId, token: string): Awaitable<boolean> {
-    return noted(this.#withCurrent(user, () => ({ verb: 'return', user, device, token })))
+    return noted(this.#withLine(user, () => ({ verb: 'return', user, device, token })))
   }
 
   /**
@@ -230,36 +280,34 @@ export class CallService {
    */
   async recover(untold: AsyncIterable<Untold>): Promise<void> {
     for await (const { call, effects } of untold) {
-      const act = () => perform(this.#recovered(call, effects))
-      await this.#lines.run(call.callId, act)
+      const rung = effects.flatMap((effect) => (effect.kind === 'ring' ? [effect.call.callId] : []))
+      await this.#lines.runAll([call.callId, ...rung], () => perform(this.#recovered(call, effects)))
     }
   }
 
-  /** An operator has shut out the user, or this device alone: the live call that they are in ends (ADMIN). */
+  /** An operator has shut out the user, or this device alone: the live calls that they are in end (ADMIN). */
   shutOut(user: UserId, device?: DeviceId): Awaitable<void> {
-    return quietly(this.#withCurrent(user, () => ({ verb: 'shutOut', user, device })))
+    return quietly(this.#withLine(user, () => ({ verb: 'shutOut', user, device })))
   }
 
   /** Whether a live call goes over this very device of the user: it has called, or answered. True as long as nobody knows. */
   async occupies(user: UserId, device: DeviceId): Promise<boolean> {
-    let call: Call | undefined
     try {
-      call = await this.#options.store.current(user)
+      const line = await this.#options.store.line(user)
+      return line.some((call) => legIn(call, user)?.device === device)
     } catch (error) {
       if (error instanceof Unavailable) return true
       throw error
     }
-    return call !== undefined && [call.origin, call.winner].some((leg) => leg?.user === user && leg.device === device)
   }
 
   /** The user asked something over HTTP: that keeps a leg without a device alive. */
   heard(user: UserId): Awaitable<void> {
     return quietly(
-      this.#withCurrent(user, (call) =>
-        [call.origin, call.winner].some((leg) => leg?.user === user && leg.device === undefined)
-          ? { verb: 'hear', user }
-          : undefined,
-      ),
+      this.#withLine(user, (call) => {
+        const leg = legIn(call, user)
+        return leg !== undefined && leg.device === undefined ? { verb: 'hear', user } : undefined
+      }),
     )
   }
 
@@ -287,13 +335,29 @@ export class CallService {
   }
 
   #perform(callId: CallId, command: CallCommand): Awaitable<Outcome<unknown>> {
-    return this.#lines.run(callId, () => perform(this.#orRefuse(callId, this.#attempt(callId, command))))
+    const alone = [callId]
+    const done = this.#lines.run(callId, () => perform(this.#orRefuse(callId, this.#attempt(callId, command, alone))))
+    if (done instanceof Promise)
+      return done.then((known) => (known instanceof Wider ? this.#performOver(known, callId, command) : known))
+    return done instanceof Wider ? this.#performOver(done, callId, command) : done
+  }
+
+  /** The same for a command that changes more calls than its own: nobody else is told of any of them meanwhile. */
+  #performOver({ callIds }: Wider, callId: CallId, command: CallCommand): Awaitable<Outcome<unknown>> {
+    const done = this.#lines.runAll(callIds, () =>
+      perform(this.#orRefuse(callId, this.#attempt(callId, command, callIds))),
+    )
+    const go = (known: Outcome<unknown> | Wider): Awaitable<Outcome<unknown>> => {
+      if (!(known instanceof Wider)) return known
+      return known.callIds.length > MOST_CALLS_AT_ONCE ? tooBusy(callId) : this.#performOver(known, callId, command)
+    }
+    return done instanceof Promise ? done.then(go) : go(done)
   }
 
   /** That the store cannot be reached is an answer, not a bug. */
-  *#orRefuse(callId: CallId, work: Steps<Outcome<unknown> | undefined>): Steps<Outcome<unknown>> {
+  *#orRefuse<T>(callId: CallId, work: Steps<T>): Steps<T | Outcome<never>> {
     try {
-      return (yield* work) ?? accepted
+      return yield* work
     } catch (error) {
       return unlessAway(callId)(error)
     }
@@ -322,22 +386,28 @@ export class CallService {
     return outcome
   }
 
-  /** A command for the user's one live call, if there is one. */
-  #withCurrent(user: UserId, commandFor: (call: Call) => CallCommand | undefined): Awaitable<Outcome<unknown>> {
-    const found = this.#options.store.current(user)
-    const go = (call: Call | undefined): Awaitable<Outcome<unknown>> => {
+  /** A command for every call in the user's line that there is one for. The answer is the first refusal, if any. */
+  #withLine(user: UserId, commandFor: (call: Call) => CallCommand | undefined): Awaitable<Outcome<unknown>> {
+    const found = this.#options.store.line(user)
+    const one = (call: Call | undefined): Awaitable<Outcome<unknown>> => {
       const command = call && commandFor(call)
       return call && command ? this.#perform(call.callId, command) : accepted
     }
+    const go = (line: readonly Call[]): Awaitable<Outcome<unknown>> =>
+      line.length < 2 ? one(line[0]) : perform(all(line.map(one)))
     return found instanceof Promise ? found.then(go, unlessAway()) : go(found)
   }
 
-  *#attempt(callId: CallId, command: CallCommand): Steps<Outcome<unknown>> {
+  /** `held`: the calls in whose turn this is done. When it must change others, nothing is done yet. */
+  *#attempt(callId: CallId, command: CallCommand, held: readonly CallId[]): Steps<Outcome<unknown> | Wider> {
     const { store, clock, timers } = this.#options
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const situation = yield* this.#situation(callId, command)
       if (this.#shuttingDown && command.verb === 'request') return restarting(callId)
       const decision = decide(situation, command, clock.now(), timers)
+      const { others = NO_CHANGES } = decision
+      if (!others.every(({ call }) => held.includes(call.callId)))
+        return new Wider([...held, ...others.map(({ call }) => call.callId)])
       const writes = writesOf(decision)
       if (writes.length === 0) {
         yield* this.#act(callId, decision.effects)
@@ -350,29 +420,54 @@ export class CallService {
       yield* this.#lostMeanwhile(command, writes)
       return decision.outcome
     }
-    return refuse('unavailable', 'too many commands for this call at the same time; try again', {
-      callId,
-      retryAfter: 1,
-    })
+    return tooBusy(callId)
   }
 
   *#situation(callId: CallId, command: CallCommand): Steps<Situation> {
     const { store } = this.#options
-    if (command.verb === 'invite') return yield* this.#invitation(callId, command.invitees)
-    if (command.verb !== 'request') return { callId, call: yield* wait(store.load(callId)) }
-    const answers = [store.load(callId), store.current(command.actor.user), store.current(command.callee)] as const
-    const [call, mine, theirs] = yield* waitForAll(answers)
-    return { callId, call, mine, theirs }
+    if (command.verb === 'request') {
+      const asked = [store.load(callId), store.line(command.actor.user), store.line(command.callee)] as const
+      const [call, mine, theirs] = yield* waitForAll(asked)
+      if (mine.length + theirs.length === 0) return { callId, call, mine, theirs }
+      return { callId, call, mine, theirs, ...(yield* this.#linked([...mine, ...theirs])) }
+    }
+    const call = yield* wait(store.load(callId))
+    if (call === undefined) return { callId }
+    if (command.verb === 'hold' || command.verb === 'transfer' || command.verb === 'invite')
+      return { callId, call, ...(yield* this.#around(call, command)) }
+    if (call.transfer === undefined && call.beside === undefined) return { callId, call }
+    return { callId, call, ...(yield* this.#linked([call])) }
   }
 
-  /** Who is called at this moment, behind this answer, makes the commit fail: then it is asked again. */
-  *#invitation(callId: CallId, invitees: readonly UserId[]): Steps<Situation> {
+  /** The other calls that these are bound up with. */
+  *#linked(calls: readonly Call[]): Steps<Pick<Situation, 'linked'>> {
+    const ids = new Set(calls.flatMap(linksOf))
+    if (ids.size === 0) return {}
+    const found = yield* waitForAll([...ids].map((callId) => this.#options.store.load(callId)))
+    return { linked: found.filter((call) => call !== undefined) }
+  }
+
+  /** What a command must know that looks at lines of users. */
+  *#around(
+    call: Call,
+    command: Extract<CallCommand, { verb: 'hold' | 'transfer' | 'invite' }>,
+  ): Steps<Omit<Situation, 'callId' | 'call'>> {
     const { store } = this.#options
-    const call = yield* wait(store.load(callId))
-    const users = [...new Set(invitees)]
-    const lines = yield* waitForAll(users.map((user) => store.current(user)))
-    const taken = users.filter((_, place) => lines[place] !== undefined && lines[place].callId !== callId)
-    return { callId, call, taken }
+    if (command.verb === 'invite') {
+      // Who is called at this moment, behind this answer, makes the commit fail: then it is asked again
+      const users = [...new Set(command.invitees)]
+      const lines = yield* waitForAll(users.map((user) => store.line(user)))
+      const taken = users.filter((_, place) => lines[place]?.some(({ callId }) => callId !== call.callId))
+      return { taken, ...(yield* this.#linked([call])) }
+    }
+    if (command.verb === 'hold') {
+      const mine = yield* wait(store.line(command.actor.user))
+      return { mine, ...(yield* this.#linked([call])) }
+    }
+    const peer = command.actor.user === call.caller ? call.callee : call.caller
+    const asked = [store.line(command.actor.user), store.line(command.target), store.line(peer)] as const
+    const [mine, theirs, peers] = yield* waitForAll(asked)
+    return { mine, theirs, peers, ...(yield* this.#linked([call, ...theirs])) }
   }
 
   /** What was written; undefined: somebody else was faster. */
@@ -389,10 +484,7 @@ export class CallService {
   /** After the commit. False: something of it waits for the store to be reached again. */
   *#told(callId: CallId, { others, effects }: Decision): Steps<boolean> {
     try {
-      // Other calls are told of in their own lines: after whatever was committed about them before. That cannot
-      // deadlock: their lines wait for this one only if they were begun by ending this call, which is just beginning.
-      for (const { call, effects } of others ?? [])
-        yield* wait(this.#lines.run(call.callId, () => perform(this.#act(call.callId, effects))))
+      for (const other of others ?? NO_CHANGES) yield* this.#act(other.call.callId, other.effects)
       yield* this.#act(callId, effects)
       return true
     } catch (error) {
@@ -402,21 +494,22 @@ export class CallService {
   }
 
   *#recovered(call: Call, effects: readonly Effect[]): Steps<void> {
-    // Somebody else may have gone on with the call: nobody is shown what is over
+    // Somebody else may have gone on with the call: nobody is shown what is over (and what is over does not ring)
     const now = (yield* wait(this.#options.store.load(call.callId))) ?? call
     const over = now.endedAt !== undefined && call.endedAt === undefined
-    yield* this.#act(call.callId, over ? effects.filter(({ kind }) => kind === 'news' || kind === 'member') : effects)
+    yield* this.#act(call.callId, over ? effects.filter(({ kind }) => kind !== 'tell' && kind !== 'relay') : effects)
   }
 
   /** The device may have died between its command and the commit: then its loss found no call to be noted in. */
   *#lostMeanwhile(command: CallCommand, writes: readonly Call[]): Steps<void> {
     if (!('actor' in command) || command.actor.device === undefined) return
     const { user, device } = command.actor
+    const held = writes.map(({ callId }) => callId)
     try {
       if (yield* this.#isThere(user, device)) return
       for (const { callId, endedAt } of writes)
         if (endedAt === undefined)
-          yield* this.#attempt(callId, { verb: 'lose', user, device, away: this.#options.devices.holds(device) })
+          yield* this.#attempt(callId, { verb: 'lose', user, device, away: this.#options.devices.holds(device) }, held)
     } catch (error) {
       // The command has been carried out; who holds the device says that it is lost when the store is there again
       if (!(error instanceof Unavailable)) throw error
@@ -464,8 +557,8 @@ export class CallService {
         }
         case 'ring': {
           const { call, user = call.callee } = effect
-          yield* this.#ring({ callId, callee: user })
-          this.#options.routes?.ring(user, callId)
+          yield* this.#ring({ callId: call.callId, callee: user })
+          this.#options.routes?.ring(user, call.callId)
           break
         }
       }
@@ -473,14 +566,16 @@ export class CallService {
   }
 
   /** After the commit, so that a device that subscribes just now is either found here or finds the call itself. */
-  *#ring({ callId, callee }: Pick<Call, 'callId' | 'callee'>): Steps<undefined> {
+  *#ring({ callId, callee }: Pick<Call, 'callId' | 'callee'>): Steps<Outcome<unknown>> {
     const devices = this.#options.devices.listening(callee, RINGS_ON)
-    if (devices.length > 0) yield* this.#attempt(callId, { verb: 'appear', user: callee, devices })
-    return undefined
+    if (devices.length > 0) yield* this.#attempt(callId, { verb: 'appear', user: callee, devices }, [callId])
+    return accepted
   }
 
+  /** `callId`: what it is about, unless its body says otherwise. */
   #tell({ to, queue: name, body, headers }: Extract<Effect, { kind: 'tell' }>, callId: CallId): void {
-    this.#send(to, queue(name), { body: JSON.stringify(body), ...(headers && { headers }) }, callId)
+    const about = typeof body.callId === 'string' ? body.callId : callId
+    this.#send(to, queue(name), { body: JSON.stringify(body), ...(headers && { headers }) }, about)
   }
 
   #relay({ to, from, signal: { body, contentType }, reattached }: Relay, callId: CallId): void {
@@ -545,6 +640,12 @@ export const fingerprintOf = (message: CallRequest): string => hash('sha256', JS
 /** What is known of a signalling message: which call it is for, and which member of a room. */
 type Addressed = Pick<Signal, 'callId' | 'to'>
 
+/** The first of the outcomes that is a refusal. */
+function* all(outcomes: readonly Awaitable<Outcome<unknown>>[]): Steps<Outcome<unknown>> {
+  const known = yield* waitForAll(outcomes)
+  return known.find(({ ok }) => !ok) ?? accepted
+}
+
 type Relay = Extract<Effect, { kind: 'relay' }>
 
 const isRelay = (effect: Effect): effect is Relay => effect.kind === 'relay'
@@ -582,6 +683,18 @@ const writesOf = ({ write, others = [] }: Decision): readonly Call[] => [
   ...others.map(({ call }) => call),
   ...(write ? [write] : []),
 ]
+
+/** Nothing was done: that takes the turn of more calls than the command was given. */
+class Wider {
+  readonly callIds: readonly CallId[]
+
+  constructor(callIds: readonly CallId[]) {
+    this.callIds = callIds
+  }
+}
+
+const tooBusy = (callId: CallId) =>
+  refuse('unavailable', 'too many commands for this call at the same time; try again', { callId, retryAfter: 1 })
 
 const restarting = (callId: CallId) =>
   refuse('unavailable', 'the server restarts: call again in a moment', { callId, retryAfter: 5 })

@@ -211,6 +211,8 @@ export type CallCommand =
       /** The id of the call that shall replace this one. */
       readonly newCallId: CallId
       readonly ringMs: number
+      /** The target has no device, and the operator wants such calls refused. */
+      readonly unreachable: boolean
     }
   | {
       readonly verb: 'invite'

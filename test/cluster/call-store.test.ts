@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import type { RedisLink } from '../../src/adapters/redis/link.ts'
-import type { Call, Effect } from '../../src/calls/types.ts'
+import type { Call, Effect, Member, MemberState } from '../../src/calls/types.ts'
 import { Unavailable } from '../../src/ports.ts'
 import { callStoreContract, over, ringing } from '../contracts/call-store.ts'
 import { CutProxy } from '../support/cut-proxy.ts'
@@ -55,7 +55,7 @@ describe('calls in Redis, of several processes', () => {
     const [a, b, c] = [await opens('a'), await opens('b'), await opens('c')]
     await create(a)
     expect(b.store.atHand('c1')).toBeUndefined()
-    expect((await b.store.current('bob'))?.version).toBe(1)
+    expect((await b.store.line('bob'))[0]?.version).toBe(1)
     await b.store.commit([{ call: { ...call, status: 'CONNECTED', winner: call.origin }, expected: 1 }])
     expect(a.store.atHand('c1')).toMatchObject({ status: 'CONNECTED', version: 2 })
     expect(a.store.atHand('c1')).toEqual(await a.store.load('c1'))
@@ -120,7 +120,7 @@ describe('calls in Redis, of several processes', () => {
     const a = await opens('a')
     await create(a)
     await redis.cli('DEL', `c${group}:{calls}c:c1`)
-    expect(await a.store.current('alice')).toBeUndefined()
+    expect(await a.store.line('alice')).toEqual([])
     expect(await a.store.due(call.due, 10)).toEqual([])
     expect(await a.store.nextDue()).toBeUndefined()
     expect(await a.store.live()).toEqual([])
@@ -136,7 +136,7 @@ describe('calls in Redis, of several processes', () => {
     const tombstone = await expiry('c:c1')
     expect(tombstone).toBeGreaterThan(600_000)
     expect(tombstone).toBeLessThanOrEqual(660_000)
-    for (const key of ['c:c2', 's:alice', 's:bob', 'untold:a']) expect(await expiry(key)).toBeGreaterThan(3_600_000)
+    for (const key of ['c:c2', 'h:alice', 'h:bob', 'untold:a']) expect(await expiry(key)).toBeGreaterThan(3_600_000)
   })
 
   test('works on after SCRIPT FLUSH', async () => {
@@ -333,7 +333,7 @@ describe('when Redis comes back', () => {
     expect(a.store.atHand('c1')?.status).toBe('CONNECTED')
     await redis.restart()
     await Promise.all([a.up(), b.up()])
-    expect(await a.store.current('bob')).toMatchObject({ callId: 'c1', status: 'CONNECTED', version: 2 })
+    expect(await a.store.line('bob')).toMatchObject([{ callId: 'c1', status: 'CONNECTED', version: 2 }])
     expect(await b.store.nextDue()).toBe(call.due)
     expect(await b.store.live()).toEqual(['c1'])
     expect((await a.store.load('c2'))?.status).toBe('CANCELLED')
@@ -358,10 +358,46 @@ describe('when Redis comes back', () => {
       // Whoever commits finds out first, and puts back what it knows
       for (const one of [both[first], both[late]]) await create(one, over(ringing(`x${one.node}`, 'x', 'y')))
       expect(await both[late].store.load('c1')).toMatchObject({ status: 'CANCELLED', version: 2 })
-      expect(await both[first].store.current('alice')).toBeUndefined()
+      expect(await both[first].store.line('alice')).toEqual([])
       expect(await both[first].store.live()).toEqual([])
       expect(await create(both[first], ringing('c3', 'bob', 'alice'))).toBe(true)
     }
+  })
+
+  test.each([
+    ['older', ['c1', 'c2']],
+    ['newer', ['c2', 'c1']],
+  ])('empty, calls that share a line are put back, the %s one first', async (_, order) => {
+    const [a, b] = [await opens('a'), await opens('b')]
+    await create(a)
+    await create(b, ringing('c2', 'alice', 'carol', { beside: ['c1'] }))
+    await redis.cli('FLUSHALL')
+    for (const one of order[0] === 'c1' ? [a, b] : [b, a]) await create(one, over(ringing(`x${one.node}`, 'x', 'y')))
+    expect((await a.store.line('alice')).map(({ callId }) => callId).sort()).toEqual(['c1', 'c2'])
+    expect((await a.store.line('bob')).map(({ callId }) => callId)).toEqual(['c1'])
+    expect(await create(a, ringing('c3', 'carol', 'dave'))).toBe(false)
+  })
+
+  test('with an earlier state, who has left a room is free', async () => {
+    const a = await opens('a')
+    const member = (user: string, state: MemberState): Member => ({ user, state, rung: [], declined: [], invitedAt: 0 })
+    const room = { ...call, status: 'CONNECTED' as const }
+    const joined = { ...room, members: [member('alice', 'JOINED'), member('bob', 'JOINED')] }
+    await create(a, room)
+    await a.store.commit([{ call: joined, expected: 1 }])
+    const left = { ...room, members: [member('alice', 'LEFT'), member('bob', 'JOINED')] }
+    const key = `c${group}:{calls}c:c1`
+    const [json, holders] = [await redis.cli('HGET', key, 'j'), await redis.cli('HGET', key, 'h')]
+    await a.store.commit([{ call: left, expected: 2 }])
+    await redis.cli('HSET', key, 'j', json, 'v', '2', 'h', holders)
+    await redis.cli('SADD', `c${group}:{calls}h:alice`, 'c1')
+    const down = a.down()
+    await redis.cli('CLIENT', 'KILL', 'TYPE', 'normal')
+    await down
+    await a.up()
+    expect(await a.store.line('alice')).toEqual([])
+    expect(await create(a, ringing('c2', 'alice', 'carol'))).toBe(true)
+    expect(await create(a, ringing('c3', 'bob', 'dave'))).toBe(false)
   })
 
   test('empty, nobody is free before everybody has had the time to put back what they know', async () => {
@@ -380,7 +416,7 @@ describe('when Redis comes back', () => {
     proxy.heal()
     await a.up()
     expect(await begun).toBe(false)
-    expect((await b.store.current('alice'))?.callId).toBe('c1')
+    expect((await b.store.line('alice'))[0]?.callId).toBe('c1')
     await a.stop()
     await proxy.stop()
   })
@@ -390,7 +426,7 @@ describe('when Redis comes back', () => {
     await create(a)
     await redis.cli('FLUSHALL')
     expect(await a.store.commit([{ call: { ...call, due: call.due + 1 }, expected: 1 }])).toBe(true)
-    expect((await a.store.current('alice'))?.version).toBe(2)
+    expect((await a.store.line('alice'))[0]?.version).toBe(2)
   })
 
   test('with what it had, calls that ended meanwhile stay ended', async () => {
@@ -443,7 +479,7 @@ describe('when Redis comes back', () => {
     expect(await create(b, ringing('c2', 'bob', 'carol'))).toBe(true)
     proxy.heal()
     await a.up()
-    expect((await a.store.current('bob'))?.callId).toBe('c2')
+    expect((await a.store.line('bob'))[0]?.callId).toBe('c2')
     expect(await a.store.load('c1')).toBeUndefined()
     await a.stop()
     await proxy.stop()

@@ -54,7 +54,7 @@ function diesAtCommit(store: CallStore, committed: () => void): CallStore {
   return {
     outlives: true,
     load: (callId) => store.load(callId),
-    current: (user) => store.current(user),
+    line: (user) => store.line(user),
     async commit(writes, effects) {
       if (!(await store.commit(writes, effects))) return false
       committed()

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals'
-import type { Call } from '../../src/calls/types.ts'
+import type { Call, Member, MemberState } from '../../src/calls/types.ts'
 import type { CallStore } from '../../src/ports.ts'
 
 const AT = Date.UTC(2026, 0, 1)
@@ -86,14 +86,14 @@ export function callStoreContract(name: string, open: () => Promise<CallStore>):
       expect(await store.lately?.('alice')).toBeUndefined()
     })
 
-    test('a live call holds the slots of both users, an ended one none', async () => {
+    test('a live call takes the lines of both users, an ended one none', async () => {
       const call = ringing('c1', 'alice', 'bob')
       await create(call)
-      expect((await store.current('alice'))?.callId).toBe('c1')
-      expect((await store.current('bob'))?.callId).toBe('c1')
+      expect((await store.line('alice'))[0]?.callId).toBe('c1')
+      expect((await store.line('bob'))[0]?.callId).toBe('c1')
       await store.commit([{ call: over(call), expected: 1 }])
-      expect(await store.current('alice')).toBeUndefined()
-      expect(await store.current('bob')).toBeUndefined()
+      expect(await store.line('alice')).toEqual([])
+      expect(await store.line('bob')).toEqual([])
       expect((await store.load('c1'))?.status).toBe('CANCELLED')
     })
 
@@ -111,19 +111,19 @@ export function callStoreContract(name: string, open: () => Promise<CallStore>):
       ['the same caller', 'alice', 'carol'],
       ['the same callee', 'carol', 'bob'],
       ['the roles exchanged', 'bob', 'alice'],
-    ])('refuses a live call while another one holds a slot: %s', async (_, caller, callee) => {
+    ])('refuses a live call while another one has a line that it needs: %s', async (_, caller, callee) => {
       await create(ringing('c1', 'alice', 'bob'))
       expect(await create(ringing('c2', caller, callee))).toBe(false)
       expect(await store.load('c2')).toBeUndefined()
     })
 
-    test('stores a call that is over from the start although both slots are taken', async () => {
+    test('stores a call that is over from the start although both lines are taken', async () => {
       await create(ringing('c1', 'alice', 'bob'))
       expect(await create(over(ringing('c2', 'alice', 'bob')))).toBe(true)
-      expect((await store.current('alice'))?.callId).toBe('c1')
+      expect((await store.line('alice'))[0]?.callId).toBe('c1')
     })
 
-    test('hands slots over within one commit, whatever the order of its writes', async () => {
+    test('hands lines over within one commit, whatever the order of its writes', async () => {
       const old = ringing('c1', 'alice', 'bob')
       await create(old)
       const writes = [
@@ -131,8 +131,125 @@ export function callStoreContract(name: string, open: () => Promise<CallStore>):
         { call: over(old), expected: 1 },
       ]
       expect(await store.commit(writes)).toBe(true)
-      expect((await store.current('bob'))?.callId).toBe('c2')
+      expect((await store.line('bob'))[0]?.callId).toBe('c2')
       expect((await store.load('c1'))?.status).toBe('CANCELLED')
+    })
+
+    const ids = async (user: string) => (await store.line(user)).map(({ callId }) => callId).sort()
+
+    test('a call that may be beside another one shares the lines of both with it, and nobody else does', async () => {
+      await create(ringing('c1', 'alice', 'bob'))
+      expect(await create(ringing('c2', 'alice', 'carol', { beside: ['c1'] }))).toBe(true)
+      expect(await ids('alice')).toEqual(['c1', 'c2'])
+      expect(await ids('bob')).toEqual(['c1'])
+      expect(await ids('carol')).toEqual(['c2'])
+      expect(await create(ringing('c3', 'dave', 'alice', { beside: ['c1'] }))).toBe(false)
+      expect(await create(ringing('c3', 'dave', 'alice', { beside: ['c2'] }))).toBe(false)
+      expect(await create(ringing('c3', 'dave', 'bob'))).toBe(false)
+      expect(await ids('alice')).toEqual(['c1', 'c2'])
+      expect(await create(ringing('c3', 'dave', 'alice', { beside: ['c1', 'c2'] }))).toBe(true)
+    })
+
+    test('a line that is shared is free when all its calls are over, and a change of one needs no leave of the other', async () => {
+      const first = ringing('c1', 'alice', 'bob')
+      const second = ringing('c2', 'alice', 'carol', { beside: ['c1'] })
+      await create(first)
+      await create(second)
+      expect(await store.commit([{ call: { ...first, status: 'CONNECTED' }, expected: 1 }])).toBe(true)
+      expect(await store.commit([{ call: over(first), expected: 2 }])).toBe(true)
+      expect(await ids('alice')).toEqual(['c2'])
+      expect((await store.lately?.('alice'))?.callId).toBe('c1')
+      expect(await create(ringing('c3', 'alice', 'bob'))).toBe(false)
+      expect(await store.commit([{ call: over(second), expected: 1 }])).toBe(true)
+      expect(await ids('alice')).toEqual([])
+      expect(await create(ringing('c3', 'alice', 'bob'))).toBe(true)
+    })
+
+    test('one call takes the place of two in one commit', async () => {
+      const [first, second] = [ringing('c1', 'alice', 'bob'), ringing('c2', 'alice', 'carol', { beside: ['c1'] })]
+      const third = ringing('c3', 'bob', 'carol', { beside: ['c1', 'c2'] })
+      for (const call of [first, second, third]) expect(await create(call)).toBe(true)
+      const writes = [
+        { call: { ...third, status: 'CONNECTED' as const }, expected: 1 },
+        { call: over(first), expected: 1 },
+        { call: over(second), expected: 1 },
+      ]
+      expect(await store.commit(writes)).toBe(true)
+      expect([await ids('alice'), await ids('bob'), await ids('carol')]).toEqual([[], ['c3'], ['c3']])
+    })
+
+    const member = (user: string, state: MemberState): Member => ({
+      user,
+      state,
+      rung: [],
+      declined: [],
+      invitedAt: AT,
+    })
+
+    test('a room takes the lines of those who ring or are in it, and lets go of who leaves while it lives', async () => {
+      const call = ringing('c1', 'alice', 'bob', { status: 'CONNECTED' })
+      await create(call)
+      await create(ringing('c2', 'dave', 'erin'))
+      const members = [member('alice', 'JOINED'), member('bob', 'JOINED'), member('carol', 'RINGING')]
+      const taken = [...members, member('dave', 'RINGING')]
+      expect(await store.commit([{ call: { ...call, members: taken }, expected: 1 }])).toBe(false)
+      const busy = [...members, member('dave', 'BUSY')]
+      expect(await store.commit([{ call: { ...call, members: busy }, expected: 1 }])).toBe(true)
+      expect([await ids('alice'), await ids('carol'), await ids('dave')]).toEqual([['c1'], ['c1'], ['c2']])
+      expect(await create(ringing('c3', 'frank', 'carol'))).toBe(false)
+
+      const left = [member('alice', 'LEFT'), member('bob', 'JOINED'), member('carol', 'JOINED')]
+      expect(await store.commit([{ call: { ...call, members: left }, expected: 2 }])).toBe(true)
+      expect(await ids('alice')).toEqual([])
+      expect(await create(ringing('c3', 'frank', 'alice'))).toBe(true)
+      // Who has left comes back when they are free again
+      const again = [member('alice', 'RINGING'), member('bob', 'JOINED'), member('carol', 'JOINED')]
+      expect(await store.commit([{ call: { ...call, members: again }, expected: 3 }])).toBe(false)
+      await store.commit([{ call: over(ringing('c3', 'frank', 'alice')), expected: 1 }])
+      expect(await store.commit([{ call: { ...call, members: again }, expected: 3 }])).toBe(true)
+      expect(await ids('alice')).toEqual(['c1'])
+
+      expect(await store.commit([{ call: over({ ...call, members: again }), expected: 4 }])).toBe(true)
+      for (const user of ['alice', 'bob', 'carol']) expect(await ids(user)).toEqual([])
+      expect((await store.lately?.('carol'))?.callId).toBe('c1')
+      expect(await create(ringing('c4', 'bob', 'carol'))).toBe(true)
+    })
+
+    test('who leaves a room may be taken by another call in the same commit', async () => {
+      const call = ringing('c1', 'alice', 'bob', { status: 'CONNECTED' })
+      await create(call)
+      const left = { ...call, members: [member('alice', 'LEFT'), member('bob', 'JOINED')] }
+      const writes = [
+        { call: left, expected: 1 },
+        { call: ringing('c2', 'alice', 'carol'), expected: 0 },
+      ]
+      expect(await store.commit(writes)).toBe(true)
+      expect([await ids('alice'), await ids('bob')]).toEqual([['c2'], ['c1']])
+    })
+
+    test('gives back everything that is known of a call', async () => {
+      const call = ringing('c1', 'alice', 'bob', {
+        origin: { user: 'alice', token: 't', heardAt: AT, features: ['hold'] },
+        held: ['bob'],
+        beside: ['c0', 'c9'],
+        replaces: ['c0', 'c9'],
+        transfer: { to: 'c7', target: 'carol', by: 'bob', mode: 'ATTENDED' },
+        transferredBy: 'dave',
+        aim: 'bob/phone',
+        members: [{ ...member('alice', 'JOINED'), leg: { user: 'alice', token: 't', heardAt: AT }, joinedAt: AT }],
+        aloneSince: AT,
+      })
+      await create(call)
+      expect(await store.load('c1')).toEqual({ ...call, version: 1 })
+      await store.commit([{ call: { ...call, version: 1, held: undefined, transfer: undefined }, expected: 1 }])
+      const { held: _, transfer: __, ...rest } = call
+      expect(await store.load('c1')).toEqual({ ...rest, version: 2 })
+    })
+
+    test('takes a user whose name has half a character', async () => {
+      expect(await create(ringing('c1', 'alice', 'bob\ud800'))).toBe(true)
+      expect(await ids('bob\ud800')).toEqual(['c1'])
+      expect(await create(ringing('c2', 'bob\ud800', 'carol'))).toBe(false)
     })
 
     test('writes all or nothing', async () => {
@@ -146,7 +263,7 @@ export function callStoreContract(name: string, open: () => Promise<CallStore>):
       expect((await store.load('c1'))?.status).toBe('RINGING')
     })
 
-    test('of commits that race for a slot exactly one wins', async () => {
+    test('of commits that race for a line exactly one wins', async () => {
       const won = await Promise.all(Array.from({ length: 20 }, (_, n) => create(ringing(`c${n}`, `caller${n}`, 'bob'))))
       expect(won.filter(Boolean)).toHaveLength(1)
     })
@@ -186,8 +303,8 @@ export function callStoreContract(name: string, open: () => Promise<CallStore>):
 
     test('takes names that plain objects stumble over', async () => {
       await create(ringing('__proto__', 'constructor', 'toString'))
-      expect((await store.current('constructor'))?.callId).toBe('__proto__')
-      expect(await store.current('valueOf')).toBeUndefined()
+      expect((await store.line('constructor'))[0]?.callId).toBe('__proto__')
+      expect(await store.line('valueOf')).toEqual([])
       expect(await store.load('hasOwnProperty')).toBeUndefined()
     })
 

@@ -84,12 +84,22 @@ export class FakeDevices implements Devices {
 
   /** `queue reason-or-type` of everything that one device heard, in order. */
   of(device: DeviceId): string[] {
+    return this.heard.filter((frame) => frame.device === device).map(inWords)
+  }
+
+  /** The same with the calls that it was about: `callId queue …`. */
+  ofCalls(device: DeviceId): string[] {
     return this.heard
       .filter((frame) => frame.device === device)
-      .map(({ queue, body }) => [queue, body.type, body.reason].filter((word) => word !== undefined).join(' '))
+      .map((frame) => `${String(frame.body.callId)} ${inWords(frame)}`)
   }
 
   forgetHeard(): void {
     this.heard.length = 0
   }
+}
+
+function inWords({ queue, body }: Heard): string {
+  const held = typeof body.hold === 'boolean' ? [body.hold ? 'on' : 'off', 'by', body.by] : []
+  return [queue, body.type, body.state, ...held, body.reason].filter((word) => word !== undefined).join(' ')
 }

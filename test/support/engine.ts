@@ -29,6 +29,7 @@ export function engine(
     timers?: CallTimers
     /** People in a room. */
     most?: number
+    callWaiting?: boolean
   } = {},
 ) {
   const store = options.store ?? new MemoryCallStore()
@@ -47,6 +48,7 @@ export function engine(
     ringMs: 30_000,
     offline: options.offline ?? 'wait',
     roomMedia: mesh(options.most ?? 4),
+    callWaiting: options.callWaiting,
     report: (error) => bugs.push(error),
   })
   return { store, devices, clock, events, calls, bugs }

@@ -115,8 +115,8 @@ export class WatchedStore implements CallStore {
     return this.#ask(() => this.#inner.load(id))
   }
 
-  current(user: string) {
-    return this.#ask(() => this.#inner.current(user))
+  line(user: string) {
+    return this.#ask(() => this.#inner.line(user))
   }
 
   commit(writes: readonly CallWrite[], effects?: readonly Effect[]) {

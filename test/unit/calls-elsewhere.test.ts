@@ -23,7 +23,7 @@ class DistantStore implements CallStore {
   readonly #inner = new MemoryCallStore()
 
   load = (id: string) => this.#answer(() => this.#inner.load(id))
-  current = (user: string) => this.#answer(() => this.#inner.current(user))
+  line = (user: string) => this.#answer(() => this.#inner.line(user))
   forget = (id: string, expected: number) => this.#answer(() => this.#inner.forget(id, expected))
   due = (now: number, atMost: number) => this.#answer(() => this.#inner.due(now, atMost))
   nextDue = () => this.#answer(() => this.#inner.nextDue())

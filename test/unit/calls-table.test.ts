@@ -243,8 +243,8 @@ describe('REQUEST', () => {
   test('ends a call of the two that has run out once, though the store answers with copies', async () => {
     const store = new MemoryCallStore()
     const commits = jest.spyOn(store, 'commit')
-    const current = store.current.bind(store)
-    jest.spyOn(store, 'current').mockImplementation((user) => structuredClone(current(user)))
+    const line = store.line.bind(store)
+    jest.spyOn(store, 'line').mockImplementation((user) => structuredClone(line(user)))
     world = engine({ store })
     for (const device of ['alice/phone', 'bob/phone']) world.devices.connect(device.split('/')[0] ?? '', device)
     await requests('alice/phone', 'bob', 'c1', { timeout: 5 })

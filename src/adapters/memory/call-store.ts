@@ -3,6 +3,7 @@
  */
 
 import { changed } from '../../calls/changed.ts'
+import { holdersOf } from '../../calls/holders.ts'
 import type { Call, CallId } from '../../calls/types.ts'
 import type { CallStore, CallWrite, UserId } from '../../ports.ts'
 import { Schedule } from '../../schedule.ts'
@@ -13,8 +14,8 @@ const MOST_ENDED = 100_000
 export class MemoryCallStore implements CallStore {
   readonly outlives = false
   readonly #calls = new Map<CallId, Call>()
-  /** The live call of each user. */
-  readonly #slots = new Map<UserId, CallId>()
+  /** The live calls of each user: nearly always one. */
+  readonly #lines = new Map<UserId, CallId | readonly CallId[]>()
   /** The call that each user was in last, of those that have ended. */
   readonly #lately = new Map<UserId, CallId>()
   /** Ended calls in the order of their end. */
@@ -34,9 +35,14 @@ export class MemoryCallStore implements CallStore {
     return this.#calls.get(callId)
   }
 
-  current(user: UserId): Call | undefined {
-    const callId = this.#slots.get(user)
-    return callId === undefined ? undefined : this.#calls.get(callId)
+  line(user: UserId): readonly Call[] {
+    const taken = this.#lines.get(user)
+    if (taken === undefined) return NONE
+    if (typeof taken === 'string') {
+      const call = this.#calls.get(taken)
+      return call === undefined ? NONE : [call]
+    }
+    return taken.flatMap((callId) => this.#calls.get(callId) ?? [])
   }
 
   lately(user: UserId): Call | undefined {
@@ -47,24 +53,25 @@ export class MemoryCallStore implements CallStore {
   commit(writes: readonly CallWrite[]): boolean {
     for (const { call, expected } of writes) {
       if (this.#versionOf(call.callId) !== expected) return false
-      if (
-        call.endedAt === undefined &&
-        (this.#isTaken(call.caller, call, writes) || this.#isTaken(call.callee, call, writes))
-      )
-        return false
+      if (call.endedAt === undefined && !this.#mayTakeLines(call, writes)) return false
     }
-    // Those that end first: they let go of the slots that the others take.
-    for (const write of writes) if (write.call.endedAt !== undefined) this.#put(write)
-    for (const write of writes) if (write.call.endedAt === undefined) this.#put(write)
+    for (const write of writes) this.#put(write)
     this.#forgetOldest()
     return true
   }
 
-  /** By another call, which does not end with these writes. */
-  #isTaken(user: UserId, { callId }: Call, writes: readonly CallWrite[]): boolean {
-    const holder = this.#slots.get(user)
-    if (holder === undefined || holder === callId) return false
-    return !writes.some(({ call }) => call.callId === holder && call.endedAt !== undefined)
+  #mayTakeLines(call: Call, writes: readonly CallWrite[]): boolean {
+    if (call.members === undefined)
+      return this.#isFree(call.caller, call, writes) && this.#isFree(call.callee, call, writes)
+    return holdersOf(call).every((user) => this.#isFree(user, call, writes))
+  }
+
+  /** Whether no other call has the user's line that would be in this one's way after these writes. */
+  #isFree(user: UserId, call: Call, writes: readonly CallWrite[]): boolean {
+    const taken = this.#lines.get(user)
+    if (taken === undefined || taken === call.callId) return true
+    if (typeof taken === 'string') return maySit(call, taken, user, writes)
+    return taken.includes(call.callId) || taken.every((other) => maySit(call, other, user, writes))
   }
 
   forget(callId: CallId, expected: number): boolean {
@@ -78,7 +85,7 @@ export class MemoryCallStore implements CallStore {
   }
 
   live(): readonly CallId[] {
-    return [...new Set(this.#slots.values())]
+    return [...new Set([...this.#lines.values()].flat())]
   }
 
   nextDue(): number | undefined {
@@ -91,21 +98,42 @@ export class MemoryCallStore implements CallStore {
 
   #put({ call, expected }: CallWrite): void {
     const { callId, caller, callee } = call
+    const before = this.#calls.get(callId)
     this.#calls.set(callId, changed(call, { version: expected + 1 }))
     this.#schedule.set(callId, call.due)
-    if (call.endedAt === undefined) {
-      this.#slots.set(caller, callId).set(callee, callId)
-    } else {
-      this.#letGo(caller, callId)
-      this.#letGo(callee, callId)
+    if (call.endedAt !== undefined) {
+      for (const user of before === undefined || before.endedAt !== undefined ? NOBODY : holdersOf(before)) {
+        this.#letGo(user, callId)
+        this.#lately.set(user, callId)
+      }
       this.#ended.add(callId)
+    } else if (call.members === undefined) {
+      this.#take(caller, callId)
+      this.#take(callee, callId)
+    } else {
+      const holders = holdersOf(call)
+      for (const user of before === undefined ? NOBODY : holdersOf(before))
+        if (!holders.includes(user)) this.#letGo(user, callId)
+      for (const user of holders) this.#take(user, callId)
     }
   }
 
+  #take(user: UserId, callId: CallId): void {
+    const taken = this.#lines.get(user)
+    if (taken === callId) return
+    if (taken === undefined) this.#lines.set(user, callId)
+    else if (typeof taken === 'string') this.#lines.set(user, [taken, callId])
+    else if (!taken.includes(callId)) this.#lines.set(user, [...taken, callId])
+  }
+
   #letGo(user: UserId, callId: CallId): void {
-    if (this.#slots.get(user) !== callId) return
-    this.#slots.delete(user)
-    this.#lately.set(user, callId)
+    const taken = this.#lines.get(user)
+    if (taken === callId) this.#lines.delete(user)
+    else if (Array.isArray(taken)) {
+      const [first, ...more] = taken.filter((other) => other !== callId)
+      if (first === undefined) this.#lines.delete(user)
+      else this.#lines.set(user, more.length === 0 ? first : [first, ...more])
+    }
   }
 
   #forgetOldest(): void {
@@ -117,10 +145,23 @@ export class MemoryCallStore implements CallStore {
 
   #drop(callId: CallId): void {
     const call = this.#calls.get(callId)
-    for (const user of call ? [call.caller, call.callee] : [])
+    for (const user of call ? everybodyIn(call) : NOBODY)
       if (this.#lately.get(user) === callId) this.#lately.delete(user)
     this.#calls.delete(callId)
     this.#ended.delete(callId)
     this.#schedule.delete(callId)
   }
 }
+
+const NONE: readonly Call[] = []
+const NOBODY: readonly UserId[] = []
+
+/** Whether the call may take the line of this user although the other one has it: both are meant to be there, or it leaves. */
+function maySit(call: Call, other: CallId, user: UserId, writes: readonly CallWrite[]): boolean {
+  if (call.beside?.includes(other)) return true
+  const write = writes.find(({ call: { callId } }) => callId === other)
+  return write !== undefined && (write.call.endedAt !== undefined || !holdersOf(write.call).includes(user))
+}
+
+const everybodyIn = ({ caller, callee, members }: Call): readonly UserId[] =>
+  members === undefined ? [caller, callee] : members.map(({ user }) => user)

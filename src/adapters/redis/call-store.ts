@@ -1,6 +1,6 @@
 /**
  * Calls in Redis, which several processes share and which outlive each of them. Answers the {@link CallStore} port: every
- * transition is one script that compares the versions, claims the slots of both users, and keeps what has to be told.
+ * transition is one script that compares the versions, claims the lines of its users, and keeps what has to be told.
  *
  * Each process has the calls that it has seen at hand. Redis knows which processes know a call, and whoever changes it
  * tells them, before it tells any device. While Redis is away what is at hand stays; when it is back, empty or with an
@@ -8,7 +8,9 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import { toUSVString } from 'node:util'
 import { changed } from '../../calls/changed.ts'
+import { holdersOf } from '../../calls/holders.ts'
 import type { Call, CallId, Effect } from '../../calls/types.ts'
 import type { CallStore, CallWrite, Cancel, Clock, NodeId, UserId } from '../../ports.ts'
 import type { Bus } from './bus.ts'
@@ -122,13 +124,16 @@ export class RedisCallStore implements CallStore {
     return this.#cache.get(callId)
   }
 
-  async current(user: UserId): Promise<Call | undefined> {
+  async line(user: UserId): Promise<readonly Call[]> {
     await this.#returning
-    const key = this.#slotKey(user)
-    const callId = (await this.#options.link.run(key, ['GET', key])) as string | null
-    const call = callId === null ? undefined : await this.load(callId)
-    // It may have ended between the two questions
-    return call?.endedAt === undefined ? call : undefined
+    const key = `${this.#base}h:${user}`
+    const callIds = (await this.#options.link.run(key, ['SMEMBERS', key])) as CallId[]
+    if (callIds.length === 0) return []
+    const calls = await Promise.all(callIds.map((callId) => this.load(callId)))
+    // One may have ended between the two questions, or gone on without the user
+    return calls.filter(
+      (call) => call !== undefined && call.endedAt === undefined && holdersOf(call).includes(user),
+    ) as Call[]
   }
 
   async lately(user: UserId): Promise<Call | undefined> {
@@ -222,10 +227,10 @@ export class RedisCallStore implements CallStore {
     ]
     const calls: Argument[] = []
     for (const [place, { call, expected }] of writes.entries()) {
-      keys.push(this.#callKey(call.callId), this.#slotKey(call.caller), this.#slotKey(call.callee))
+      keys.push(this.#callKey(call.callId))
       const over = call.endedAt === undefined ? '0' : '1'
       const text = texts[place] ?? ''
-      calls.push(call.callId, String(expected), String(call.due), over, String(lifeOf(call)), text)
+      calls.push(call.callId, String(expected), String(call.due), over, String(lifeOf(call)), text, ...placeOf(call))
     }
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       if (writes.some(isNew)) await this.#settled()
@@ -293,19 +298,13 @@ export class RedisCallStore implements CallStore {
   }
 
   async #restore(call: Call, emptied: boolean): Promise<void> {
-    const { callId, caller, callee, version, due } = call
-    const keys = [
-      this.#callKey(callId),
-      this.#slotKey(caller),
-      this.#slotKey(callee),
-      this.#key('due'),
-      this.#key('live'),
-      this.#key('store'),
-    ] as const
+    const { callId, version, due } = call
+    const keys = [this.#callKey(callId), this.#key('due'), this.#key('live'), this.#key('store')] as const
     const text = writeCall(call, version)
     const over = call.endedAt === undefined ? 0 : 1
     const args = [this.#self, callId, version, due, lifeOf(call), text, emptied ? 1 : 0, over].map(String)
-    if ((await this.#options.link.script(RESTORE, keys, args)) !== version) this.#cache.drop(callId)
+    if ((await this.#options.link.script(RESTORE, keys, [...args, ...placeOf(call)])) !== version)
+      this.#cache.drop(callId)
   }
 
   #key(name: string): string {
@@ -315,13 +314,16 @@ export class RedisCallStore implements CallStore {
   #callKey(callId: CallId): string {
     return `${this.#base}c:${callId}`
   }
-
-  #slotKey(user: UserId): string {
-    return `${this.#base}s:${user}`
-  }
 }
 
-/** A call that begins, and takes the slots of two users. */
+/** Whose lines a call has, and which calls it may share them with. */
+const placeOf = (call: Call): readonly [string, string] =>
+  call.endedAt === undefined ? [listOf(holdersOf(call)), listOf(call.beside ?? [])] : ['[]', '[]']
+
+/** A list that a script can read: half a character, which a client may name a user with, would be the end of it. */
+const listOf = (texts: readonly string[]): string => JSON.stringify(texts.map(toUSVString))
+
+/** A call that begins, and takes the lines of its users. */
 const isNew = ({ call, expected }: CallWrite): boolean => expected === 0 && call.endedAt === undefined
 
 /** For how long Redis keeps a call that nobody looks after, in milliseconds. */

@@ -8,9 +8,14 @@ export interface Situation {
   readonly callId: CallId
   /** The call that has the command's callId. */
   readonly call?: Call | undefined
-  /** With a request: the live call that holds the caller's slot, and the one that holds the callee's. */
-  readonly mine?: Call | undefined
-  readonly theirs?: Call | undefined
+  /** With a request, a hold or a transfer: the live calls in the line of who asks. */
+  readonly mine?: readonly Call[]
+  /** With a request those in the callee's line, with a transfer in the target's. */
+  readonly theirs?: readonly Call[]
+  /** With a transfer: those in the line of the other party. */
+  readonly peers?: readonly Call[]
+  /** The calls that these are bound up with ({@link linksOf}), as far as they are known. */
+  readonly linked?: readonly Call[]
   /** With an invitation: those of the invitees who are in another live call. */
   readonly taken?: readonly string[] | undefined
 }
@@ -22,7 +27,7 @@ export interface Decision {
   readonly write?: Call | undefined
   /** Done in order, after the commit. */
   readonly effects: readonly Effect[]
-  /** What a request does to other calls that hold its slots. All of it is committed together with `write`, or none. */
+  /** What becomes of other calls. All of it is committed together with `write`, or none. */
   readonly others?: readonly Change[]
   /** The call is past its tombstone. */
   readonly forget?: boolean

@@ -1,6 +1,6 @@
 /** Parties and their legs: who is who in a call, and who speaks for whom. */
 
-import type { Actor, Call, CallTimers, Leg, Target } from '../types.ts'
+import type { Actor, Call, CallTimers, Feature, Leg, Target } from '../types.ts'
 
 /** Whether the call has ended: then nothing about it changes any more. */
 export function isOver(call: Call): boolean {
@@ -35,11 +35,12 @@ export function silentUntil(leg: Leg, timers: CallTimers): number | undefined {
 export const isBound = (leg: Leg): leg is Leg & { readonly device: string } =>
   leg.device !== undefined && leg.lostAt === undefined
 
-export const legFor = (actor: Actor, now: number): Leg => ({
+export const legFor = (actor: Actor, now: number, features?: readonly Feature[]): Leg => ({
   user: actor.user,
   device: actor.device,
   token: actor.token,
   heardAt: now,
+  features,
 })
 
 /** The actor is the leg's own device, or the same token on a new session after that device was lost: it came back. */

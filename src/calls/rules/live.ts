@@ -1,20 +1,24 @@
 /** Commands for a call of two that lives. */
 
 import { accepted, refuse } from '../../errors.ts'
-import type { Actor, Call, CallCommand, CallTimers, Effect, Leg, Rejection, SignalFrame } from '../types.ts'
+import type { Actor, Call, CallCommand, CallTimers, Effect, Feature, Leg, Rejection, SignalFrame } from '../types.ts'
 import { bind, cameBack, returned, withLeg } from './binding.ts'
 import { end, missed, scheduled } from './deadlines.ts'
 import {
+  type Change,
   type Decision,
   type InviteCommand,
   type Rebound,
   type RequestCommand,
   refused,
+  type Situation,
   unchanged,
   written,
 } from './decision.ts'
+import { hold } from './hold.ts'
 import { keep } from './kept-signals.ts'
-import { isBound, isParty, isUnanswered, legFor, legOf, otherLeg, speaksFor, targetOf } from './legs.ts'
+import { isBound, isOver, isParty, isUnanswered, legFor, legOf, otherLeg, speaksFor, targetOf } from './legs.ts'
+import { transfer } from './transfer.ts'
 import {
   answeredElsewhere,
   declinedElsewhere,
@@ -34,6 +38,7 @@ import {
 export function whileLive(
   call: Call,
   command: Exclude<CallCommand, RequestCommand | InviteCommand>,
+  situation: Situation,
   now: number,
   timers: CallTimers,
 ): Decision {
@@ -44,9 +49,15 @@ export function whileLive(
     case 'listen':
       return listen(call, command.user, command.device)
     case 'lose':
-      return lose(call, command, now, timers)
-    case 'return':
-      return { outcome: accepted, ...returned(call, command.user, command.device, command.token, now, timers) }
+      return {
+        ...lose(call, command, now, timers),
+        others: alsoOf(situation, (other) => lose(other, command, now, timers)),
+      }
+    case 'return': {
+      const { user, device, token } = command
+      const back = (one: Call): Rebound => returned(one, user, device, token, now, timers)
+      return { outcome: accepted, ...back(call), others: alsoOf(situation, back) }
+    }
     case 'recall':
       return unchanged
     case 'shutOut':
@@ -60,7 +71,7 @@ export function whileLive(
     case 'ringing':
       return ringing(call, command.actor, now, timers)
     case 'accept':
-      return accept(call, command.actor, now, timers)
+      return accept(call, command.actor, command.features, now, timers)
     case 'reject':
       return reject(call, command.actor, command.reason, now, timers)
     case 'hangup':
@@ -68,10 +79,24 @@ export function whileLive(
     case 'signal':
       return signal(call, command.actor, command.signal, now, timers)
     case 'hold':
+      return hold(call, command.actor, command.hold, situation, now, timers)
     case 'transfer':
-      return refused(refuse('notNow', 'not in this state', { callId: call.callId, status: call.status }))
+      return transfer(call, command, situation, now, timers)
   }
 }
+
+/**
+ * The same of the call that shall replace this one: it was begun with the leg of who is transferred as it was then, and
+ * may be known to nobody yet who tells what becomes of devices.
+ */
+function alsoOf({ linked = NO_CALLS, call }: Situation, command: (call: Call) => Rebound): readonly Change[] {
+  return linked.flatMap((other) => {
+    const write = call?.transfer?.to === other.callId && !isOver(other) ? command(other).write : undefined
+    return write === undefined ? [] : [{ call: write, effects: [] }]
+  })
+}
+
+const NO_CALLS: readonly Call[] = []
 
 function ringing(call: Call, actor: Actor, now: number, timers: CallTimers): Decision {
   if (actor.user !== call.callee) return refused(onlyTheCallee(call))
@@ -80,7 +105,10 @@ function ringing(call: Call, actor: Actor, now: number, timers: CallTimers): Dec
 }
 
 function appear(call: Call, devices: readonly string[], now: number, timers: CallTimers): Decision {
-  const fresh = devices.filter((device) => !call.rung.includes(device) && !call.declined.includes(device))
+  const fresh = devices.filter(
+    (device) =>
+      !call.rung.includes(device) && !call.declined.includes(device) && (call.aim === undefined || call.aim === device),
+  )
   if (fresh.length === 0) return unchanged
   const first = call.status === 'CALLING'
   const next = scheduled(
@@ -103,15 +131,21 @@ function appear(call: Call, devices: readonly string[], now: number, timers: Cal
   }
 }
 
-export function accept(call: Call, actor: Actor, now: number, timers: CallTimers): Decision {
+export function accept(
+  call: Call,
+  actor: Actor,
+  features: readonly Feature[] | undefined,
+  now: number,
+  timers: CallTimers,
+): Decision {
   if (actor.user !== call.callee) return refused(onlyTheCallee(call))
   if (!isUnanswered(call)) {
     if (speaksFor(call.winner, actor)) return { outcome: accepted, ...cameBack(call, actor, now, timers) }
     return call.winner?.device === undefined && actor.device !== undefined
-      ? { outcome: accepted, ...bind(call, actor.user, actor, now, timers) }
+      ? { outcome: accepted, ...bind(call, actor.user, actor, now, timers, features ?? call.winner?.features) }
       : elsewhere(call, actor)
   }
-  const winner = legFor(actor, now)
+  const winner = legFor(actor, now, features)
   // A user who answers as a whole (over HTTP) keeps every device ringing until one of them signals.
   const others = actor.device === undefined ? [] : call.rung.filter((device) => device !== actor.device)
   const next = scheduled(
@@ -130,7 +164,7 @@ export function accept(call: Call, actor: Actor, now: number, timers: CallTimers
     outcome: accepted,
     write: next,
     effects: [
-      ...tellLeg(call.origin, 'call/response', { callId: call.callId, type: 'ACCEPT' }),
+      ...tellLeg(call.origin, 'call/response', { callId: call.callId, type: 'ACCEPT', ...(features && { features }) }),
       answeredElsewhere(call, others),
       ...call.kept.map((kept) => relay(targetOf(winner), call.caller, kept)),
       { kind: 'news', news: 'call.connected', call: next },
@@ -161,9 +195,10 @@ function hangUp(call: Call, actor: Actor, now: number, timers: CallTimers): Deci
   // A lost device cannot hang up itself, so any other device of its user may.
   const may = actor.overHttp || leg?.device === undefined || leg.lostAt !== undefined || speaksFor(leg, actor)
   if (!may) return isUnanswered(call) ? elsewhereQuietly(call) : elsewhere(call, actor)
+  const reason = call.transfer?.by === actor.user ? 'TRANSFERRED' : 'HANGUP'
   const ended = isUnanswered(call)
     ? end(call, 'CANCELLED', 'CANCELLED', now, timers, farewell(call, actor, 'CANCELLED'))
-    : end(call, 'COMPLETED', 'HANGUP', now, timers, farewell(call, actor, 'HANGUP'))
+    : end(call, 'COMPLETED', reason, now, timers, farewell(call, actor, reason))
   return { outcome: accepted, write: ended.call, effects: ended.effects }
 }
 
@@ -227,9 +262,13 @@ function lose(
       : leg
   const origin = losing(call.origin) ?? call.origin
   const winner = losing(call.winner)
-  const rung = user === call.callee && away !== true ? call.rung.filter((other) => other !== device) : call.rung
-  if (origin === call.origin && winner === call.winner && rung.length === call.rung.length) return unchanged
-  const next = scheduled(call, { origin, winner, rung }, timers)
+  const gone = user === call.callee && away !== true
+  const rung = gone ? call.rung.filter((other) => other !== device) : call.rung
+  // It may come again under another name
+  const aim = gone && call.aim === device ? undefined : call.aim
+  if (origin === call.origin && winner === call.winner && rung.length === call.rung.length && aim === call.aim)
+    return unchanged
+  const next = scheduled(call, { origin, winner, rung, aim }, timers)
   return { outcome: accepted, write: next, effects: [] }
 }
 

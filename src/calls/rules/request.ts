@@ -1,14 +1,13 @@
-/** A request: the one command that may begin a call, and the one that looks at the calls of both users. */
+/** A request: the one command that may begin a call, and the one that looks at the lines of both users. */
 
 import { accepted, type Outcome, refuse } from '../../errors.ts'
 import { changed } from '../changed.ts'
-import { holdersOf } from '../holders.ts'
-import type { Actor, Call, CallTimers, EndReason, EndStatus } from '../types.ts'
+import type { Actor, Call, CallId, CallTimers, EndReason, EndStatus } from '../types.ts'
 import { cameBack } from './binding.ts'
 import { end, scheduled } from './deadlines.ts'
 import { type Change, type Decision, type RequestCommand, refused, type Situation, written } from './decision.ts'
-import { expired } from './expiry.ts'
-import { isOver, isUnanswered, legFor, legOf, peerOf, speaksFor } from './legs.ts'
+import { expired, lineAfter } from './expiry.ts'
+import { isOver, isParty, isUnanswered, legFor, legOf, peerOf, speaksFor } from './legs.ts'
 import { accept } from './live.ts'
 import { farewell, tell } from './words.ts'
 
@@ -17,15 +16,12 @@ export function request(situation: Situation, command: RequestCommand, now: numb
   if (callee === actor.user) return refused(refuse('badRequest', 'callee: must be somebody else than the caller'))
   if (situation.call) return requestAgain(situation.call, command, now, timers)
 
-  const { mine, theirs } = situation
-  // A slot whose call has run out is free, even if no timer has said so yet.
+  const { mine = NONE, theirs = NONE } = situation
+  // A line whose call has run out is free, even if no timer has said so yet.
   const overdue = callsIn(mine, theirs).flatMap((call) => expired(call, now, timers) ?? [])
-  const stillHeld = (call: Call | undefined, by: string) => {
-    const now = overdue.find((change) => change.call.callId === call?.callId)?.call ?? call
-    return now && !isOver(now) && holdersOf(now).includes(by) ? now : undefined
-  }
+  const [my, their] = [lineAfter(overdue, mine, actor.user), lineAfter(overdue, theirs, callee)]
 
-  const decision = requestBetween(stillHeld(mine, actor.user), stillHeld(theirs, callee), command, now, timers)
+  const decision = requestBetween(my, their, command, now, timers)
   return {
     ...decision,
     outcome: withCallId(decision.outcome, callId),
@@ -33,31 +29,65 @@ export function request(situation: Situation, command: RequestCommand, now: numb
   }
 }
 
-/** The calls that hold the slots of two users: each once, although a store may answer with two copies of one. */
-const callsIn = (mine: Call | undefined, theirs: Call | undefined): readonly Call[] =>
-  [mine, theirs?.callId === mine?.callId ? undefined : theirs].filter((call) => call !== undefined)
+const NONE: readonly Call[] = []
+
+/** The calls in the lines of two users: each once, although a store may answer with two copies of one. */
+const callsIn = (mine: readonly Call[], theirs: readonly Call[]): readonly Call[] => [
+  ...mine,
+  ...theirs.filter((call) => mine.every((other) => other.callId !== call.callId)),
+]
 
 function requestBetween(
-  mine: Call | undefined,
-  theirs: Call | undefined,
+  mine: readonly Call[],
+  theirs: readonly Call[],
   command: RequestCommand,
   now: number,
   timers: CallTimers,
 ): Decision {
   const { actor, callee } = command
-  if (theirs?.caller === callee && theirs.callee === actor.user && isUnanswered(theirs)) {
-    if (command.acceptGlare) return acceptInstead(theirs, command, now, timers)
-    return record(command, 'CANCELLED', 'GLARE', { busy: 'GLARE', activeCallId: theirs.callId }, now, timers)
+  const ringsHere = theirs.find((call) => call.caller === callee && call.callee === actor.user && isUnanswered(call))
+  if (ringsHere) {
+    if (command.acceptGlare) return acceptInstead(ringsHere, command, now, timers)
+    return record(command, 'CANCELLED', 'GLARE', { busy: 'GLARE', activeCallId: ringsHere.callId }, now, timers)
   }
-  const old = mine && mine.members === undefined && peerOf(mine, actor.user) === callee ? mine : undefined
-  if (old && isForgottenBy(actor, old)) {
-    return { ...begin(command, now, timers), others: [replace(old, actor, now, timers)] }
-  }
-  if (theirs) return record(command, 'REJECTED', 'BUSY', { busy: 'BUSY' }, now, timers)
-  if (mine) return refused(refuse('callerInCall', 'you are already in a call', { activeCallId: mine.callId }))
-  if (command.unreachable) return refused(refuse('unreachable', 'no device of the callee is connected'))
-  return begin(command, now, timers)
+  const old = mine.find((call) => isWith(callee, call, actor) && isForgottenBy(actor, call))
+  if (old === undefined) return requestBeside(mine, theirs, command, now, timers)
+  const rest = ({ callId }: Call) => callId !== old.callId
+  const decision = requestBeside(mine.filter(rest), theirs.filter(rest), command, now, timers)
+  return { ...decision, others: [replace(old, actor, now, timers)] }
 }
+
+/** Where the lines of both are free, or the calls that are there may wait. */
+function requestBeside(
+  mine: readonly Call[],
+  theirs: readonly Call[],
+  command: RequestCommand,
+  now: number,
+  timers: CallTimers,
+): Decision {
+  const { actor, waiting } = command
+  const [inMyWay, inTheirWay] = [mine[0], theirs[0]]
+  const mayRing = inTheirWay === undefined || (waiting === true && theirs.length === 1 && mayWait(inTheirWay, actor))
+  if (!mayRing) return record(command, 'REJECTED', 'BUSY', { busy: 'BUSY' }, now, timers)
+  if (inMyWay && !(mine.length === 1 && inMyWay.status === 'CONNECTED' && inMyWay.held?.includes(actor.user)))
+    return refused(refuse('callerInCall', 'you are already in a call', { activeCallId: inMyWay.callId }))
+  if (command.unreachable) return refused(refuse('unreachable', 'no device of the callee is connected'))
+  return begin(
+    command,
+    [...mine, ...theirs].map(({ callId }) => callId),
+    inTheirWay !== undefined,
+    now,
+    timers,
+  )
+}
+
+/** A call of two in which the callee talks, to somebody else: a second one may be shown. */
+const mayWait = (call: Call, { user }: Actor): boolean =>
+  call.status === 'CONNECTED' && call.members === undefined && !isParty(call, user)
+
+/** A call of two, with this peer. */
+const isWith = (peer: string, call: Call, { user }: Actor): boolean =>
+  call.members === undefined && peerOf(call, user) === peer
 
 /**
  * Whether the app that made this call has died and knows nothing of it: its device is lost, or the very device that made
@@ -102,8 +132,22 @@ function firstAnswer({ callId, answer }: Call, { user, device }: Actor): Pick<De
   return { outcome: { ok: true, data: { activeCallId } }, effects: told }
 }
 
-function begin(command: RequestCommand, now: number, timers: CallTimers): Decision {
-  const call = scheduled(newCall(command, now), {}, timers)
+/** `waits`: the callee is in a call, and is shown this one all the same. */
+function begin(
+  command: RequestCommand,
+  beside: readonly CallId[],
+  waits: boolean,
+  now: number,
+  timers: CallTimers,
+): Decision {
+  const fresh = newCall(command, now)
+  const call = scheduled(
+    beside.length === 0
+      ? fresh
+      : { ...fresh, beside, request: waits ? { ...fresh.request, waiting: true } : fresh.request },
+    {},
+    timers,
+  )
   return {
     outcome: accepted,
     write: call,
@@ -130,7 +174,7 @@ function record(
 
 /** `glare: "accept"`: the request answers the call that rings here. Which one that is, `activeCallId` says. */
 function acceptInstead(theirs: Call, command: RequestCommand, now: number, timers: CallTimers): Decision {
-  const { write = theirs, effects } = accept(theirs, command.actor, now, timers)
+  const { write = theirs, effects } = accept(theirs, command.actor, command.features, now, timers)
   const recorded = record(command, 'CANCELLED', 'GLARE', { activeCallId: theirs.callId }, now, timers)
   return { ...recorded, others: [{ call: write, effects }] }
 }
@@ -143,16 +187,16 @@ function replace(old: Call, actor: Actor, now: number, timers: CallTimers): Chan
 }
 
 function newCall(command: RequestCommand, now: number): Call {
-  const { actor, callId, type, callee, ringMs, request: fields, fingerprint } = command
+  const { actor, callId, type, callee, ringMs, fingerprint } = command
   return {
     callId,
     type,
     caller: actor.user,
     callee,
-    request: fields,
+    request: withoutOurs(command.request),
     fingerprint,
     answer: {},
-    origin: legFor(actor, now),
+    origin: legFor(actor, now, command.features),
     status: 'CALLING',
     rung: [],
     declined: [],
@@ -162,6 +206,14 @@ function newCall(command: RequestCommand, now: number): Call {
     due: now + ringMs,
     version: 0,
   }
+}
+
+/** What only the server says to those who are rung. */
+const OURS = ['waiting', 'transferredBy', 'transferredByUserName', 'replaces', 'room', 'members'] as const
+
+function withoutOurs(request: Call['request']): Call['request'] {
+  if (!OURS.some((name) => name in request)) return request
+  return Object.fromEntries(Object.entries(request).filter(([name]) => !OURS.some((ours) => ours === name)))
 }
 
 const withCallId = (outcome: Outcome<unknown>, callId: string): Outcome<unknown> =>

@@ -4,6 +4,7 @@ import { accepted, refuse } from '../../errors.ts'
 import type { Actor, CallCommand, CallTimers, Member } from '../types.ts'
 import { closingInRoom, overForMember, recallInRoom } from './after-a-room.ts'
 import { type Change, type Decision, type RequestCommand, refused, type Situation, unchanged } from './decision.ts'
+import { hold } from './hold.ts'
 import { legFor, speaksFor } from './legs.ts'
 import { appearInRoom, bindInRoom, invite, join, joinAgain } from './room-coming.ts'
 import { decline, endRoom, leave, missedRoom, shutOutOfRoom, without } from './room-going.ts'
@@ -18,7 +19,7 @@ type RoomCommand = Exclude<CallCommand, RequestCommand>
 export function inRoom(
   room: Room,
   command: RoomCommand,
-  situation: Pick<Situation, 'taken'>,
+  situation: Situation,
   now: number,
   timers: CallTimers,
 ): Decision {
@@ -52,7 +53,7 @@ function byMember(
   room: Room,
   member: Member,
   command: Extract<RoomCommand, { actor: Actor }>,
-  { taken = [] }: Pick<Situation, 'taken'>,
+  situation: Situation,
   now: number,
   timers: CallTimers,
 ): Decision {
@@ -79,8 +80,9 @@ function byMember(
     case 'signal':
       return signalInRoom(room, actor, command.signal, command.to, now, timers)
     case 'invite':
-      return invite(room, command, taken, now, timers)
+      return invite(room, command, situation.taken ?? [], now, timers)
     case 'hold':
+      return hold(room, actor, command.hold, situation, now, timers)
     case 'transfer':
       return refused(refuse('notNow', 'not in a call of several', { callId: room.callId, status: room.status }))
   }

@@ -1,7 +1,7 @@
 /** What devices are told, and the refusals that several rules share. */
 
 import { type Refusal, refuse } from '../../errors.ts'
-import type { Actor, Call, CallQueue, Effect, EndReason, Leg, SignalFrame, Target } from '../types.ts'
+import type { Actor, Call, CallQueue, Effect, EndReason, Leg, SignalFrame, Target, Transfer } from '../types.ts'
 import { type Decision, refused } from './decision.ts'
 import { isUnanswered, legOf, otherLeg, targetOf } from './legs.ts'
 
@@ -66,6 +66,40 @@ export const declinedElsewhere = (call: Call, devices: readonly string[]): Effec
     type: 'REJECT',
     reason: 'DECLINED_ELSEWHERE',
   })
+
+/** Who is bound to a call of two, or joined to a room. */
+export function legsOf({ origin, winner, members }: Call): readonly Leg[] {
+  if (members !== undefined) return members.flatMap(({ state, leg }) => (state === 'JOINED' && leg ? [leg] : []))
+  return winner === undefined ? [origin] : [origin, winner]
+}
+
+/** Everybody else in the call hears that this user holds it, or no longer does; with `own` the user's bound device too. */
+export function tellHold(call: Call, user: string, hold: boolean, own: boolean): readonly Effect[] {
+  const body = { callId: call.callId, hold, by: user }
+  return legsOf(call)
+    .filter((leg) => leg.user !== user || own)
+    .map((leg) => tell(targetOf(leg), 'call/hold', body))
+}
+
+/** How far the transfer of this call is, for the two who are in it. */
+export function tellTransfer(
+  call: Call,
+  transfer: Transfer,
+  state: 'RINGING' | 'DONE' | 'FAILED',
+  reason?: EndReason,
+): readonly Effect[] {
+  const { to, target, by, mode } = transfer
+  const body = {
+    callId: call.callId,
+    newCallId: to,
+    state,
+    target,
+    transferredBy: by,
+    mode,
+    ...(reason === undefined ? {} : { reason }),
+  }
+  return legsOf(call).map((leg) => tell(targetOf(leg), 'call/transfer', body))
+}
 
 /** Told to the two who talk: what they have goes from device to device, only nobody carries their words any more. */
 export function forgotten(call: Call): readonly Effect[] {
