@@ -7,10 +7,12 @@ import { z } from 'zod'
 import { jsonSchema } from '../http/openapi.ts'
 import {
   CallHangup,
+  CallHold,
   CallInvite,
   CallRequest,
   CallResponse,
   CallRinging,
+  CallTransfer,
   callId,
   Roster,
   Signal,
@@ -43,6 +45,7 @@ const HANGUP_REASONS = [
   'CALLER_LOST',
   'PEER_LOST',
   'REPLACED',
+  'TRANSFERRED',
   'MAX_DURATION',
   'ADMIN',
   // Told to a plain client that comes back when the call which it was in is over
@@ -66,6 +69,20 @@ export const SENDS: readonly Channel[] = [
     address: '/app/call/ringing',
     summary: 'This device now shows the call.',
     schema: CallRinging,
+  },
+  {
+    name: 'callHold',
+    address: '/app/call/hold',
+    summary: 'Put a connected call on hold, or take it up again: then the other call of the user is put on hold.',
+    schema: CallHold,
+  },
+  {
+    name: 'callTransfer',
+    address: '/app/call/transfer',
+    summary:
+      'Have the other party call through to somebody else. For calls whose other client has said `transfer` in `features`.',
+    schema: CallTransfer,
+    answer: 'onCallTransfer',
   },
   {
     name: 'callInvite',
@@ -118,6 +135,15 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
     schema: CallRequest.extend({
       caller: userId.describe('From the token of the caller.'),
       remainingMs: z.int().nonnegative().describe('How long it goes on ringing.'),
+      waiting: z
+        .literal(true)
+        .optional()
+        .describe('The user is in a call, and is shown a second one (`CALL_WAITING`).'),
+      transferredBy: userId.optional().describe('Who has transferred the caller.'),
+      transferredByUserName: z.string().optional(),
+      replaces: callId
+        .optional()
+        .describe('Your call with `transferredBy`: answer by yourself, this one takes its place.'),
       room: z.literal(true).optional().describe('Several are in this call; `caller` is who invites.'),
       media: Roster.shape.media.optional(),
       members: Roster.shape.members.optional(),
@@ -132,6 +158,10 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
       type: z.enum(['ACCEPT', 'REJECT']),
       reason: z.enum(['DECLINED', 'BUSY']).optional(),
       activeCallId: callId.optional().describe('The call that was accepted instead (a request with `glare`).'),
+      features: z
+        .array(z.enum(['hold', 'transfer', 'room']))
+        .optional()
+        .describe('With ACCEPT: what the client that has answered says that it can do.'),
     }),
   },
   {
@@ -162,6 +192,31 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
     summary: 'A device of the callee shows the call: the calling device, once.',
     schema: z.object({ callId }),
     headers: { devices: { type: 'string', description: 'On how many devices it rings at this moment.' } },
+  },
+  {
+    name: 'onCallHold',
+    address: '/user/queue/call/hold',
+    summary:
+      'Somebody has put the call on hold, or has taken it up again: the others in it, and who did if it was not this device.',
+    schema: z.object({ callId, hold: z.boolean(), by: userId.describe('Who holds it.') }),
+  },
+  {
+    name: 'onCallTransfer',
+    address: '/user/queue/call/transfer',
+    summary: 'How far a transfer is: both who are in the call. Media rest while it is RINGING.',
+    schema: z.object({
+      callId,
+      newCallId: callId.describe(
+        'The call that shall take the place of this one: between `target` and who is transferred.',
+      ),
+      state: z
+        .enum(['RINGING', 'DONE', 'FAILED'])
+        .describe('DONE: this call ends, the new one is answered. FAILED: this call goes on.'),
+      target: userId,
+      transferredBy: userId,
+      mode: z.enum(['BLIND', 'ATTENDED']),
+      reason: z.string().optional().describe('With FAILED: how the new call has ended.'),
+    }),
   },
   {
     name: 'onCallRoom',

@@ -3,8 +3,18 @@
  * cannot disagree. To add one, add an entry.
  */
 
-import type { z } from 'zod'
-import { CallHangup, CallInvite, CallRequest, CallResponse, Roster, Signal } from '../src/calls/messages.ts'
+import { z } from 'zod'
+import {
+  CallHangup,
+  CallHold,
+  CallInvite,
+  CallRequest,
+  CallResponse,
+  CallTransfer,
+  callId,
+  Roster,
+  Signal,
+} from '../src/calls/messages.ts'
 import type { Actor, SignalFrame } from '../src/calls/types.ts'
 import type { CodeName, Outcome } from '../src/errors.ts'
 import { HistoryPage, HistoryQuery, HistoryRead, Unread } from '../src/history/messages.ts'
@@ -102,6 +112,38 @@ export const ENDPOINTS: readonly Endpoint[] = [
     example: { callId: CALL_ID },
     refusals: ['forbidden', 'notFound', 'handledElsewhere'],
     ...takes(CallHangup, ({ calls }, message, { actor }) => calls.hangup(actor, message)),
+  },
+  {
+    method: 'post',
+    path: '/imserver/call/hold',
+    name: 'hold',
+    summary: 'Put a call on hold, or take it up again',
+    description:
+      'Both sides hear of it (`/user/queue/call/hold`). Of two calls the other one is put on hold by taking this one up.',
+    example: { callId: CALL_ID, hold: true },
+    refusals: ['forbidden', 'notFound', 'handledElsewhere', 'alreadyOver', 'notNow'],
+    ...takes(CallHold, ({ calls }, message, { actor }) => calls.hold(actor, message)),
+  },
+  {
+    method: 'post',
+    path: '/imserver/call/transfer',
+    name: 'transfer',
+    summary: 'Have the other party of a call call through to somebody else',
+    description:
+      'A new call between the two rings, and takes the place of this one when it is answered (`/user/queue/call/transfer`). ATTENDED: you are in a call with the target already. The other client must have said `transfer` in `features`.',
+    example: { callId: CALL_ID, target: 'carol', mode: 'BLIND' },
+    data: z.object({ newCallId: callId }),
+    refusals: [
+      'forbidden',
+      'notFound',
+      'busy',
+      'unreachable',
+      'handledElsewhere',
+      'alreadyOver',
+      'notSupported',
+      'notNow',
+    ],
+    ...takes(CallTransfer, ({ calls }, message, { actor }) => calls.transfer(actor, message)),
   },
   {
     method: 'post',

@@ -1,7 +1,15 @@
 /** What the HTTP face needs of the rest: it translates, and asks these. Shapes only; `main.ts` brings the real ones. */
 
 import type { LoginGuard, Principal } from '../broker/index.ts'
-import type { CallHangup, CallInvite, CallRequest, CallResponse, Signal } from '../src/calls/messages.ts'
+import type {
+  CallHangup,
+  CallHold,
+  CallInvite,
+  CallRequest,
+  CallResponse,
+  CallTransfer,
+  Signal,
+} from '../src/calls/messages.ts'
 import type { Actor, SignalFrame } from '../src/calls/types.ts'
 import type { Revoked, RevokeRequest } from '../src/credentials/messages.ts'
 import type { Outcome } from '../src/errors.ts'
@@ -16,6 +24,8 @@ export interface Calls {
   respond(actor: Actor, message: CallResponse): Awaitable<Outcome<unknown>>
   hangup(actor: Actor, message: CallHangup): Awaitable<Outcome<unknown>>
   invite(actor: Actor, message: CallInvite): Awaitable<Outcome<unknown>>
+  hold(actor: Actor, message: CallHold): Awaitable<Outcome<unknown>>
+  transfer(actor: Actor, message: CallTransfer): Awaitable<Outcome<unknown>>
   /** The frame is carried octet for octet. */
   signal(actor: Actor, message: Signal, frame: SignalFrame): Awaitable<Outcome<unknown>>
   /** Any authenticated request keeps a call leg without a device alive. */

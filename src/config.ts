@@ -58,6 +58,8 @@ export interface Config {
     readonly ringMs: number
     /** A callee without any device: the call waits for one, or is refused (1003). */
     readonly offline: 'wait' | 'fail'
+    /** A user who is in a call is shown a second one. */
+    readonly callWaiting: boolean
     /** People in one room at most. */
     readonly groupMeshMax: number
     readonly timers: CallTimers
@@ -149,6 +151,7 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
     calls: {
       ringMs: settings.RING_TIMEOUT_MS,
       offline: settings.OFFLINE_CALLEE,
+      callWaiting: settings.CALL_WAITING,
       groupMeshMax: settings.GROUP_MESH_MAX,
       timers: {
         callerGraceMs: settings.CALLER_GRACE_MS,

@@ -138,6 +138,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     timers: config.calls.timers,
     ringMs: config.calls.ringMs,
     offline: config.calls.offline,
+    callWaiting: config.calls.callWaiting,
     roomMedia: mesh(config.calls.groupMeshMax),
     report,
   })

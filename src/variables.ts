@@ -247,6 +247,11 @@ export const VARIABLES = {
     'wait',
     'A call to a user without any device waits for one until it times out, or is refused at once with 1003 (fail).',
   ),
+  CALL_WAITING: fixed(
+    flag,
+    'false',
+    'A user who is in a call is shown a second one, and may hold the first; otherwise the caller hears 1001.',
+  ),
 
   GROUP_MESH_MAX: fixed(
     whole(2, 8),

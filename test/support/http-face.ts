@@ -61,6 +61,8 @@ export class FakeServices {
         request: (actor, message) => perform({ verb: 'request', actor, message }),
         respond: (actor, message) => perform({ verb: 'respond', actor, message }),
         hangup: (actor, message) => perform({ verb: 'hangup', actor, message }),
+        hold: (actor, message) => perform({ verb: 'hold', actor, message }),
+        transfer: (actor, message) => perform({ verb: 'transfer', actor, message }),
         invite: (actor, message) => perform({ verb: 'invite', actor, message }),
         signal: (actor, message, { body, contentType }) =>
           perform({ verb: 'signal', actor, message, body: Buffer.from(body).toString('latin1'), contentType }),
