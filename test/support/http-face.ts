@@ -12,7 +12,7 @@ import { TestClock } from './clock.ts'
 
 /** What the call service was asked. */
 export interface Command {
-  readonly verb: 'request' | 'respond' | 'hangup' | 'invite' | 'signal'
+  readonly verb: 'request' | 'respond' | 'hangup' | 'hold' | 'transfer' | 'invite' | 'signal'
   readonly actor: Actor
   readonly message: object
   readonly body?: string
