@@ -3,19 +3,7 @@ import fc from 'fast-check'
 import type { HistoryStore } from '../../src/history/ports.ts'
 import { seenBy } from '../../src/history/seen.ts'
 import type { CallRecord, Cursor, HistoryFilter, MemberRecord } from '../../src/history/types.ts'
-import { AT, missed, record } from '../support/call-records.ts'
-
-const member = (user: string, more: Partial<MemberRecord> = {}): MemberRecord => ({
-  user,
-  state: 'LEFT',
-  joinedAt: AT + 1,
-  leftAt: AT + 2,
-  ...more,
-})
-
-export function room(callId: string, n: number, ...others: MemberRecord[]): CallRecord {
-  return record(callId, n, { members: [member('alice', { name: 'Alice' }), member('bob'), ...others] })
-}
+import { AT, member, missed, record, room } from '../support/call-records.ts'
 
 /** As far as the interface can tell: a field that is undefined is not there. */
 const plain = (value: unknown) => JSON.parse(JSON.stringify(value)) as unknown

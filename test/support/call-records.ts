@@ -1,4 +1,4 @@
-import type { CallRecord } from '../../src/history/types.ts'
+import type { CallRecord, MemberRecord } from '../../src/history/types.ts'
 
 export const AT = Date.UTC(2026, 0, 1)
 
@@ -21,3 +21,15 @@ export function record(callId: string, n: number, more: Partial<CallRecord> = {}
 
 export const missed = (callId: string, n: number, more: Partial<CallRecord> = {}): CallRecord =>
   record(callId, n, { status: 'MISSED', reason: 'NO_ANSWER', connectedAt: undefined, ...more })
+
+export const member = (user: string, more: Partial<MemberRecord> = {}): MemberRecord => ({
+  user,
+  state: 'LEFT',
+  joinedAt: AT + 1,
+  leftAt: AT + 2,
+  ...more,
+})
+
+export function room(callId: string, n: number, ...others: MemberRecord[]): CallRecord {
+  return record(callId, n, { members: [member('alice', { name: 'Alice' }), member('bob'), ...others] })
+}

@@ -42,8 +42,8 @@ export function postgresFolder(): string | undefined {
   return places.find((place) => existsSync(join(place, 'initdb')) && existsSync(join(place, 'postgres')))
 }
 
-/** Resolves when it takes connections. */
-export async function startPostgres(): Promise<Postgres> {
+/** Resolves when it takes connections. `durable`: it waits for the disk, as in production. */
+export async function startPostgres({ durable = false } = {}): Promise<Postgres> {
   const found = postgresFolder()
   if (found === undefined) {
     throw new Error('no PostgreSQL: apt-get install postgresql, or set POSTGRES_PATH to the folder that has initdb')
@@ -74,10 +74,10 @@ export async function startPostgres(): Promise<Postgres> {
     await kill()
     const [program = '', ...flags] = asPostgres(join(bin, 'postgres'), [
       ...['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', folder],
-      // as in production, where the disk is quicker: what a kill loses is what was not committed
-      ...['-c', 'synchronous_commit=on', '-c', 'fsync=off', '-c', 'logging_collector=off', '-c', 'max_connections=60'],
+      // a kill of its processes leaves what they have written to the system
+      ...['-c', `fsync=${durable ? 'on' : 'off'}`, '-c', 'logging_collector=off', '-c', 'max_connections=60'],
     ])
-    const started = spawn(program, flags, { stdio: ['ignore', 'ignore', 'pipe'], detached: true, cwd: folder })
+    const started = spawn(program, flags, { stdio: ['ignore', 'ignore', 'pipe'], cwd: folder })
     child = started
     guard = guardOf(started.pid ?? 0, folder)
     let log = ''
@@ -155,13 +155,24 @@ function run(program: string, args: readonly string[]): string {
   return execFileSync(first, rest, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' })
 }
 
+/** To the server and each of its processes, which are in groups of their own. */
 function signal({ pid }: ChildProcess, name: NodeJS.Signals): void {
-  if (pid !== undefined) process.kill(-pid, name)
+  if (pid === undefined) return
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n')
+  const processes = lines.map((line) => line.trim().split(/\s+/).map(Number))
+  const children = processes.flatMap(([child = 0, parent]) => (parent === pid ? [child] : []))
+  for (const each of [pid, ...children]) {
+    try {
+      process.kill(each, name)
+    } catch {
+      // it has just ended
+    }
+  }
 }
 
 /** Reads from this process until it is no more, then clears away what it has left. */
 function guardOf(pid: number, folder: string): ChildProcess {
-  const script = 'read -r _; kill -9 -- "-$0" 2>/dev/null; sleep 0.2; rm -rf "$1"'
+  const script = 'read -r _; kill -9 "$0" 2>/dev/null; sleep 0.2; rm -rf "$1"'
   const guard = spawn('/bin/sh', ['-c', script, String(pid), folder], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,

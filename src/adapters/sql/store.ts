@@ -54,6 +54,8 @@ export class SqlHistory implements HistoryStore {
   #failures = 0
   #cancelRetry: Cancel = () => undefined
   #stopping = false
+  /** What the database has not answered yet. */
+  readonly #asked = new Set<Promise<unknown>>()
   /** Of this process one user after the other is forgotten. */
   #erasing: Promise<unknown> = Promise.resolve()
 
@@ -145,6 +147,7 @@ export class SqlHistory implements HistoryStore {
     this.#stopping = true
     this.#cancelRetry()
     await this.#opening?.catch(() => undefined)
+    while (this.#asked.size > 0) await Promise.allSettled(this.#asked)
     await this.#database.close()
     this.#state = 'down'
     this.#reason = 'it has been closed'
@@ -207,11 +210,15 @@ export class SqlHistory implements HistoryStore {
     // who asks before the first attempt is over waits for it; afterwards nobody waits for what is away
     if (this.#state === 'down' && this.#failures === 0) await this.#opening
     if (this.#state === 'down') throw new Unavailable(this.#reason)
+    const answer = question()
+    this.#asked.add(answer)
     try {
-      return await question()
+      return await answer
     } catch (error) {
       if (error instanceof Unavailable || error instanceof Unfit) this.lost(error.message)
       throw error instanceof Unfit ? new Unavailable(error.message) : error
+    } finally {
+      this.#asked.delete(answer)
     }
   }
 

@@ -67,6 +67,8 @@ export function postgresDatabase(url: PostgresUrl, onLost: (reason: string) => v
       query_timeout: PATIENCE_MS + 1000,
       allowExitOnIdle: true,
     })
+    // of one in use, what was asked is rejected as well; without a listener the process would end
+    pool.on('connect', (client) => void client.on('error', () => undefined))
     pool.on('error', (error) => onLost(errorFor(name, error).message))
     return pool
   }
@@ -176,9 +178,15 @@ async function migrate(client: pg.Client, name: string, migrations: readonly (re
   })
 }
 
-/** Asked without a right to create anything: who only reads and writes needs none. */
+/**
+ * Asked without a right to create anything: who only reads and writes needs none. The catalogue is read as a table:
+ * `to_regclass` may still say what was true before the lock was waited for.
+ */
 async function versionOf(client: pg.Client): Promise<number> {
-  const { rows: there } = await client.query("select to_regclass('carillon_schema') is not null as there")
+  const { rows: there } = await client.query(
+    'select exists (select from pg_tables where schemaname = any (current_schemas(false)) ' +
+      "and tablename = 'carillon_schema') as there",
+  )
   if (!(there[0] as { there: boolean }).there) return 0
   const { rows } = await client.query('select coalesce(max(version), 0) as version from carillon_schema')
   return (rows[0] as { version: number }).version
