@@ -2,7 +2,7 @@
  * `npm run bench`: runs the scenarios; prints what they found, and which targets are met, as Markdown on stdout,
  * and draws it.
  *
- * --only NAME      one scenario (again for more): relay, calls, fan-out, connect, presence, slow, turn, cluster
+ * --only NAME      one scenario (again for more): relay, calls, fan-out, connect, presence, slow, turn, cluster, history
  * --pairs N        pairs that work at the same time (500 in relay, 100 in calls)
  * --seconds N      length of a round (1)
  * --chart FILE     where the picture goes (bench.svg)
@@ -18,6 +18,7 @@ import { calls } from './scenarios/calls.ts'
 import { cluster } from './scenarios/cluster.ts'
 import { connect } from './scenarios/connect.ts'
 import { fanOut } from './scenarios/fan-out.ts'
+import { history } from './scenarios/history.ts'
 import { presence } from './scenarios/presence.ts'
 import { relay } from './scenarios/relay.ts'
 import { slow } from './scenarios/slow.ts'
@@ -29,7 +30,7 @@ import { summaries } from './support/profile.ts'
 import type { Options, Scenario } from './support/scenario.ts'
 import { tableOf, verdict } from './support/target.ts'
 
-const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect, presence, slow, turn, cluster]
+const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect, presence, slow, turn, cluster, history]
 
 const {
   only,

@@ -38,6 +38,7 @@ const COLOURS: Readonly<Record<Contender, string>> = {
   within: '#2563a8',
   two: '#e0a030',
   three: '#4fa3a5',
+  plain: '#9aa5b1',
 }
 /** Longer bars are cut off; their number says how long they are. */
 const MOST_TIMES = 4

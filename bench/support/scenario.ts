@@ -16,6 +16,7 @@ export const CONTENDERS = [
   'within',
   'two',
   'three',
+  'plain',
 ] as const
 
 export type Contender = (typeof CONTENDERS)[number]

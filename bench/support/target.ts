@@ -17,6 +17,7 @@ export const NAMES: Readonly<Record<Contender, string>> = {
   within: 'within a node',
   two: 'between 2 nodes',
   three: 'between 3 nodes',
+  plain: 'one by one',
 }
 
 /**
