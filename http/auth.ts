@@ -4,21 +4,25 @@
  */
 
 import type { Request } from 'express'
-import { type Principal, peerAddress, type Refused } from '../broker/index.ts'
+import { peerAddress, type Refused } from '../broker/index.ts'
 import { CODES, type Outcome, type Refusal, refuse } from '../src/errors.ts'
-import type { HttpOptions, HttpServices } from './services.ts'
+import type { HttpOptions, HttpServices, Identity } from './services.ts'
 import { TokenBuckets } from './token-buckets.ts'
 
-/** A refusal of a bad token may wait; when the client leaves meanwhile, it is given to nobody at once. */
-export type Authenticate = (request: Request) => Promise<Outcome<Principal>>
+/**
+ * A refusal of a bad token may wait; when the client leaves meanwhile, it is given to nobody at once. `asService`: back
+ * ends are known here, and have a rate of their own; elsewhere they are users like others.
+ */
+export type Authenticate = (request: Request, asService?: boolean) => Promise<Outcome<Identity>>
 
 /** One for the whole app: it holds the buckets. */
 export function createAuthentication(services: HttpServices, options: HttpOptions): Authenticate {
   const { clock, logins, observer } = services
   const users = new TokenBuckets({ ...options.userRate, clock })
+  const backEnds = new TokenBuckets({ ...options.serviceRate, clock })
   const addressOf = peerAddress(options.trustedProxies)
 
-  return async (request) => {
+  return async (request, asService = false) => {
     const address = addressOf(request.socket.remoteAddress, request.headers['x-forwarded-for'])
     const token = tokenOf(request)
     const principal =
@@ -27,10 +31,11 @@ export function createAuthentication(services: HttpServices, options: HttpOption
         : await services.authenticate(token)
     if (!principal.ok)
       return principal.code === CODES.unauthorized.code ? answered(logins, request, address, principal) : principal
-    const wait = users.take(principal.data.user)
+    const isService = asService && principal.data.service === true
+    const wait = (isService ? backEnds : users).take(principal.data.user)
     if (wait > 0) {
       observer.limited()
-      const { perSecond } = options.userRate
+      const { perSecond } = isService ? options.serviceRate : options.userRate
       return refuse('tooMany', `more than ${perSecond} requests a second of this user; wait ${wait} s`, {
         retryAfter: wait,
       })

@@ -21,6 +21,12 @@ import { KeysUnreachable, keepLastGood } from './jwks.ts'
 
 export type { Principal } from '../broker/index.ts'
 
+/** Who a token speaks for. */
+export interface Identity extends Principal {
+  /** A back end, which may speak for any user (over `/api/v1/rtc` alone). */
+  readonly service?: true
+}
+
 /** What tokens are checked with. The kind of key settles the algorithms: a token cannot choose (RFC 8725 section 3.1). */
 export type AuthKey =
   | { readonly kind: 'secret'; readonly secret: string }
@@ -35,6 +41,8 @@ export interface AuthenticatorOptions {
   readonly audiences: readonly string[]
   /** The claim that holds the user. */
   readonly userClaim: string
+  /** Whose tokens are those of back ends: claims in which roles may stand, and the role; absent: nobody's. */
+  readonly services?: { readonly claims: readonly string[]; readonly role: string }
   readonly clock: Clock
   /** Told once when the JWKS address fails, and when it works again. */
   readonly warn?: (message: string) => void
@@ -47,7 +55,7 @@ export interface Authenticator {
    * The user of a token. Refused with 401 and a reason that helps an integrator; with 503 when the keys cannot be
    * fetched and none are known yet. Never throws.
    */
-  authenticate(token: string): Promise<Outcome<Principal>>
+  authenticate(token: string): Promise<Outcome<Identity>>
 }
 
 /** The issuer's clock may be so many seconds ahead (`nbf`). What has expired has expired: nobody needs its last seconds. */
@@ -63,7 +71,7 @@ type Verify = (token: string, options: JWTVerifyOptions) => Promise<JWTVerifyRes
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const { verify, algorithms, readPlain } = verifierOf(options)
 
-  async function authenticate(token: string): Promise<Outcome<Principal>> {
+  async function authenticate(token: string): Promise<Outcome<Identity>> {
     if (token === '') return refuse('unauthorized', 'token: is missing')
     if (Buffer.byteLength(token) > LONGEST_TOKEN) return refuse('unauthorized', 'token: is longer than 8192 bytes')
     let claims: JWTPayload
@@ -85,7 +93,8 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     if (!user.ok) return user
     const expiresAt = claims.exp === undefined ? {} : { expiresAt: Math.floor(claims.exp * 1000) }
     const issuedAt = claims.iat === undefined ? {} : { issuedAt: Math.floor(claims.iat * 1000) }
-    return { ok: true, data: { user: user.data, token: fingerprint(token), ...expiresAt, ...issuedAt } }
+    const service = isService(claims, options.services) ? ({ service: true } as const) : {}
+    return { ok: true, data: { user: user.data, token: fingerprint(token), ...expiresAt, ...issuedAt, ...service } }
   }
 
   return { authenticate }
@@ -140,9 +149,10 @@ export async function mintDemoToken(
   secret: string,
   user: string,
   now: number,
+  role?: string,
 ): Promise<{ token: string; expiresAt: number }> {
   const issuedAt = Math.floor(now / 1000)
-  const token = await new SignJWT({})
+  const token = await new SignJWT(role === undefined ? {} : { role })
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .setSubject(user)
     .setIssuedAt(issuedAt)
@@ -194,6 +204,27 @@ function userOf(claims: JWTPayload, claim: string): Outcome<string> {
     return refuse('unauthorized', `token: claim "${claim}" must be a user id of 1 to ${LONGEST_USER} plain characters`)
   }
   return { ok: true, data: user }
+}
+
+/**
+ * Roles are one text, a list of them, or words in a text (`scope`, RFC 8693 section 4.2). A claim may lie inside others:
+ * `realm_access.roles`; one that has this very name counts first.
+ */
+function isService(claims: JWTPayload, services: AuthenticatorOptions['services']): boolean {
+  return services?.claims.some((name) => rolesIn(claimOf(claims, name)).includes(services.role)) === true
+}
+
+const rolesIn = (value: unknown): readonly unknown[] =>
+  typeof value === 'string' ? value.split(/\s+/) : Array.isArray(value) ? value : []
+
+function claimOf(claims: JWTPayload, name: string): unknown {
+  if (Object.hasOwn(claims, name)) return claims[name]
+  let value: unknown = claims
+  for (const key of name.split('.')) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+    value = (value as Record<string, unknown>)[key]
+  }
+  return value
 }
 
 const CLAIMS: Readonly<Record<string, string>> = {

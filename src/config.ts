@@ -36,6 +36,8 @@ export interface Config {
     readonly allowedOrigins: readonly string[]
     readonly bodyBytes: number
     readonly userRate: Rate
+    /** Of a back end. */
+    readonly serviceRate: Rate
     /** Unset: what is guarded by it is switched off. */
     readonly adminKey?: string
   }
@@ -46,6 +48,7 @@ export interface Config {
     readonly issuers: readonly string[]
     readonly audiences: readonly string[]
     readonly userClaim: string
+    readonly services: { readonly claims: readonly string[]; readonly role: string }
   }
   /** Tokens of connected sessions. */
   readonly tokens: {
@@ -138,6 +141,7 @@ export function readConfig(env: Env, machine: Machine = thisMachine): Config {
       allowedOrigins: settings.ALLOWED_ORIGINS,
       bodyBytes: settings.LIMIT_HTTP_BODY_BYTES,
       userRate: { perSecond: settings.LIMIT_HTTP_RATE, burst: settings.LIMIT_HTTP_BURST },
+      serviceRate: { perSecond: settings.LIMIT_SERVICE_RATE, burst: settings.LIMIT_SERVICE_BURST },
       ...(settings.ADMIN_KEY !== undefined && { adminKey: settings.ADMIN_KEY }),
     },
     failedConnects: { perSecond: settings.LIMIT_FAILED_CONNECT_RATE, burst: settings.LIMIT_FAILED_CONNECT_BURST },
@@ -205,17 +209,19 @@ function authOf(settings: Settings, demo: boolean, machine: Machine, notes: Note
     )
   }
   const key = keyOf(settings, machine, notes)
+  const services = { claims: settings.AUTH_ROLE_CLAIM, role: settings.AUTH_SERVICE_ROLE }
   if (demo) {
     if (settings.AUTH_ISSUER.length + settings.AUTH_AUDIENCE.length > 0 || settings.AUTH_USER_CLAIM !== 'sub') {
       notes.warn('AUTH_ISSUER, AUTH_AUDIENCE and AUTH_USER_CLAIM have no effect in demo mode, without a key')
     }
-    return { key, issuers: [], audiences: [], userClaim: 'sub' }
+    return { key, issuers: [], audiences: [], userClaim: 'sub', services: { ...services, claims: ['role'] } }
   }
   return {
     key,
     issuers: settings.AUTH_ISSUER,
     audiences: settings.AUTH_AUDIENCE,
     userClaim: settings.AUTH_USER_CLAIM,
+    services,
   }
 }
 
@@ -305,6 +311,7 @@ function checkLimits(settings: Settings, malformed: ReadonlySet<VariableName>, n
     ['LIMIT_SUBSCRIBE_RATE', 'LIMIT_SUBSCRIBE_BURST'],
     ['LIMIT_OPEN_RATE', 'LIMIT_OPEN_BURST'],
     ['LIMIT_HTTP_RATE', 'LIMIT_HTTP_BURST'],
+    ['LIMIT_SERVICE_RATE', 'LIMIT_SERVICE_BURST'],
     ['TURN_MIN_PORT', 'TURN_MAX_PORT'],
   ] as const
   for (const [small, large] of fits) {

@@ -199,6 +199,16 @@ export const VARIABLES = {
   AUTH_ISSUER: fixed(list(), '', 'Accepted values of the claim iss; empty: not checked.', 'https://id.example.org'),
   AUTH_AUDIENCE: fixed(list(), '', 'Accepted values of the claim aud; empty: not checked.', 'im'),
   AUTH_USER_CLAIM: fixed(z.string().max(200, 'is too long'), 'sub', 'The claim that holds the user id.', 'user_id'),
+  AUTH_ROLE_CLAIM: fixed(
+    list(),
+    'role,roles,scope',
+    'Claims in which the roles of a token may stand: a text, a list, or words in a text; realm_access.roles: inside another claim.',
+  ),
+  AUTH_SERVICE_ROLE: fixed(
+    z.string().regex(/^\S{1,200}$/, 'must be one word'),
+    'service',
+    'Tokens with this role are those of back ends: over /api/v1/rtc they may speak for any user.',
+  ),
 
   TOKEN_WARNING_S: fixed(whole(0, 86_400), '60', 'Seconds before the end of its token at which a session is told.'),
   TOKEN_GRACE_S: fixed(whole(0, 3600), '10', 'Seconds after the end of its token for which a session may refresh it.'),
@@ -518,6 +528,8 @@ export const VARIABLES = {
   LIMIT_HTTP_BODY_BYTES: fixed(bytes(), '65536', 'Largest body of an HTTP request.'),
   LIMIT_HTTP_RATE: fixed(count(), '200', 'HTTP requests of a user, per second.'),
   LIMIT_HTTP_BURST: fixed(count(), '1000', 'How many of them at once.'),
+  LIMIT_SERVICE_RATE: fixed(count(), '2000', 'HTTP requests of a back end (AUTH_SERVICE_ROLE), per second.'),
+  LIMIT_SERVICE_BURST: fixed(count(), '10000', 'How many of them at once.'),
   LIMIT_FAILED_CONNECT_BURST: fixed(
     count(),
     '20',

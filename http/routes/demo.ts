@@ -12,7 +12,10 @@ import type { HttpOptions, HttpServices } from '../services.ts'
 export const DEMO_PATH = '/demo/token'
 
 export const DemoTokenQuery = z.looseObject(
-  { userId: userId.refine((text) => !/[\p{Cc}\p{Cs}]/u.test(text), 'must not contain control characters') },
+  {
+    userId: userId.refine((text) => !/[\p{Cc}\p{Cs}]/u.test(text), 'must not contain control characters'),
+    role: z.literal('service', 'must be service').nullish().describe('The token of a back end (`/api/v1/rtc`).'),
+  },
   'body: must be a JSON object',
 )
 
@@ -34,8 +37,8 @@ export function demoRoutes(services: HttpServices, options: HttpOptions): Router
       send(response, query)
       return
     }
-    const { userId: user } = query.data
-    const { token, expiresAt } = await demo.mint(user)
+    const { userId: user, role } = query.data
+    const { token, expiresAt } = await demo.mint(user, role === 'service')
     send(response, { ok: true, data: { token, userId: user, expiresAt: Math.floor(expiresAt / 1000) } })
   })
   router.all(DEMO_PATH, routed(DEMO_PATH), wrongMethod(['post'], observer))

@@ -4,7 +4,7 @@
  * tells the others ({@link SharedRevocations}). Knows no sessions.
  */
 
-import type { Authenticator, Principal } from '../auth.ts'
+import type { Authenticator, Identity, Principal } from '../auth.ts'
 import { type Outcome, refuse } from '../errors.ts'
 import type { Clock, UserId } from '../ports.ts'
 import { Schedule } from '../schedule.ts'
@@ -128,7 +128,7 @@ export class Revocations {
 /** The same authenticator, and what was revoked is refused: at CONNECT, at a refresh, over HTTP. */
 export function heeding(revocations: Revocations, authenticator: Authenticator): Authenticator {
   return {
-    async authenticate(token): Promise<Outcome<Principal>> {
+    async authenticate(token): Promise<Outcome<Identity>> {
       const outcome = await authenticator.authenticate(token)
       return outcome.ok && revocations.cover(outcome.data) ? refuse('unauthorized', 'token: was revoked') : outcome
     },

@@ -301,3 +301,43 @@ test('a demo token is accepted for 12 hours, and every one is another', async ()
   })
   expect((await mintDemoToken(SECRET, 'Ada Lovelace', clock.now())).token).not.toBe(token)
 })
+
+describe('the role of a service', () => {
+  const services = { claims: ['role', 'roles', 'scope', 'realm_access.roles'], role: 'service' }
+  const serviceOf = async (claims: JWTPayload, options: Options = { services }) => {
+    const outcome = await authenticator(undefined, options).authenticate(await sign({ sub: 'back end', ...claims }))
+    return outcome.ok && outcome.data.service
+  }
+
+  test.each([
+    ['a text', { role: 'service' }],
+    ['a list', { roles: ['reader', 'service'] }],
+    ['words', { scope: 'openid service' }],
+    ['a list inside a claim', { realm_access: { roles: ['service'] } }],
+    ['a claim with a dot in its name', { 'realm_access.roles': 'service' }],
+  ])('may stand in its claim as %s', async (_, claims) => {
+    expect(await serviceOf(claims)).toBe(true)
+  })
+
+  test.each([
+    ['nothing', {}],
+    ['another role', { role: 'admin' }],
+    ['a part of a word', { scope: 'service.read services' }],
+    ['another case', { role: 'Service' }],
+    ['an object', { role: { service: true } }],
+    ['a list in a list', { roles: [['service']] }],
+    ['what objects inherit', { realm_access: null, roles: { toString: 'service' } }],
+  ])('is not what %s says', async (_, claims) => {
+    expect(await serviceOf(claims)).toBeUndefined()
+  })
+
+  test('is nobody’s where none is configured', async () => {
+    expect(await serviceOf({ role: 'service' }, {})).toBeUndefined()
+  })
+
+  test('can be that of a demo token', async () => {
+    const { token } = await mintDemoToken(SECRET, 'back end', clock.now(), 'service')
+    const outcome = await authenticator(undefined, { services }).authenticate(token)
+    expect(outcome).toMatchObject({ ok: true, data: { user: 'back end', service: true } })
+  })
+})

@@ -79,6 +79,19 @@ describe('demo mode', () => {
   })
 })
 
+describe('the role of back ends', () => {
+  test('is `service`, in the claims where issuers put roles', () => {
+    const services = { claims: ['role', 'roles', 'scope'], role: 'service' }
+    expect(read({ AUTH_JWT_SECRET: SECRET }).auth.services).toEqual(services)
+  })
+
+  test('and its claim may be others', () => {
+    const env = { AUTH_JWT_SECRET: SECRET, AUTH_ROLE_CLAIM: 'realm_access.roles', AUTH_SERVICE_ROLE: 'caller' }
+    expect(read(env).auth.services).toEqual({ claims: ['realm_access.roles'], role: 'caller' })
+    expect(refusal({ AUTH_SERVICE_ROLE: 'two words' }).message).toMatch(/AUTH_SERVICE_ROLE: must be one word/)
+  })
+})
+
 describe('the key', () => {
   test('may be a secret; then the server listens on all addresses', () => {
     const { demo, auth, http, turn } = read({ AUTH_JWT_SECRET: SECRET })
