@@ -47,6 +47,7 @@ export const CODE = {
   forbidden: 403,
   notFound: 404,
   tooLarge: 413,
+  keyReused: 422,
   tooMany: 429,
   internal: 500,
   unavailable: 503,

@@ -1,11 +1,17 @@
 /** docs/errors.md, printed from the table of codes. */
 
-import { CODES } from '../src/errors.ts'
+import { REFUSED_ZH } from '../http/rtc/words.ts'
+import { CODES, type CodeName } from '../src/errors.ts'
 
 /** Markdown of the whole page. */
 export function errorTable(): string {
   const rows = Object.values(CODES).map(({ code, meaning, advice }) => `| ${code} | ${meaning} | ${advice} |`)
-  return `${HEAD}\n| code | meaning | what to do |\n| --- | --- | --- |\n${rows.join('\n')}\n${FOOT}`
+  return `${HEAD}\n| code | meaning | what to do |\n| --- | --- | --- |\n${rows.join('\n')}\n${FOOT}${inChinese()}`
+}
+
+function inChinese(): string {
+  const rows = Object.entries(CODES).map(([name, { code }]) => `| ${code} | ${REFUSED_ZH[name as CodeName]} |`)
+  return `${CHINESE}\n| code | message |\n| --- | --- |\n${rows.join('\n')}\n`
 }
 
 const HEAD = `# Errors
@@ -30,7 +36,8 @@ connection stays open. The header \`receipt-id\` is there when the frame asked f
 {"code": 400, "message": "callerUserName: must not be blank", "destination": "/app/call/request"}
 \`\`\`
 
-Over HTTP the text is called \`msg\`, on the errors queue \`message\`.
+Over HTTP the text is called \`msg\`, on the errors queue \`message\`. \`/api/v1/rtc\` has an envelope of its own,
+\`{code, message, data}\`, in which the facts of codes above 1000 are \`data\`.
 
 **As an ERROR frame**, after which the connection is closed: only for a refused CONNECT, for a token that has
 expired or was revoked (401), for frames that break STOMP itself, and for exceeded limits. Its header \`message\` says what happened.
@@ -43,4 +50,11 @@ expired or was revoked (401), for frames that break STOMP itself, and for exceed
 | \`status\` | 1005 | how the call has ended |
 | \`retryAfter\` | 429, 503 | seconds after which it makes sense to ask again |
 | \`destination\` | errors queue | where the refused frame was sent |
+`
+
+const CHINESE = `
+## In Chinese
+
+What \`/api/v1/rtc\` says to a client that prefers Chinese (\`Accept-Language\`). Behind the sentence of a code below 1000
+the details stand in brackets, in English.
 `

@@ -11,6 +11,19 @@ export interface Envelope {
   readonly [fact: string]: unknown
 }
 
+/** How a face words its answers. It may set headers that belong to them. */
+export type Wording = (response: Response, outcome: Outcome<unknown>) => object
+
+/** Whoever answers this request, guards and faults too, words it so. */
+export function wordedBy(response: Response, wording: Wording): void {
+  response.locals.wording = wording
+}
+
+function bodyOf(response: Response, outcome: Outcome<unknown>): object {
+  const wording = response.locals.wording as Wording | undefined
+  return wording === undefined ? envelopeOf(outcome) : wording(response, outcome)
+}
+
 export function envelopeOf(outcome: Outcome<unknown>): Envelope {
   if (outcome.ok) return { code: 200, msg: 'ok', data: outcome.data ?? null }
   const { ok: _, code, message, ...facts } = outcome
@@ -24,7 +37,7 @@ export function send(response: Response, outcome: Outcome<unknown>): void {
   // credentials and presence are nobody else's, and old a moment later
   response.set('Cache-Control', 'no-store')
   if (!outcome.ok) explainInHeaders(response, outcome)
-  response.status(outcome.ok ? 200 : statusOf(outcome.code)).json(envelopeOf(outcome))
+  response.status(outcome.ok ? 200 : statusOf(outcome.code)).json(bodyOf(response, outcome))
 }
 
 function explainInHeaders(response: Response, refusal: Refusal): void {

@@ -62,12 +62,13 @@ export function crossOrigin(allowed: OriginRule, { observer }: Pick<HttpServices
       return
     }
     if (origin !== undefined) {
-      response.set({ 'Access-Control-Allow-Origin': origin, 'Access-Control-Expose-Headers': 'Retry-After' })
+      response.set({ 'Access-Control-Allow-Origin': origin, 'Access-Control-Expose-Headers': 'Retry-After, ETag' })
     }
     if (request.method === 'OPTIONS' && request.get('access-control-request-method') !== undefined) {
       response.set({
         'Access-Control-Allow-Methods': 'GET, POST',
-        'Access-Control-Allow-Headers': 'ide, authorization, content-type, x-session-id',
+        'Access-Control-Allow-Headers':
+          'ide, authorization, content-type, x-session-id, idempotency-key, if-none-match',
         'Access-Control-Max-Age': '600',
       })
       response.status(204).end()

@@ -3,7 +3,7 @@
  * `npm run docs` prints it into docs/openapi.json.
  */
 
-import { z } from 'zod'
+import type { z } from 'zod'
 import { Revoked, RevokeRequest } from '../src/credentials/messages.ts'
 import { CODES, type CodeName } from '../src/errors.ts'
 import { Erased } from '../src/history/messages.ts'
@@ -11,10 +11,12 @@ import { NodeList, SessionList } from '../src/reports.ts'
 import { HOOK_SUMMARIES, HOOK_TYPES, type HookType, hookBody } from '../src/webhooks/messages.ts'
 import { ENDPOINTS, type Endpoint } from './endpoints.ts'
 import { statusOf } from './envelope.ts'
+import { type Json, jsonContent as json, jsonSchema } from './json-schema.ts'
 import { ERASE_PATH, EXPORT_PATH, NODES_PATH, REVOKE_PATH, SESSIONS_PATH } from './routes/admin.ts'
 import { DEMO_PATH, DemoToken, DemoTokenQuery } from './routes/demo.ts'
+import { RTC_REFUSAL, RTC_TAG, rtcPaths } from './rtc/openapi.ts'
 
-type Json = { readonly [key: string]: unknown }
+export { jsonSchema } from './json-schema.ts'
 
 /** `demo`: whether `POST /demo/token` exists. */
 export function openApi({ demo, version }: { readonly demo: boolean; readonly version: string }): Json {
@@ -29,6 +31,7 @@ export function openApi({ demo, version }: { readonly demo: boolean; readonly ve
     servers: [{ url: '/' }],
     tags: [
       { name: 'calls', description: 'What a client can also do over STOMP.' },
+      RTC_TAG,
       { name: 'operations', description: 'For those who run the server.' },
       { name: 'webhooks', description: 'What a back end is told at WEBHOOK_URL.' },
       ...(demo ? [{ name: 'demo', description: 'Only while no key is configured.' }] : []),
@@ -36,6 +39,7 @@ export function openApi({ demo, version }: { readonly demo: boolean; readonly ve
     security: [{ ide: [] }, { bearer: [] }],
     paths: {
       ...Object.fromEntries(ENDPOINTS.map((endpoint) => [endpoint.path, { [endpoint.method]: operation(endpoint) }])),
+      ...rtcPaths(),
       ...(demo ? { [DEMO_PATH]: { post: demoOperation } } : {}),
       [REVOKE_PATH]: { post: revokeOperation },
       [NODES_PATH]: { get: nodesOperation },
@@ -70,22 +74,9 @@ export function openApi({ demo, version }: { readonly demo: boolean; readonly ve
       headers: {
         RetryAfter: { description: 'Seconds after which it makes sense to ask again.', schema: { type: 'integer' } },
       },
-      schemas: { Refusal: REFUSAL },
+      schemas: { Refusal: REFUSAL, RtcRefusal: RTC_REFUSAL },
     },
   }
-}
-
-/** A schema as clients have to send it. Bounds that nobody can reach say nothing. */
-export function jsonSchema(schema: z.ZodType): Json {
-  const { $schema: _, ...json } = z.toJSONSchema(schema, {
-    io: 'input',
-    override: ({ jsonSchema: made }) => {
-      if (made.maxLength === Number.MAX_SAFE_INTEGER) delete made.maxLength
-      if (made.maximum === Number.MAX_SAFE_INTEGER) delete made.maximum
-      if (made.minimum === Number.MIN_SAFE_INTEGER) delete made.minimum
-    },
-  })
-  return json
 }
 
 const DESCRIPTION = [
@@ -180,8 +171,6 @@ function responses(data: z.ZodType | undefined, refusals: readonly CodeName[]): 
 const only = (codes: readonly number[]): Json => ({
   allOf: [{ $ref: '#/components/schemas/Refusal' }, { properties: { code: { enum: codes } } }],
 })
-
-const json = (schema: Json): Json => ({ 'application/json': { schema } })
 
 const demoOperation: Json = {
   operationId: 'demoToken',

@@ -10,24 +10,31 @@ import type {
   CallTransfer,
   Signal,
 } from '../src/calls/messages.ts'
-import type { Actor, SignalFrame } from '../src/calls/types.ts'
+import type { Actor, Call, CallId, Rejection, SignalFrame } from '../src/calls/types.ts'
 import type { Revoked, RevokeRequest } from '../src/credentials/messages.ts'
 import type { Outcome } from '../src/errors.ts'
 import type { History } from '../src/history/service.ts'
-import type { Awaitable, Clock, RelayHealth, UserId } from '../src/ports.ts'
+import type { Awaitable, Cancel, Clock, RelayHealth, UserId } from '../src/ports.ts'
 import type { UserStatus } from '../src/presence/messages.ts'
 import type { NodeReport, SessionReport } from '../src/reports.ts'
 import type { TurnCredentials } from '../src/turn/messages.ts'
 
 export interface Calls {
   request(actor: Actor, message: CallRequest): Awaitable<Outcome<unknown>>
-  respond(actor: Actor, message: CallResponse): Awaitable<Outcome<unknown>>
+  respond(
+    actor: Actor,
+    message: Pick<CallResponse, 'callId' | 'type' | 'features'> & { readonly reason: Rejection },
+  ): Awaitable<Outcome<unknown>>
   hangup(actor: Actor, message: CallHangup): Awaitable<Outcome<unknown>>
   invite(actor: Actor, message: CallInvite): Awaitable<Outcome<unknown>>
   hold(actor: Actor, message: CallHold): Awaitable<Outcome<unknown>>
   transfer(actor: Actor, message: CallTransfer): Awaitable<Outcome<unknown>>
   /** The frame is carried octet for octet. */
   signal(actor: Actor, message: Signal, frame: SignalFrame): Awaitable<Outcome<unknown>>
+  /** While it is remembered; then `data` is undefined. */
+  read(callId: CallId): Awaitable<Outcome<Call | undefined>>
+  /** Told when it may have changed since it was read. */
+  watch(callId: CallId, changed: () => void): Cancel
   /** Any authenticated request keeps a call leg without a device alive. */
   heard(user: UserId): Awaitable<void>
 }
@@ -48,8 +55,14 @@ export interface Served {
   readonly seconds: number
 }
 
+/** Who asks. */
+export interface Identity extends Principal {
+  /** A back end, which may speak for any user where that is possible. */
+  readonly service?: boolean
+}
+
 export interface HttpServices {
-  authenticate(token: string): Promise<Outcome<Principal>>
+  authenticate(token: string): Promise<Outcome<Identity>>
   /** Shared with the STOMP face: whoever guesses there waits here. */
   readonly logins: LoginGuard
   readonly calls: Calls
@@ -65,7 +78,9 @@ export interface HttpServices {
     sessions(user: UserId): Awaitable<Outcome<readonly SessionReport[]>>
   }
   /** Only in demo mode. `expiresAt` in milliseconds since the epoch. */
-  readonly demo?: { mint(user: UserId): Promise<{ readonly token: string; readonly expiresAt: number }> }
+  readonly demo?: {
+    mint(user: UserId, service?: boolean): Promise<{ readonly token: string; readonly expiresAt: number }>
+  }
   readonly health: {
     state(): 'starting' | 'ready' | 'stopping'
     readonly relay: RelayHealth
@@ -74,6 +89,8 @@ export interface HttpServices {
     /** The database of the history; undefined: there is none. */
     history?(): 'up' | 'down' | undefined
   }
+  /** Aborted when the server stops: requests that wait for something are answered. */
+  readonly stopping: AbortSignal
   readonly metrics: { readonly contentType: string; render(): Promise<string> }
   readonly observer: {
     /** A client was told this code. */
@@ -96,6 +113,8 @@ export interface HttpOptions {
   readonly version: string
   readonly bodyBytes: number
   readonly userRate: { readonly perSecond: number; readonly burst: number }
+  /** Of a back end, where it speaks as one. */
+  readonly serviceRate: { readonly perSecond: number; readonly burst: number }
   /** Guards what operators may do; unset: that is switched off. */
   readonly adminKey?: string
   readonly pages: Pages

@@ -38,6 +38,11 @@ export const CODES = {
     meaning: 'The body is larger than the configured limit.',
     advice: 'Send less. Files and pictures do not belong into signalling.',
   },
+  keyReused: {
+    code: 422,
+    meaning: 'The `Idempotency-Key` was used already, with another body (only `/api/v1/rtc`).',
+    advice: 'Make a new random key for every call; repeat a request with the very body that it had.',
+  },
   tooMany: {
     code: 429,
     meaning: 'Faster, or more at a time, than the limits allow.',

@@ -84,6 +84,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   }
   const startedAt = clock.now()
   let state: 'starting' | 'ready' | 'stopping' = 'starting'
+  const stopping = new AbortController()
 
   const events = new Events(report)
   const warn = (message: string) => log.warn({}, message)
@@ -318,8 +319,11 @@ export async function startServer(config: Config, { clock, log }: World): Promis
         nodes: () => cluster?.nodes() ?? { ok: true, data: [thisServer(config.nodeName, startedAt, broker.counts())] },
         sessions: (user) => reportsOf(directory, user),
       },
-      ...(config.demo && config.auth.key.kind === 'secret' ? { demo: demoTokens(config.auth.key.secret, clock) } : {}),
+      ...(config.demo && config.auth.key.kind === 'secret'
+        ? { demo: demoTokens(config.auth, config.auth.key.secret, clock) }
+        : {}),
       health: { state: () => state, relay: relayHealth, shared: () => cluster?.state(), history: () => history?.state },
+      stopping: stopping.signal,
       metrics,
       observer: {
         refused: (code) => events.emit('refused', { code, face: 'http' }),
@@ -384,6 +388,7 @@ export async function startServer(config: Config, { clock, log }: World): Promis
     url: urlOf(server),
     stop() {
       state = 'stopping'
+      stopping.abort()
       return lifecycle.stop()
     },
   }
@@ -452,8 +457,9 @@ async function callsOf(store: CallStore): Promise<readonly Call[]> {
   return calls
 }
 
-function demoTokens(secret: string, clock: Clock) {
-  return { mint: (user: string) => mintDemoToken(secret, user, clock.now()) }
+function demoTokens({ services }: Config['auth'], secret: string, clock: Clock) {
+  const roleOf = (service: boolean) => (service ? services.role : undefined)
+  return { mint: (user: string, service = false) => mintDemoToken(secret, user, clock.now(), roleOf(service)) }
 }
 
 function listen(server: Server, port: number, host: string): Promise<void> {

@@ -180,6 +180,7 @@ const RULES: readonly Rule[] = [
       /^express$/,
       /^zod$/,
       /^csv-stringify$/,
+      /^ulid$/,
       /^swagger-ui-dist$/,
     ],
     why: 'HTTP is a thin face: domain services, never adapters',

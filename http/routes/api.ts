@@ -3,16 +3,15 @@
 import { type Request, type Response, Router } from 'express'
 import type { Outcome } from '../../src/errors.ts'
 import { settleActor } from '../actor.ts'
-import { type Authenticate, createAuthentication } from '../auth.ts'
+import type { Authenticate } from '../auth.ts'
 import { type BodyReader, bodyReader } from '../body.ts'
 import { ENDPOINTS, type Endpoint } from '../endpoints.ts'
 import { send } from '../envelope.ts'
 import { routed, wrongMethod } from '../routing.ts'
 import type { HttpOptions, HttpServices } from '../services.ts'
 
-export function apiRoutes(services: HttpServices, options: HttpOptions): Router {
+export function apiRoutes(services: HttpServices, options: HttpOptions, authenticate: Authenticate): Router {
   const router = Router()
-  const authenticate = createAuthentication(services, options)
   const read = bodyReader(options.bodyBytes)
   for (const endpoint of ENDPOINTS) {
     router[endpoint.method](endpoint.path, routed(endpoint.path), async (request: Request, response: Response) => {

@@ -21,6 +21,10 @@ const PATHS = [
   '/imserver/call/hangup',
   '/imserver/rtc/signaling',
   '/imserver/user/status',
+  '/api/v1/rtc/call/initiate',
+  '/api/v1/rtc/call/answer',
+  '/api/v1/rtc/call/reject',
+  '/api/v1/rtc/call/hangup',
 ]
 
 /** What the head says beside the length. */
@@ -89,6 +93,7 @@ export class WebStage {
         presence,
         turn: credentials,
         history,
+        stopping: new AbortController().signal,
         credentials: { revoke: async () => ({ ok: true, data: { sessions: 0 } }) },
         sessions: (user) => broker.sessions(user).map(({ id, principal }) => ({ id, token: principal.token })),
         admin: { nodes: () => ({ ok: true, data: [] }), sessions: () => ({ ok: true, data: [] }) },
@@ -104,6 +109,7 @@ export class WebStage {
         version: '0',
         bodyBytes: 65_536,
         userRate: { perSecond: 1e9, burst: 1e9 },
+        serviceRate: { perSecond: 1e9, burst: 1e9 },
         pages: {},
       },
     )

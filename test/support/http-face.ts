@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { createLoginGuard, type LoginGuard } from '../../broker/index.ts'
 import { createHttpApp } from '../../http/app.ts'
 import type { HttpOptions, HttpServices, LiveSession, Served } from '../../http/services.ts'
-import type { Actor } from '../../src/calls/types.ts'
+import type { Actor, Call } from '../../src/calls/types.ts'
 import { accepted, type Outcome, refuse } from '../../src/errors.ts'
 import { NO_HISTORY } from '../../src/history/service.ts'
 import { TestClock } from './clock.ts'
@@ -29,6 +29,8 @@ export class FakeServices {
   })
   readonly commands: Command[] = []
   readonly heard: string[] = []
+  /** By their ids. */
+  calls: Record<string, Call> = {}
   readonly revoked: object[] = []
   readonly refusals: number[] = []
   readonly served: Served[] = []
@@ -43,6 +45,7 @@ export class FakeServices {
     return Promise.resolve({ ok: true, data: { user, token: `print of ${token}` } })
   }
   state: 'starting' | 'ready' | 'stopping' = 'ready'
+  readonly stopping = new AbortController()
   relay: 'up' | 'down' = 'up'
   redis: 'up' | 'down' | undefined
   nodes: HttpServices['admin']['nodes'] = () => ({ ok: true, data: [] })
@@ -66,6 +69,8 @@ export class FakeServices {
         invite: (actor, message) => perform({ verb: 'invite', actor, message }),
         signal: (actor, message, { body, contentType }) =>
           perform({ verb: 'signal', actor, message, body: Buffer.from(body).toString('latin1'), contentType }),
+        read: (callId) => ({ ok: true, data: this.calls[callId] }),
+        watch: () => () => undefined,
         heard: (user) => {
           this.heard.push(user)
           return this.hears()
@@ -101,6 +106,7 @@ export class FakeServices {
       },
       ...(this.demo && { demo: this.demo }),
       health: { state: () => this.state, relay: { state: () => this.relay }, shared: () => this.redis },
+      stopping: this.stopping.signal,
       metrics: { contentType: 'text/plain; version=0.0.4; charset=utf-8', render: () => Promise.resolve('up 1\n') },
       observer: {
         refused: (code) => void this.refusals.push(code),
@@ -142,6 +148,7 @@ const OPTIONS: HttpOptions = {
   version: '1.2.3',
   bodyBytes: 4096,
   userRate: { perSecond: 1000, burst: 1000 },
+  serviceRate: { perSecond: 1000, burst: 1000 },
   pages: {},
 }
 

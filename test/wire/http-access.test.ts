@@ -182,7 +182,9 @@ describe('a page of another site', () => {
       },
     })
     expect(status).toBe(204)
-    expect(headers['access-control-allow-headers']).toBe('ide, authorization, content-type, x-session-id')
+    expect(headers['access-control-allow-headers']).toBe(
+      'ide, authorization, content-type, x-session-id, idempotency-key, if-none-match',
+    )
     expect(headers['access-control-allow-methods']).toBe('GET, POST')
   })
 
