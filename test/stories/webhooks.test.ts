@@ -77,6 +77,49 @@ describe('what the back end hears of a call', () => {
     })
   })
 
+  test('that others are asked into: each of them is told of, and the end with what it was for everybody', async () => {
+    await begins()
+    const { arrives, clock } = world
+    const [alice, bob, carol] = [await arrives('alice'), await arrives('bob'), await arrives('carol')]
+    const callId = await alice.requests('bob', { features: ['room'], ...named })
+    await bob.accepts(callId, ['room'])
+    await hears('call.ring', 'call.answered')
+    await bob.says('/app/call/invite', { callId, invitees: ['carol', 'dave'], names: { dave: 'Dave' } })
+    const rings = await hears('call.ring', 'call.ring')
+    const inRoom = { callId, caller: 'bob', callerUserName: 'Bob', room: true, invitedAt: clock.now() }
+    expect(rings.map(({ data }) => data)).toMatchObject([
+      { ...inRoom, callee: 'carol', devices: [carol.session], ringUntil: clock.now() + 30_000 },
+      { ...inRoom, callee: 'dave', calleeUserName: 'Dave', devices: [] },
+    ])
+    expect(new Set(rings.map(({ id }) => id)).size).toBe(2)
+    await carol.rejects(callId)
+    expect((await hears('call.cancel'))[0]?.data).toMatchObject({ callee: 'carol', reason: 'DECLINED', room: true })
+    await clock.advance(30_000)
+    expect((await hears('call.missed'))[0]?.data).toMatchObject({ callee: 'dave', reason: 'NO_ANSWER', room: true })
+    await alice.says('/app/call/invite', { callId, invitees: ['carol'] })
+    await carol.accepts(callId, ['room'])
+    const [again, joined] = await hears('call.ring', 'call.answered')
+    expect(again?.id).not.toBe(rings[0]?.id)
+    expect(joined?.data).toMatchObject({ callee: 'carol', device: carol.session, connectedAt: clock.now(), room: true })
+    await alice.says('/app/call/invite', { callId, invitees: ['erin'] })
+    await hears('call.ring')
+    for (const device of [alice, bob, carol]) await device.hangsUp(callId)
+    const [, missed, ended] = await hears('call.cancel', 'call.missed', 'call.ended')
+    expect(missed?.data).toMatchObject({ callee: 'erin', caller: 'alice', reason: 'CANCELLED' })
+    expect(ended?.data).toMatchObject({
+      status: 'COMPLETED',
+      members: [
+        { userId: 'alice', state: 'LEFT' },
+        { userId: 'bob', name: 'Bob', state: 'LEFT' },
+        { userId: 'carol', state: 'LEFT', joinedAt: clock.now() },
+        { userId: 'dave', name: 'Dave', state: 'MISSED' },
+        { userId: 'erin', state: 'MISSED' },
+      ],
+    })
+    for (const { type, ...hook } of [...rings, missed, ended].flatMap((one) => one ?? []))
+      expect(hookBody(type as HookType).safeParse({ type, ...hook })).toMatchObject({ success: true })
+  })
+
   test('that is withdrawn: cancelled, missed, ended', async () => {
     await begins()
     const alice = await world.arrives('alice')
