@@ -256,6 +256,59 @@ async function record(): Promise<string> {
       '  token that it had.\n',
     )
 
+    says(
+      '## A call of several\n',
+      'Clients that say `room` in `features`, with the request or with ACCEPT, can ask more people into a call of two; the',
+      'others see nothing of it. Everybody rings and answers for themselves. Here erin and frank talk, and erin invites gina.',
+      'Who is in hears the whole roster at each change; `version` says which of two is the later.\n',
+    )
+    const roomId = '0B6E6E1C-3A52-4D0E-8C0B-8F0D7B1F2E11'
+    const queues = ['call/request', 'call/response', 'call/hangup', 'call/room', 'rtc/signaling', 'errors']
+    const listens = queues.map((queue) => `/user/queue/${queue}`)
+    const erin = await connects('erin', 'phone', listens)
+    const frank = await connects('frank', 'phone', listens)
+    const gina = await connects('gina', 'phone', listens)
+    erin.sends(
+      'SEND',
+      { destination: '/app/call/request' },
+      `{"callId":"${roomId}","callee":"frank","callerUserName":"Erin","calleeUserName":"Frank","features":["room"]}`,
+    )
+    await frank.hears()
+    const joins = `{"callId":"${roomId}","type":"ACCEPT","features":["room"]}`
+    frank.sends('SEND', { destination: '/app/call/response' }, joins)
+    await erin.hears()
+    recorder.take()
+    erin.sends(
+      'SEND',
+      { destination: '/app/call/invite', receipt: 'r1' },
+      `{"callId":"${roomId}","invitees":["gina"],"names":{"gina":"Gina"}}`,
+    )
+    await gina.hears()
+    await frank.hears()
+    await erin.hears()
+    await erin.hears()
+    shows()
+    says('With ACCEPT gina is in the room; there is no `call/response`, the roster says it.\n')
+    gina.sends('SEND', { destination: '/app/call/response', receipt: 'r1' }, joins)
+    for (const device of [gina, gina, erin, frank]) await device.hears()
+    shows()
+    says(
+      'Who has joined offers to everybody who was there. `to` says for whom a frame is; its octets are not touched.\n',
+    )
+    gina.sends(
+      'SEND',
+      { destination: '/app/rtc/signaling' },
+      `{"callId":"${roomId}","type":"OFFER","payload":"${OFFER}","to":"erin"}`,
+    )
+    await erin.hears()
+    shows()
+    says('Who hangs up leaves; the room is over when one has been alone in it for 30 seconds.\n')
+    erin.sends('SEND', { destination: '/app/call/hangup', receipt: 'r2' }, `{"callId":"${roomId}"}`)
+    await erin.hears()
+    await frank.hears()
+    await gina.hears()
+    shows()
+
     says('## Leaving\n', 'The RECEIPT of DISCONNECT means that everything before it is done.\n')
     alice.sends('DISCONNECT', { receipt: 'bye' })
     await alice.hears()
