@@ -126,7 +126,7 @@ export interface CallStore {
   atHand?(callId: CallId): Call | undefined
   /** The live calls that have taken this user's line: none or one, rarely two; in no order. */
   line(user: UserId): Awaitable<readonly Call[]>
-  /** The ended call that left it last, while it is remembered; a store may not know. */
+  /** The call that left it last, be it over or a room that goes on without them, while it is remembered; a store may not know. */
   lately?(user: UserId): Awaitable<Call | undefined>
   /**
    * All writes or none: false when a call has another version than expected, or when a live call would take a line that

@@ -201,6 +201,7 @@ export function callStoreContract(name: string, open: () => Promise<CallStore>):
       const left = [member('alice', 'LEFT'), member('bob', 'JOINED'), member('carol', 'JOINED')]
       expect(await store.commit([{ call: { ...call, members: left }, expected: 2 }])).toBe(true)
       expect(await ids('alice')).toEqual([])
+      expect((await store.lately?.('alice'))?.callId).toBe('c1')
       expect(await create(ringing('c3', 'frank', 'alice'))).toBe(true)
       // Who has left comes back when they are free again
       const again = [member('alice', 'RINGING'), member('bob', 'JOINED'), member('carol', 'JOINED')]

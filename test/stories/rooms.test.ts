@@ -266,3 +266,14 @@ test('a client that knows nothing of rooms cannot be made to be in one: 1007, an
   await a.hears(ERRORS, { code: 1007, callId })
   for (const device of [b, c]) await device.hearsNothing()
 })
+
+test('a plain client that comes back when the room has gone on without it hears that', async () => {
+  const [a, b, c] = all()
+  const callId = await threeIn()
+  await c.leaves()
+  await world.clock.advance(30_000)
+  for (const device of [a, b]) await device.hears(ROOM, { by: c.user })
+  const again = await world.arrives(c.user, 'phone again', { token: c.token, listens: LISTENS })
+  await again.hears(ENDS, { callId, reason: 'PEER_LOST' })
+  for (const device of [a, b, again]) await device.hearsNothing()
+})

@@ -16,7 +16,7 @@ export class MemoryCallStore implements CallStore {
   readonly #calls = new Map<CallId, Call>()
   /** The live calls of each user: nearly always one. */
   readonly #lines = new Map<UserId, CallId | readonly CallId[]>()
-  /** The call that each user was in last, of those that have ended. */
+  /** The call that each user was in last, of those that they are in no more. */
   readonly #lately = new Map<UserId, CallId>()
   /** Ended calls in the order of their end. */
   readonly #ended = new Set<CallId>()
@@ -113,7 +113,10 @@ export class MemoryCallStore implements CallStore {
     } else {
       const holders = holdersOf(call)
       for (const user of before === undefined ? NOBODY : holdersOf(before))
-        if (!holders.includes(user)) this.#letGo(user, callId)
+        if (!holders.includes(user)) {
+          this.#letGo(user, callId)
+          this.#lately.set(user, callId)
+        }
       for (const user of holders) this.#take(user, callId)
     }
   }

@@ -5,7 +5,7 @@
  * - `c:<callId>` (hash): `v` version, `j` the call as JSON, `n` the processes that know it, as `;a;b;`, `h` its holders
  *   while it lives and `b` the calls that it may share a line with, as JSON lists
  * - `h:<user>` (set): the live calls that have taken the user's line. It is found by it, and right only where `h` agrees
- * - `l:<user>` (text): the call that left that line last and is over
+ * - `l:<user>` (text): the call that left that line last
  * - `due` (sorted set: callId → when a timer must look at it)
  * - `live` (set of the calls that have not ended)
  * - `untold:<node>` (hash): what a process has committed and not yet told
@@ -109,7 +109,7 @@ for i = 0, writes - 1 do
   end
   for user in pairs(leaving[id] or {}) do
     redis.call('SREM', base .. 'h:' .. user, id)
-    if over then redis.call('SET', base .. 'l:' .. user, id, 'PX', ttl) end
+    redis.call('SET', base .. 'l:' .. user, id, 'PX', ttl)
   end
   for user in pairs(entering[i] or {}) do
     redis.call('SADD', base .. 'h:' .. user, id)

@@ -141,7 +141,7 @@ export class RedisCallStore implements CallStore {
     const key = `${this.#base}l:${user}`
     const callId = await this.#options.link.run(key, ['GET', key])
     const call = typeof callId === 'string' ? await this.load(callId) : undefined
-    return call?.endedAt === undefined ? undefined : call
+    return call === undefined || isLiveFor(user, call) ? undefined : call
   }
 
   async commit(writes: readonly CallWrite[], effects: readonly Effect[] = []): Promise<boolean> {
@@ -329,3 +329,6 @@ const isNew = ({ call, expected }: CallWrite): boolean => expected === 0 && call
 /** For how long Redis keeps a call that nobody looks after, in milliseconds. */
 const lifeOf = ({ due, endedAt }: Call): number =>
   endedAt === undefined ? LIVE_MS : Math.max(0, due - endedAt) + FORGET_LATER_MS
+
+/** Whether the call has the user's line. */
+const isLiveFor = (user: UserId, call: Call): boolean => call.endedAt === undefined && holdersOf(call).includes(user)
