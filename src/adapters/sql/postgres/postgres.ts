@@ -13,9 +13,6 @@ const MOST_CONNECTIONS = 5
 const CONNECT_MS = 3000
 const PATIENCE_MS = 5000
 
-/** An index on a million rows takes a while. */
-const MIGRATION_MS = 10 * 60_000
-
 /** Any number; of all locks with numbers in this database, ours. */
 const MIGRATION_LOCK = 7_249_120_263
 
@@ -62,9 +59,8 @@ export function postgresDatabase(url: PostgresUrl, onLost: (reason: string) => v
       types: { getTypeParser: (id, format) => (id === BIGINT ? Number : types.getTypeParser(id, format)) },
       ssl: sslOf(url),
       max: MOST_CONNECTIONS,
-      // the server gives up first, and says why; the client does when nothing comes at all
-      statement_timeout: PATIENCE_MS,
-      query_timeout: PATIENCE_MS + 1000,
+      // of this side alone: a limit that the server is told when connecting is refused by PgBouncer
+      query_timeout: PATIENCE_MS,
       allowExitOnIdle: true,
     })
     // of one in use, what was asked is rejected as well; without a listener the process would end
@@ -97,7 +93,7 @@ export function postgresDatabase(url: PostgresUrl, onLost: (reason: string) => v
     async open(migrations) {
       try {
         const { Client } = await library()
-        const client = new Client({ ...settings, ssl: sslOf(url), statement_timeout: MIGRATION_MS })
+        const client = new Client({ ...settings, ssl: sslOf(url) })
         client.on('error', () => undefined) // what was asked is rejected with it
         try {
           await client.connect()
