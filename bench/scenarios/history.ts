@@ -170,7 +170,7 @@ async function startReader(url: string): Promise<Reader> {
     ask,
     async stop() {
       const ended = once(child, 'exit')
-      await ask('stop')
+      child.send({ work: 'stop' })
       await ended
     },
   }

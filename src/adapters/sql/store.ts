@@ -51,6 +51,9 @@ export class SqlHistory implements HistoryStore {
   #state: 'up' | 'down' = 'down'
   #opening: Promise<void> | undefined
   #reason = 'not connected yet'
+  /** The first attempt to open it is over. */
+  #tried = false
+  /** Since something was written last. */
   #failures = 0
   #cancelRetry: Cancel = () => undefined
   #stopping = false
@@ -86,6 +89,8 @@ export class SqlHistory implements HistoryStore {
     const rows = records.map(rowOf)
     try {
       await this.#ask(() => this.#database.write(rows))
+      // only now: with a full disk it can be opened, and takes nothing
+      this.#failures = 0
     } catch (error) {
       if (!(error instanceof Refused)) throw error
       await this.#writeParts(records, error)
@@ -208,7 +213,7 @@ export class SqlHistory implements HistoryStore {
 
   async #ask<T>(question: () => Promise<T>): Promise<T> {
     // who asks before the first attempt is over waits for it; afterwards nobody waits for what is away
-    if (this.#state === 'down' && this.#failures === 0) await this.#opening
+    if (this.#state === 'down' && !this.#tried) await this.#opening
     if (this.#state === 'down') throw new Unavailable(this.#reason)
     const answer = question()
     this.#asked.add(answer)
@@ -225,7 +230,7 @@ export class SqlHistory implements HistoryStore {
   /** The database is away, as somebody has found out. */
   lost(reason: string): void {
     if (this.#state === 'down' || this.#stopping) return
-    this.#failures = 1
+    this.#failures++
     this.#reason = reason
     this.#become('down')
     this.#world.log.warn({ reason }, 'call history is away; it is looked for again')
@@ -250,13 +255,14 @@ export class SqlHistory implements HistoryStore {
   }
 
   #opened(): void {
+    this.#tried = true
     if (this.#stopping) return
-    this.#failures = 0
     this.#become('up')
     this.#world.log.info({ database: this.#database.name }, 'call history is up')
   }
 
   #failed(error: Error): void {
+    this.#tried = true
     if (this.#stopping) return
     this.#failures++
     this.#reason = error.message
