@@ -9,7 +9,7 @@ import { type Asked, speaker } from './asked.ts'
 import type { RtcOutcome } from './envelope.ts'
 import { callIdFor, keyOf, newCallId } from './idempotency.ts'
 import { shownId } from './ids.ts'
-import type { Answer, Hangup, Initiate, Reject } from './messages.ts'
+import type { Answer, Hangup, Hold, Initiate, Invite, Reject, Transfer } from './messages.ts'
 import { type AnyCall, isPartyTo, stayOf } from './shown.ts'
 import { secondsBetween, shownTime } from './times.ts'
 
@@ -100,6 +100,26 @@ export async function hangUp(asked: Asked, { callId, userId }: Hangup): Promise<
   return { ok: true, data: { callId, duration: secondsBetween(from, to), endedAt: shownTime(to) } }
 }
 
+export async function hold(asked: Asked, { callId, userId, hold: held }: Hold): Promise<RtcOutcome> {
+  const actor = await speaker(asked, 'userId', userId)
+  if (!actor.ok) return actor
+  const outcome = await asked.services.calls.hold(actor.data, { callId, hold: held })
+  return outcome.ok ? { ok: true, data: { callId, hold: held } } : outcome
+}
+
+export async function transfer(asked: Asked, message: Transfer): Promise<RtcOutcome> {
+  const { callId, userId, target, mode, withCallId } = message
+  const actor = await speaker(asked, 'userId', userId)
+  if (!actor.ok) return actor
+  const outcome = await asked.services.calls.transfer(actor.data, { callId, target, mode, withCallId })
+  return outcome.ok ? { ok: true, data: { callId, ...(outcome.data as { newCallId: string }) } } : outcome
+}
+
+export async function invite(asked: Asked, { callId, userId, invitees, names }: Invite): Promise<RtcOutcome> {
+  const actor = await speaker(asked, 'userId', userId)
+  return actor.ok ? asDone(await asked.services.calls.invite(actor.data, { callId, invitees, names })) : actor
+}
+
 /** A call that a user may know of, also when the history alone remembers it. `user`: nothing: a service asks. */
 export async function callNamed(
   { services }: Asked,
@@ -116,7 +136,7 @@ export async function callNamed(
 }
 
 /** Commands are answered with what this face says, not with what the engine adds for another one. */
-export const asDone = (outcome: Outcome<unknown>): Outcome<unknown> => (outcome.ok ? { ok: true, data: null } : outcome)
+const asDone = (outcome: Outcome<unknown>): Outcome<unknown> => (outcome.ok ? { ok: true, data: null } : outcome)
 
 /** The engine names fields as its own messages do. */
 function inOurWords(outcome: Outcome<unknown>): Outcome<unknown> {

@@ -8,19 +8,24 @@ import type { CodeName } from '../../src/errors.ts'
 import type { Awaitable } from '../../src/ports.ts'
 import { parseBody } from '../../src/validation.ts'
 import type { Asked } from './asked.ts'
-import { answer, hangUp, initiate, reject } from './calling.ts'
+import { answer, hangUp, hold, initiate, invite, reject, transfer } from './calling.ts'
 import { RTC_PATH, type RtcOutcome } from './envelope.ts'
 import { history, LARGEST_PAGE, LONGEST_WAIT_S, lookAt, webRtcConfig } from './looking.ts'
 import {
   Answer,
   Answered,
   Hangup,
+  Held,
   HistoryPage,
+  Hold,
   HungUp,
   Initiate,
   Initiated,
+  Invite,
   Reject,
   ShownCall,
+  Transfer,
+  Transferring,
   WebRtcConfig,
 } from './messages.ts'
 import type { Done } from './words.ts'
@@ -119,6 +124,40 @@ export const RTC_ENDPOINTS: readonly RtcEndpoint[] = [
     done: 'hungUp',
     refusals: ['notFound'],
     ...takes(Hangup, hangUp),
+  },
+  {
+    method: 'post',
+    path: `${RTC_PATH}/call/hold`,
+    name: 'rtcHold',
+    summary: 'Put a call on hold, or take it up again',
+    example: { callId: CALL_ID, userId: 10001, hold: true },
+    data: Held,
+    done: 'held',
+    refusals: ['notFound', 'handledElsewhere', 'alreadyOver', 'notNow'],
+    ...takes(Hold, hold),
+  },
+  {
+    method: 'post',
+    path: `${RTC_PATH}/call/transfer`,
+    name: 'rtcTransfer',
+    summary: 'Have the other party of a call call through to somebody else',
+    description: 'The other client must have said `transfer` in `features`.',
+    example: { callId: CALL_ID, userId: 10001, target: 10003, mode: 'BLIND' },
+    data: Transferring,
+    done: 'transferring',
+    refusals: ['notFound', 'busy', 'unreachable', 'handledElsewhere', 'alreadyOver', 'notSupported', 'notNow'],
+    ...takes(Transfer, transfer),
+  },
+  {
+    method: 'post',
+    path: `${RTC_PATH}/call/invite`,
+    name: 'rtcInvite',
+    summary: 'Add people to a call',
+    description: 'The call becomes a room. All clients in it must have said `room` in `features`.',
+    example: { callId: CALL_ID, userId: 10001, invitees: [10003, 10004] },
+    done: 'invited',
+    refusals: ['notFound', 'handledElsewhere', 'alreadyOver', 'notSupported', 'notNow', 'roomFull'],
+    ...takes(Invite, invite),
   },
   {
     method: 'get',

@@ -1,7 +1,7 @@
 /** What the rtc-service is sent, and what it answers: one schema gives the type, the check, and the place in OpenAPI. */
 
 import { z } from 'zod'
-import { CallRequest, CallResponse, callId } from '../../src/calls/messages.ts'
+import { CallHold, CallInvite, CallRequest, CallResponse, CallTransfer, callId } from '../../src/calls/messages.ts'
 import { RtcUserId, ShownId } from './ids.ts'
 import { ShownTime } from './times.ts'
 
@@ -44,6 +44,39 @@ export type Reject = z.output<typeof Reject>
 
 export const Hangup = message({ callId: someCall, userId: RtcUserId })
 export type Hangup = z.output<typeof Hangup>
+
+export const Hold = message({ callId: someCall, userId: RtcUserId, hold: CallHold.shape.hold })
+export type Hold = z.output<typeof Hold>
+
+export const Transfer = message({
+  callId: someCall,
+  userId: RtcUserId,
+  target: RtcUserId.describe('Who takes the call over.'),
+  mode: CallTransfer.shape.mode,
+  withCallId: CallTransfer.shape.withCallId,
+}).refine(({ mode, withCallId }) => (mode === 'ATTENDED') === (withCallId != null), {
+  path: ['withCallId'],
+  error: 'is required with mode ATTENDED, and with it alone',
+})
+export type Transfer = z.output<typeof Transfer>
+
+export const Invite = message({
+  callId: someCall,
+  userId: RtcUserId,
+  invitees: z
+    .array(RtcUserId, 'must be a list of users')
+    .min(1, 'must name somebody')
+    .max(64, 'must have at most 64 entries'),
+  names: CallInvite.shape.names,
+})
+export type Invite = z.output<typeof Invite>
+
+export const Held = z.object({ callId: z.string(), hold: z.boolean() })
+
+export const Transferring = z.object({
+  callId: z.string(),
+  newCallId: z.string().describe('The call that takes its place when it is answered.'),
+})
 
 export const Initiated = z.object({
   callId: z.string().describe('`call_` and 26 characters.'),

@@ -12,7 +12,11 @@ let people = 0
 const open: Device[] = []
 
 beforeAll(async () => {
-  world = await opens({ TURN_SECRET: 'a secret of the relay', TURN_URLS: 'turn:turn.example.org:3478' })
+  world = await opens({
+    TURN_SECRET: 'a secret of the relay',
+    TURN_URLS: 'turn:turn.example.org:3478',
+    DATABASE_URL: 'sqlite::memory:',
+  })
   service = await tokenFor('back end', { role: 'service' })
 })
 afterAll(() => world.closes())
@@ -420,6 +424,115 @@ describe('who waits for a call to change', () => {
       status: 400,
       message: 'wait: must be a whole number of seconds from 0 to 25',
     })
+  })
+})
+
+describe('a call of clients that can do more', () => {
+  const features = ['hold', 'transfer', 'room']
+
+  async function connected(): Promise<{ caller: number; callee: number; callId: string; bob: Device }> {
+    const [caller, callee] = users()
+    const bob = await world.arrives(String(callee), 'phone', { listens: [...ALL, '/user/queue/call/hold'] })
+    open.push(bob)
+    const { callId } = (await initiates(caller, callee, { features })).body.data as { callId: string }
+    await bob.says('/app/call/response', { callId, type: 'ACCEPT', features })
+    return { caller, callee, callId, bob }
+  }
+
+  test('is put on hold and taken up again, and says so', async () => {
+    const { caller, callId, bob } = await connected()
+    const held = await asks(caller, '/call/hold', { callId, userId: caller, hold: true })
+    expect(held.body).toEqual({ code: 200, message: 'success', data: { callId, hold: true } })
+    await bob.hears('/user/queue/call/hold', { callId, hold: true, by: String(caller) })
+    expect((await asks(caller, `/call/${callId}`)).body.data.heldBy).toEqual([caller])
+    await asks(caller, '/call/hold', { callId, userId: caller, hold: false })
+    expect((await asks(caller, `/call/${callId}`)).body.data).not.toHaveProperty('heldBy')
+  })
+
+  test('is transferred: the third one rings, and is shown who has done that', async () => {
+    const { caller, callee, callId } = await connected()
+    const [third] = users()
+    const carol = await arrives(third)
+    const told = await asks(caller, '/call/transfer', { callId, userId: caller, target: third })
+    const { newCallId } = told.body.data
+    expect(told.body).toMatchObject({ code: 200, data: { callId, newCallId: expect.any(String) } })
+    await carol.hears('/user/queue/call/request', { callId: newCallId, transferredBy: String(caller) })
+    expect((await asks(third, `/call/${String(newCallId)}`)).body.data).toMatchObject({
+      callerId: callee,
+      calleeId: third,
+      transferredBy: caller,
+    })
+  })
+
+  test('becomes a room, with a member for each who is in it', async () => {
+    const { caller, callee, callId } = await connected()
+    const [third] = users()
+    const carol = await arrives(third)
+    const told = await asks(caller, '/call/invite', { callId, userId: caller, invitees: [third] })
+    expect(told.body).toEqual({ code: 200, message: 'invited', data: null })
+    await carol.hears('/user/queue/call/request', { callId, room: true })
+    expect((await asks(third, `/call/${callId}`)).body.data.members).toMatchObject([
+      { userId: caller, state: 'JOINED' },
+      { userId: callee, state: 'JOINED' },
+      { userId: third, state: 'RINGING' },
+    ])
+  })
+
+  test('is refused what the other client cannot do, and what makes no sense', async () => {
+    const [caller, callee] = users()
+    const { callId } = (await initiates(caller, callee)).body.data
+    const transfer = { callId, userId: caller, target: 'carol' }
+    expect((await asks(caller, '/call/transfer', transfer)).body).toMatchObject({ code: 1008, data: { callId } })
+    const attended = await asks(caller, '/call/transfer', { ...transfer, mode: 'ATTENDED' })
+    expect(attended.body.message).toBe('withCallId: is required with mode ATTENDED, and with it alone')
+    const nobody = await asks(caller, '/call/invite', { callId, userId: caller, invitees: [] })
+    expect(nobody.body.message).toBe('invitees: must name somebody')
+  })
+})
+
+describe('the history', () => {
+  test('of a user has their calls, page by page, the latest first', async () => {
+    const [caller, callee] = users()
+    const begun: string[] = []
+    for (const callType of ['AUDIO', 'VIDEO', 'AUDIO']) {
+      const { callId } = (await initiates(caller, callee, { callType, callerName: '张三' })).body.data
+      await asks(callee, '/call/answer', { callId, userId: callee })
+      await world.clock.advance(120_000)
+      await asks(caller, '/call/hangup', { callId, userId: caller })
+      begun.unshift(String(callId))
+    }
+    const { body } = await asks(callee, `/call/history?userId=${callee}&page=1&size=2`)
+    expect(body).toMatchObject({ code: 200, message: 'success', data: { total: 3, page: 1, size: 2 } })
+    const records = body.data.records as Record<string, unknown>[]
+    expect(records.map(({ callId }) => callId)).toEqual(begun.slice(0, 2))
+    expect(records[0]).toEqual({
+      callId: begun[0],
+      callerId: caller,
+      callerName: '张三',
+      calleeId: callee,
+      calleeName: String(callee),
+      callType: 'AUDIO',
+      status: 'COMPLETED',
+      duration: 120,
+      startTime: TIME,
+      endTime: TIME,
+    })
+    const second = await asks('', `/call/history?userId=${caller}&page=2&size=2`, undefined, { token: service })
+    expect((second.body.data.records as unknown[]).length).toBe(1)
+    const forged = await asks(caller, `/call/history?userId=${callee}`)
+    expect(forged).toMatchObject({ status: 403, body: { code: 403, data: null } })
+  })
+
+  test('knows a call that the engine has forgotten: it is read, and its end is answered again', async () => {
+    const [caller, callee] = users()
+    const { callId } = (await initiates(caller, callee)).body.data
+    await asks(callee, '/call/reject', { callId, userId: callee, reason: 'NO_ANSWER' })
+    const before = (await asks(caller, `/call/${String(callId)}`)).body.data
+    const ended = await asks(caller, '/call/hangup', { callId, userId: caller })
+    await world.clock.advance(700_000)
+    expect((await asks(caller, `/call/${String(callId)}`)).body.data).toEqual(before)
+    expect((await asks(caller, '/call/hangup', { callId, userId: caller })).body).toEqual(ended.body)
+    expect((await asks('mallory', `/call/${String(callId)}`)).status).toBe(403)
   })
 })
 
