@@ -128,6 +128,7 @@ export class LiveCall implements IncomingCall {
   #holdings = 0
   #transferring: Transferring | undefined
   #roster: Roster | undefined
+  #rosterVersion = 0
   /** Of users who are not known to be in the room yet. */
   readonly #strangers: { readonly from: string; readonly signal: Description | Candidate }[] = []
   #ringingDevices: number | undefined
@@ -419,8 +420,10 @@ export class LiveCall implements IncomingCall {
   }
 
   /** Who is in the room. The message is the whole truth each time. */
-  heardRoster({ members }: CallRoster): void {
+  heardRoster({ members, version = 0 }: CallRoster): void {
     if (this.#over || this.ringsHere || !Array.isArray(members)) return
+    if (version < this.#rosterVersion) return
+    this.#rosterVersion = version
     const { me } = this.#line
     const before = this.#roster
     this.#roster = new Roster(me, members)

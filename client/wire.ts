@@ -191,6 +191,8 @@ export interface CallRoster {
   readonly members: readonly RosterMember[]
   /** Whose doing the change was. */
   readonly by?: string
+  /** Grows with every change: from several servers an earlier roster may come after a later one. */
+  readonly version?: number
 }
 
 export interface CandidatePayload {

@@ -309,6 +309,16 @@ describe('a room', () => {
     expect(call.state).toBe('connected')
   })
 
+  test('that was earlier, but comes later, changes nothing', async () => {
+    const { call, tells } = await talks()
+    const both = [member('alice', 'JOINED'), member('bob', 'JOINED')]
+    await tells(HEARS.room, { ...roster(call.id, ...both, member('carol', 'JOINED')), version: 7 })
+    await tells(HEARS.room, { ...roster(call.id, ...both, member('carol', 'RINGING')), version: 6 })
+    expect(states(call)).toEqual(['alice joined', 'bob joined', 'carol joined'])
+    await tells(HEARS.room, { ...roster(call.id, ...both, member('carol', 'LEFT')), version: 7 })
+    expect(states(call)).toEqual(['alice joined', 'bob joined', 'carol left'])
+  })
+
   test('signals in it say for whom and from whom they are', async () => {
     const { call, tells, sent } = await talks()
     await tells(
