@@ -31,6 +31,8 @@ const id = fc.oneof({ weight: 6, arbitrary: fc.constantFrom('a', 'b', 'c', 'd') 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined })
 const json = (arbitrary: fc.Arbitrary<unknown>) => arbitrary.map((value) => JSON.stringify(value) ?? '')
 
+const features = maybe(fc.constantFrom(['room'], ['room', 'hold', 'transfer'], [], 5))
+
 /** Bodies that their destination understands. */
 const sends = fc.oneof(
   {
@@ -45,6 +47,7 @@ const sends = fc.oneof(
           type: maybe(fc.constantFrom('VIDEO', 'AUDIO', 'X')),
           timeout: maybe(fc.constantFrom(5, 120, 1e300, -1, 0.5)),
           glare: maybe(fc.constantFrom('accept', 'x')),
+          features,
         }),
       ),
     ),
@@ -58,6 +61,20 @@ const sends = fc.oneof(
           callId,
           type: fc.constantFrom('ACCEPT', 'ACCEPT', 'REJECT'),
           reason: maybe(fc.constantFrom('BUSY', 'DECLINED')),
+          features,
+        }),
+      ),
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(
+      fc.constant('/app/call/invite'),
+      json(
+        fc.record({
+          callId,
+          invitees: fc.array(user, { maxLength: 5 }),
+          names: maybe(fc.dictionary(user, fc.constantFrom('Someone', '', '__proto__'), { maxKeys: 3 })),
         }),
       ),
     ),
@@ -76,6 +93,7 @@ const sends = fc.oneof(
           callId,
           type: fc.constantFrom('OFFER', 'ANSWER', 'ICE_CANDIDATE'),
           payload: fc.oneof(fc.constant('v=0'), fc.record({ candidate: fc.string({ maxLength: 20 }) })),
+          to: maybe(fc.oneof(user, fc.constantFrom('', 5, {}))),
         }),
       ),
     ),
