@@ -1,6 +1,7 @@
 /** The rows of docs/calls.md, "Rooms". */
 
 import { beforeEach, describe, expect, test } from '@jest/globals'
+import { actor } from '../support/engine.ts'
 import { RoomTable } from '../support/room-table.ts'
 
 const DEVICES = ['alice/1', 'alice/2', 'bob/1', 'bob/2', 'carol/1', 'carol/2', 'dave/1', 'erin/1']
@@ -522,6 +523,38 @@ describe('signalling in a room', () => {
     table.now += 10_000
     expect(table.signals('carol/1', 'alice')).toMatchObject({ code: 404 })
     expect(table.hears('alice/1').filter((frame) => frame === 'signal')).toEqual([])
+  })
+})
+
+describe('hold and transfer in a room', () => {
+  beforeEach(threeAreIn)
+  const holds = (who: string, hold: boolean) => table.does({ verb: 'hold', actor: actor(who), hold })
+
+  test('who holds it is told to all others, and no longer holds it when they have left', () => {
+    table.loses('alice/2')
+    expect(holds('bob/1', true)).toMatchObject({ ok: true })
+    const body = { callId: 'c1', hold: true, by: 'bob' }
+    for (const device of ['alice/1', 'carol/1'])
+      expect(table.said(device)).toEqual([{ device, queue: 'call/hold', body }])
+    expect(table.hears('bob/1')).toEqual([])
+    expect(holds('bob/1', true)).toMatchObject({ ok: true })
+    expect(table.hears('alice/1')).toEqual([])
+    expect(table.call?.held).toEqual(['bob'])
+    table.hangsUp('bob/1')
+    expect(table.call?.held).toEqual([])
+  })
+
+  test('is for those who are in it, on their own device', () => {
+    table.invites('alice/1', 'dave')
+    expect(holds('dave/1', true)).toMatchObject({ code: 1008 })
+    expect(holds('bob/2', true)).toMatchObject({ code: 1004 })
+    expect(holds('mallory/1', true)).toMatchObject({ code: 403 })
+  })
+
+  test('there is no transfer', () => {
+    const transfer = { verb: 'transfer', mode: 'BLIND', target: 'dave', newCallId: 'c2' } as const
+    const command = { ...transfer, ringMs: 30_000, unreachable: false }
+    expect(table.does({ ...command, actor: actor('alice/1') })).toMatchObject({ code: 1008, status: 'CONNECTED' })
   })
 })
 
