@@ -198,7 +198,12 @@ export const SUBSCRIPTIONS: readonly Channel[] = [
     address: '/user/queue/call/hold',
     summary:
       'Somebody has put the call on hold, or has taken it up again: the others in it, and who did if it was not this device.',
-    schema: z.object({ callId, hold: z.boolean(), by: userId.describe('Who holds it.') }),
+    schema: z.object({
+      callId,
+      hold: z.boolean(),
+      by: userId.describe('Who holds it.'),
+      version: z.int().positive().describe('Grows with every change of the call: a lower one that comes later is old.'),
+    }),
   },
   {
     name: 'onCallTransfer',

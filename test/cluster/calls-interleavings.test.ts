@@ -8,7 +8,20 @@ import fc from 'fast-check'
 import { systemClock } from '../../broker/clock.ts'
 import { RedisCallStore } from '../../src/adapters/redis/call-store.ts'
 import { TIMERS } from '../support/engine.ts'
-import { Commits, check, last, step, take, WatchedStore, type World, worldOf } from '../support/interleavings.ts'
+import {
+  brokenLines,
+  CONSULTING,
+  Commits,
+  check,
+  checkLines,
+  last,
+  lineStep,
+  step,
+  take,
+  WatchedStore,
+  type World,
+  worldOf,
+} from '../support/interleavings.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { FakeBuses, redisTime } from '../support/redis-calls.ts'
 import { type LinkAtHand, linkTo } from '../support/redis-link.ts'
@@ -37,7 +50,7 @@ interface RedisWorld extends World {
   end(): Promise<void>
 }
 
-async function newWorld(): Promise<RedisWorld> {
+async function newWorld(callWaiting = false): Promise<RedisWorld> {
   await links[0]?.link.run('i:', ['FLUSHALL'])
   const buses = new FakeBuses()
   const commits = new Commits(false)
@@ -45,7 +58,7 @@ async function newWorld(): Promise<RedisWorld> {
     ({ link }, n) => new RedisCallStore({ link, bus: buses.of(`node${n}`), clock: systemClock, redisTime }),
   )
   const stores = inner.map((store) => new WatchedStore((value) => Promise.resolve(value), commits, store))
-  const world = worldOf(stores, commits, SHORT)
+  const world = worldOf(stores, commits, SHORT, callWaiting)
   const quiet = async () => {
     do {
       await Promise.all(stores.map((store) => store.idle()))
@@ -70,12 +83,11 @@ async function newWorld(): Promise<RedisWorld> {
   })
 }
 
-/** No user is in two live calls: asked of Redis, when nothing changes. */
-async function checkSlots(): Promise<void> {
+/** Nobody's line has calls that do not belong there: asked of Redis, when nothing changes. */
+async function checkLinesOf(): Promise<void> {
   const keys = (await redis.cli('KEYS', 'i:{calls}c:*')).split('\n').filter((key) => key !== '')
   const calls = await Promise.all(keys.map(async (key) => JSON.parse(await redis.cli('HGET', key, 'j'))))
-  const users = calls.filter(({ endedAt }) => endedAt === undefined).flatMap(({ caller, callee }) => [caller, callee])
-  expect(users).toHaveLength(new Set(users).size)
+  expect(brokenLines(calls.filter(({ endedAt }) => endedAt === undefined))).toEqual([])
 }
 
 test('whatever happens, with two engines on one Redis', async () => {
@@ -91,11 +103,32 @@ test('whatever happens, with two engines on one Redis', async () => {
         await world.quiet()
       }
       // By redis-cli, which takes its time
-      if (run++ % 10 === 0) await checkSlots()
+      if (run++ % 10 === 0) await checkLinesOf()
       await world.end()
       check(world, false)
     }),
     { numRuns: 100 },
+  )
+}, 120_000)
+
+test('whatever happens with two calls of one user, with two engines on one Redis', async () => {
+  const batch = fc.array(fc.tuple(lineStep, fc.nat({ max: 1 })), { minLength: 2, maxLength: 6 })
+  let run = 0
+  await fc.assert(
+    fc.asyncProperty(fc.boolean(), fc.array(batch, { maxLength: 4 }), async (callWaiting, batches) => {
+      const world = await newWorld(callWaiting)
+      for (const one of CONSULTING) await take(world, one, 0)
+      for (const steps of batches) {
+        await Promise.all(steps.map(([one, node]) => take(world, one, node)))
+        await world.quiet()
+        await world.clock.advance(Math.max(...steps.map(([one]) => (one.do === 'wait' ? one.ms : 0))))
+        await world.quiet()
+      }
+      if (run++ % 10 === 0) await checkLinesOf()
+      await world.end()
+      checkLines(world)
+    }),
+    { numRuns: 60 },
   )
 }, 120_000)
 

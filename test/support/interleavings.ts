@@ -6,6 +6,7 @@
 import { expect } from '@jest/globals'
 import fc from 'fast-check'
 import { MemoryCallStore } from '../../src/adapters/memory/call-store.ts'
+import { holdersOf } from '../../src/calls/holders.ts'
 import type { CallService } from '../../src/calls/service.ts'
 import type { Call, CallTimers, Effect } from '../../src/calls/types.ts'
 import type { Awaitable, CallStore, CallWrite } from '../../src/ports.ts'
@@ -30,6 +31,10 @@ export type Step =
   | { do: Move; who: string }
   | { do: 'shut out'; who: string }
   | { do: 'wait'; ms: number }
+  | { do: 'hold'; who: string; callId: string; hold: boolean }
+  | { do: 'transfer'; who: string; callId: string; target: string; withCallId: string | undefined }
+  /** Accepts what rings for the user, whatever it is called. */
+  | { do: 'accept ringing'; who: string }
 
 const who = fc.constantFrom<string>(...DEVICES, ...DEVICES, ...USERS)
 const device = fc.constantFrom<string>(...DEVICES)
@@ -66,6 +71,35 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
   },
 )
 
+/** The same with hold, transfer and call waiting: mostly commands that make sense, so that lives become long. */
+export const lineStep: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 12, arbitrary: step },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('accept ringing' as const), who: device }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('hold' as const), who, callId, hold: fc.boolean() }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant('transfer' as const),
+      who,
+      callId,
+      target: fc.constantFrom<string>(...USERS),
+      withCallId: fc.option(callId, { nil: undefined }),
+    }),
+  },
+)
+
+/** A life that is in the middle of something: alice consults carol, and bob is on hold. */
+export const CONSULTING: readonly Step[] = [
+  { do: 'request', who: 'alice/1', callee: 'bob', callId: 'c1', glare: false },
+  { do: 'accept', who: 'bob/1', callId: 'c1' },
+  { do: 'hold', who: 'alice/1', callId: 'c1', hold: true },
+  { do: 'request', who: 'alice/1', callee: 'carol', callId: 'c2', glare: false },
+  { do: 'accept', who: 'carol/1', callId: 'c2' },
+]
+
 /** What was committed, by whomever. */
 export class Commits {
   readonly #versions = new Map<string, Call[]>()
@@ -90,10 +124,28 @@ export class Commits {
       if (call.endedAt === undefined) this.#live.set(call.callId, call)
       else this.#live.delete(call.callId)
     }
-    const users = [...this.#live.values()].flatMap((call) => [call.caller, call.callee])
-    if (this.#inOrder && new Set(users).size !== users.length) this.broken.push(`a user in two live calls: ${users}`)
+    if (this.#inOrder) this.broken.push(...brokenLines([...this.#live.values()]))
   }
 }
+
+/** What is wrong with these live calls. */
+export function brokenLines(live: readonly Call[]): string[] {
+  const broken: string[] = []
+  for (const user of new Set(live.flatMap(holdersOf))) {
+    const line = live.filter((call) => holdersOf(call).includes(user))
+    const talking = line.filter(({ status, held }) => status === 'CONNECTED' && !held?.includes(user))
+    const strangers = line.every((call) => line.every((other) => call === other || !areBeside(call, other)))
+    const ids = line.map((call) => call.callId).join(', ')
+    if (line.length > 2) broken.push(`${user} is in more than two live calls: ${ids}`)
+    if (line.length > 1 && strangers)
+      broken.push(`${user} is in two live calls that know nothing of each other: ${ids}`)
+    if (talking.length > 1) broken.push(`${user} talks in two calls: ${ids}`)
+  }
+  return broken
+}
+
+const areBeside = (call: Call, other: Call): boolean =>
+  call.beside?.includes(other.callId) === true || other.beside?.includes(call.callId) === true
 
 /** Notes every commit, and answers when the scheduler lets it: with copies, as a store does that several processes share. */
 export class WatchedStore implements CallStore {
@@ -183,23 +235,31 @@ export interface World {
 }
 
 /** An engine for each of the stores; the devices are connected to all of them. */
-export function worldOf(stores: readonly CallStore[], commits: Commits, timers: CallTimers = TIMERS): World {
+export function worldOf(
+  stores: readonly CallStore[],
+  commits: Commits,
+  timers: CallTimers = TIMERS,
+  callWaiting = false,
+): World {
   const devices = new FakeDevices()
   const clock = new TestClock()
-  const engines = stores.map((store) => engine({ store, devices, clock, timers }))
+  const engines = stores.map((store) => engine({ store, devices, clock, timers, callWaiting }))
   for (const name of DEVICES) devices.connect(userOf(name), name)
   const names = new Map<string, string>(DEVICES.map((name) => [name, name]))
   return { commits, devices, clock, engines, commands: new Map(), away: new Set(), names }
 }
 
 /** So many engines on one store in memory. */
-export function newWorld(answer: <T>(value: T) => Promise<T>, nodes: number): World {
+export function newWorld(
+  answer: <T>(value: T) => Promise<T>,
+  nodes: number,
+  callWaiting = false,
+  timers = TIMERS,
+): World {
   const commits = new Commits(true)
   const store = new WatchedStore(answer, commits)
-  return worldOf(
-    Array.from({ length: nodes }, () => store),
-    commits,
-  )
+  const stores = Array.from({ length: nodes }, () => store)
+  return worldOf(stores, commits, timers, callWaiting)
 }
 
 /** The last version of a call. */
@@ -256,14 +316,26 @@ export async function take(world: World, step: Step, node: number): Promise<void
     await calls.hangup(me, {})
     return
   }
+  if (step.do === 'accept ringing') {
+    const ringing = [...world.commits.versions.values()]
+      .flatMap((versions) => versions.at(-1) ?? [])
+      .find((call) => call.callee === userOf(name) && (call.status === 'CALLING' || call.status === 'RINGING'))
+    if (ringing === undefined) return
+    count(ringing.callId)
+    await calls.respond(me, { callId: ringing.callId, type: 'ACCEPT', reason: 'DECLINED', features: ALL })
+    return
+  }
   // A request may end or answer other calls of the same two users.
   for (const id of step.do === 'request' ? CALLS : [step.callId]) count(id)
   switch (step.do) {
     case 'request':
-      await calls.request(me, requestOf(step.callee, step.callId, step.glare ? { glare: 'accept' } : {}))
+      await calls.request(
+        me,
+        requestOf(step.callee, step.callId, { features: ALL, ...(step.glare && { glare: 'accept' }) }),
+      )
       break
     case 'accept':
-      await calls.respond(me, { callId: step.callId, type: 'ACCEPT', reason: 'DECLINED' })
+      await calls.respond(me, { callId: step.callId, type: 'ACCEPT', reason: 'DECLINED', features: ALL })
       break
     case 'reject':
     case 'busy':
@@ -272,6 +344,15 @@ export async function take(world: World, step: Step, node: number): Promise<void
     case 'hangup':
       await calls.hangup(me, { callId: step.callId })
       break
+    case 'hold':
+      await calls.hold(me, { callId: step.callId, hold: step.hold })
+      break
+    case 'transfer': {
+      const { target, withCallId } = step
+      const mode = withCallId === undefined ? 'BLIND' : 'ATTENDED'
+      await calls.transfer(me, { callId: step.callId, target, mode, withCallId })
+      break
+    }
     case 'ringing':
       await calls.ringing(me, { callId: step.callId })
       break
@@ -280,6 +361,8 @@ export async function take(world: World, step: Step, node: number): Promise<void
       break
   }
 }
+
+const ALL = ['hold', 'transfer', 'room']
 
 const ENDS = new Set(['call/down', 'call/hangup', 'call/timeout'])
 
@@ -324,6 +407,50 @@ export function check(world: World, ordered: boolean): void {
         (frame) => frame.device === origin && (frame.queue === 'call/response' || frame.queue === 'call/timeout'),
       )
       expect(outcomes.length).toBeLessThanOrEqual(1)
+    }
+  }
+}
+
+/** The same where calls are held, transferred and replaced by others, whose ids nobody has chosen. */
+export function checkLines(world: World): void {
+  for (const name of world.names.values()) if (world.devices.holds(name)) world.devices.comesBack(name)
+  expect(world.commits.broken).toEqual([])
+  for (const { bugs } of world.engines) expect(bugs).toEqual([])
+  const idle = (name: string) => [...world.commands.keys()].every((key) => !key.startsWith(`${name} `))
+  for (const [id, versions] of world.commits.versions) {
+    const terminal = versions.findIndex((call) => call.endedAt !== undefined)
+    expect({ id, terminal }).toEqual({ id, terminal: versions.length - 1 })
+    const transfers = versions.map(({ transfer }) => transfer?.to)
+    for (const to of new Set(transfers)) {
+      if (to === undefined) continue
+      // It is under way without a break, and decided once: the call that it was about is over, or goes on
+      const [from, until] = [transfers.indexOf(to), transfers.lastIndexOf(to)]
+      expect(transfers.slice(from, until + 1).every((other) => other === to)).toBe(true)
+      const next = world.commits.versions.get(to)?.at(-1)
+      const done = versions.at(-1)?.reason === 'TRANSFERRED' && until === versions.length - 1
+      const outlived = until < versions.length - 1
+      if (done && next?.connectedAt !== undefined)
+        expect(versions.at(-1)?.endedAt).toBeLessThanOrEqual(next.connectedAt)
+      if (outlived) expect(next?.connectedAt).toBeUndefined()
+      for (const device of new Set(world.devices.heard.map((frame) => frame.device))) {
+        const told = world.devices.heard.filter(
+          ({ queue, body, device: by }) =>
+            by === device && queue === 'call/transfer' && body.newCallId === to && body.state !== 'RINGING',
+        )
+        expect(told.length).toBeLessThanOrEqual(1)
+        for (const { body } of told) expect(body.state).toBe(outlived ? 'FAILED' : 'DONE')
+      }
+    }
+    const frames = world.devices.heard.filter((frame) => frame.body.callId === id)
+    const rung = frames.filter((frame) => frame.queue === 'call/request').map((frame) => frame.device)
+    expect(new Set(rung).size).toBe(rung.length)
+    for (const name of rung) {
+      if (world.away.has(name) || !idle(name)) continue
+      expect({ id, name, ends: frames.filter((one) => one.device === name && ENDS.has(one.queue)).length }).toEqual({
+        id,
+        name,
+        ends: 1,
+      })
     }
   }
 }

@@ -49,7 +49,7 @@ describe('HOLD', () => {
   test('by a bound device is told to the other one, and HOLD false takes it back', async () => {
     expect(await at.holds('alice/phone', 'c1')).toMatchObject({ ok: true })
     expect(at.world.devices.heard.map(({ device, queue, body }) => [device, queue, body])).toEqual([
-      ['bob/phone', 'call/hold', { callId: 'c1', hold: true, by: 'alice' }],
+      ['bob/phone', 'call/hold', { callId: 'c1', hold: true, by: 'alice', version: 4 }],
     ])
     expect((await at.call('c1'))?.held).toEqual(['alice'])
     expect(await at.holds('alice/phone', 'c1', false)).toMatchObject({ ok: true })

@@ -75,7 +75,7 @@ export function legsOf({ origin, winner, members }: Call): readonly Leg[] {
 
 /** Everybody else in the call hears that this user holds it, or no longer does; with `own` the user's bound device too. */
 export function tellHold(call: Call, user: string, hold: boolean, own: boolean): readonly Effect[] {
-  const body = { callId: call.callId, hold, by: user }
+  const body = { callId: call.callId, hold, by: user, version: call.version + 1 }
   return legsOf(call)
     .filter((leg) => leg.user !== user || own)
     .map((leg) => tell(targetOf(leg), 'call/hold', body))
