@@ -14,6 +14,9 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY --from=build /app/web web
+# The history of calls (SQLite), or what waits for PostgreSQL
+RUN mkdir data && chown node:node data
+VOLUME /app/data
 USER node
 EXPOSE 8080 3478/tcp 3478/udp 5349/tcp
 # Not npm: signals must reach the server itself

@@ -1,6 +1,7 @@
 /** The part of the configuration that is about the history of calls: which database, for how long, and what may wait for it. */
 
 import { dirname } from 'node:path'
+import { parseDatabaseUrl } from './database-url.ts'
 import type { Notes, Settings } from './variables.ts'
 
 export interface HistoryConfig {
@@ -17,13 +18,14 @@ export interface HistoryConfig {
 /** Undefined: no history is kept. */
 export function historyOf(settings: Settings, notes: Pick<Notes, 'warn'>): HistoryConfig | undefined {
   const { DATABASE_URL: url, HISTORY_DAYS: days, HISTORY_SPOOL_BYTES: spoolBytes, DATA_DIR, REDIS_URL } = settings
-  if (url === 'none') return undefined
-  const file = /^sqlite:(.*)$/.exec(url)?.[1]
-  if (file !== undefined && REDIS_URL !== undefined) {
+  const database = parseDatabaseUrl(url)
+  if (database.kind === 'none') return undefined
+  if (database.kind === 'sqlite' && REDIS_URL !== undefined) {
     notes.warn(
       'DATABASE_URL is SQLite: with several servers each machine has a history of its own then; take PostgreSQL, or none',
     )
   }
-  const folder = file === undefined ? DATA_DIR : file === ':memory:' ? undefined : dirname(file)
+  const beside = database.kind === 'sqlite' && database.path !== undefined ? dirname(database.path) : undefined
+  const folder = database.kind === 'postgres' ? DATA_DIR : beside
   return { url, days, spoolBytes, ...(folder !== undefined && { folder }) }
 }

@@ -5,6 +5,7 @@
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { parseDatabaseUrl } from './database-url.ts'
 import { HOOK_TYPES } from './webhooks/messages.ts'
 
 /** How one variable is read. */
@@ -146,12 +147,14 @@ const redisUrl = z.string().refine((text) => {
   return /^(\/\d{0,3})?$/.test(parsed.pathname) && parsed.search === '' && isDecodable(parsed)
 }, 'must be redis:// or rediss:// addresses, without a query')
 
-/** Where the history is; its own part of the address is read by whoever opens it. */
-const databaseUrl = z.string().refine((text) => {
-  if (text === 'none' || /^sqlite:[^\0]+$/.test(text)) return true
-  const parsed = /^postgres(ql)?:\/\//.test(text) && URL.canParse(text) ? new URL(text) : undefined
-  return parsed !== undefined && isDecodable(parsed)
-}, 'must be sqlite:path/of/a/file, postgres://user:password@host/database, or none')
+/** Told what is wrong without the text: it may hold a password. */
+const databaseUrl = z.string().superRefine((text, { addIssue }) => {
+  try {
+    parseDatabaseUrl(text)
+  } catch (error) {
+    addIssue((error as Error).message)
+  }
+})
 
 function isDecodable({ username, password }: URL): boolean {
   try {

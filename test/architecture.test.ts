@@ -77,7 +77,7 @@ const RULES: readonly Rule[] = [
     files: /^src\/adapters\/sql\//,
     may: [
       /^src\/adapters\/sql\//,
-      /^src\/ports\.ts$/,
+      /^src\/(ports|database-url)\.ts$/,
       /^src\/history\/(ports|types|seen)\.ts$/,
       /^src\/calls\/types\.ts$/,
       /^broker\/index\.ts$/,
@@ -158,7 +158,7 @@ const RULES: readonly Rule[] = [
   { files: /^src\/deadlines\.ts$/, may: [/^src\/(ports|schedule)\.ts$/], pure: true, why: 'it knows times alone' },
   {
     files:
-      /^src\/(admission|auth|hmac-tokens|jwks|config|turn-config|redis-config|history-config|machine|variables|log|proxy-notice|validation|handlers)\.ts$/,
+      /^src\/(admission|auth|hmac-tokens|jwks|config|turn-config|redis-config|history-config|database-url|machine|variables|log|proxy-notice|validation|handlers)\.ts$/,
     may: [
       /^src\/[a-z-]+\.ts$/,
       /^src\/calls\/(types|messages)\.ts$/,

@@ -550,3 +550,40 @@ describe('webhooks', () => {
     }
   })
 })
+
+describe('the history', () => {
+  const keyed = { AUTH_JWT_SECRET: SECRET }
+
+  test('is in a file of SQLite, beside which calls wait, for a year', () => {
+    expect(read(keyed).history).toEqual({
+      url: 'sqlite:./data/carillon.db',
+      days: 365,
+      spoolBytes: 256 * 1024 * 1024,
+      folder: './data',
+    })
+    expect(read({ ...keyed, DATABASE_URL: 'sqlite:/var/lib/calls.db' }).history?.folder).toBe('/var/lib')
+    expect(read({ ...keyed, DATABASE_URL: 'sqlite::memory:' }).history).not.toHaveProperty('folder')
+    expect(read({ ...keyed, DATABASE_URL: 'postgres://h/d', DATA_DIR: '/spool' }).history?.folder).toBe('/spool')
+  })
+
+  test('is kept nowhere with none', () => {
+    expect(read({ ...keyed, DATABASE_URL: 'none' }).history).toBeUndefined()
+  })
+
+  test('of several servers in SQLite gets a warning', () => {
+    const several = { ...keyed, REDIS_URL: 'redis://h', TURN_ENABLED: 'false' }
+    expect(read(several).warnings).toEqual([expect.stringMatching(/^DATABASE_URL is SQLite: with several servers/)])
+    for (const DATABASE_URL of ['none', 'postgres://h/d'])
+      expect(read({ ...several, DATABASE_URL }).warnings).toEqual([])
+  })
+
+  test('in a database that nobody can find is refused, without its password', () => {
+    const { message } = refusal({ ...keyed, DATABASE_URL: 'postgres://user:secret-word@host' })
+    expect(message).toContain('DATABASE_URL: postgres: the name of the database is missing')
+    expect(message).not.toContain('secret-word')
+    expect(names({ ...keyed, DATABASE_URL: 'mysql://host/x', HISTORY_DAYS: '-1' })).toEqual([
+      'DATABASE_URL',
+      'HISTORY_DAYS',
+    ])
+  })
+})

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { parseDatabaseUrl } from '../../src/adapters/sql/index.ts'
+import { parseDatabaseUrl } from '../../src/database-url.ts'
 
 describe('DATABASE_URL', () => {
   test.each([

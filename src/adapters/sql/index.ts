@@ -1,12 +1,11 @@
 /** The history in SQLite or PostgreSQL: what a `DATABASE_URL` names. */
 
+import { parseDatabaseUrl } from '../../database-url.ts'
 import { postgresDatabase } from './postgres/postgres.ts'
 import { sqliteDatabase } from './sqlite/sqlite.ts'
 import { SqlHistory, type SqlWorld } from './store.ts'
-import { parseDatabaseUrl } from './url.ts'
 
 export type { SqlHistory, SqlWorld } from './store.ts'
-export { parseDatabaseUrl } from './url.ts'
 
 /**
  * Opens it, and makes or renews its tables; undefined for `none`. It is `down` until that is done, and while the database

@@ -2,9 +2,9 @@
 
 import { readFileSync } from 'node:fs'
 import type pg from 'pg'
+import type { PostgresUrl } from '../../../database-url.ts'
 import { type Database, newerThanKnown, Overtaken, type Query, type Result, Unfit } from '../database.ts'
 import { CALL_COLUMNS, MEMBER_COLUMNS, NUMBERS } from '../tables.ts'
-import type { PostgresUrl } from '../url.ts'
 import { errorFor } from './failures.ts'
 
 /** One writes; the others read. */
