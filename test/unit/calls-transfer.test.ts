@@ -39,6 +39,7 @@ describe('BLIND', () => {
         callee: 'carol',
         caller: 'bob',
         callerUserName: 'bob',
+        features: ['hold', 'transfer', 'room'],
         transferredBy: 'alice',
         transferredByUserName: 'alice',
         remainingMs: 30_000,

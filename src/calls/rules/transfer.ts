@@ -118,6 +118,7 @@ function callBetween(
       callee: target,
       callerUserName: nameIn(call, caller.user) ?? caller.user,
       ...(targetName === undefined ? {} : { calleeUserName: targetName }),
+      ...(caller.features ? { features: caller.features } : {}),
       transferredBy: actor.user,
       transferredByUserName: nameIn(call, actor.user) ?? actor.user,
       ...(consultation ? { replaces: consultation.callId } : {}),
