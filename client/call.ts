@@ -604,9 +604,12 @@ export class LiveCall implements IncomingCall {
     if (this.#answered && this.#talks) this.#holds(this.#line.me, true)
   }
 
-  /** On hold by us, and while it is being passed on; who is on hold by the other side hears what that plays. */
+  /**
+   * On hold by us, and while we pass the other side on. Who is on hold by the other side follows its offers, and hears what
+   * it plays: if both changed the directions at a time, their offers would meet each time.
+   */
   #rest(): void {
-    this.#media?.rest(this.held.byMe || this.#transferring !== undefined)
+    this.#media?.rest(this.held.byMe || this.#transferring?.byMe === true)
   }
 
   /** Something that the server is asked to do with a call that is talked in. */
@@ -785,7 +788,10 @@ export class LiveCall implements IncomingCall {
       video: before ? before.localVideo : type === 'VIDEO',
       muted: before?.muted ?? false,
       send: (user, signal) => this.#signal(signal, user),
-      connected: () => this.#connected(),
+      connected: () => {
+        this.#connected()
+        if (this.#roster && !this.#over) this.#events.emit('room', undefined)
+      },
       changed: () => {
         if (!this.#over) this.#events.emit('media', undefined)
       },

@@ -246,7 +246,8 @@ export class MediaLeg implements PictureTaker {
       // Where it has come to rest already, a track was added to it meanwhile
       this.#before.set(transceiver, before ? withOurs(before) : direction)
       transceiver.direction = 'inactive'
-      receiver.track.enabled = false
+      // The picture ends with the direction, and `remoteVideo` says at once that there is none
+      if (receiver.track.kind === 'audio') receiver.track.enabled = false
       void this.#sends(transceiver, undefined)
     }
   }

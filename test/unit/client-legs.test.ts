@@ -189,7 +189,7 @@ describe('on hold', () => {
       [undefined, undefined],
       false,
     ])
-    expect(peer.transceivers.every(({ receiver }) => !receiver.track.enabled)).toBe(true)
+    expect(peer.transceivers.map(({ receiver }) => receiver.track.enabled)).toEqual([false, true])
     await holding
     await call.resume()
     expect([peer.directions, peer.sent]).toEqual([
@@ -273,12 +273,12 @@ describe('while one is passed on', () => {
     mode: 'BLIND',
   })
 
-  test('the old call rests, the new one offers with microphone and camera as they were, and the old one wakes if it fails', async () => {
+  test('the new call offers with microphone and camera as they were, and the old one is left to who passes us on', async () => {
     const { call, peer, peers, client, tells, sent } = await talks()
     call.mute(true)
     await call.camera(false)
     await tells(HEARS.transfer, news(call, 'RINGING'))
-    expect(peer.directions).toEqual(['inactive', 'inactive'])
+    expect(peer.directions).toEqual(['sendrecv', 'recvonly'])
     const fresh = client.calls.find(({ id }) => id === 'c3') as Call
     expect([peers.length, fresh.muted, fresh.localVideo]).toEqual([2, true, false])
     expect(peers[1]?.directions).toEqual(['sendrecv', 'recvonly'])
@@ -287,6 +287,21 @@ describe('while one is passed on', () => {
     await tells(HEARS.transfer, news(call, 'FAILED'))
     expect([peers[1]?.closed, peer.directions, call.state]).toEqual([true, ['sendrecv', 'recvonly'], 'connected'])
   })
+})
+
+test('whom we pass on hears nothing of us meanwhile, and is heard again when it fails', async () => {
+  const { call, peer, tells } = await talks()
+  const news = { callId: call.id, newCallId: 'c3', target: 'carol', transferredBy: 'alice', mode: 'BLIND' }
+  await tells(HEARS.transfer, { ...news, state: 'RINGING' })
+  expect([peer.directions, peer.sent]).toEqual([
+    ['inactive', 'inactive'],
+    [undefined, undefined],
+  ])
+  await tells(HEARS.transfer, { ...news, state: 'FAILED', reason: 'DECLINED' })
+  expect([peer.directions, peer.sent]).toEqual([
+    ['sendrecv', 'sendrecv'],
+    ['audio', 'video'],
+  ])
 })
 
 describe('in a room', () => {
