@@ -49,7 +49,7 @@ function openPhone(who) {
   const people = new People(client, who.name, place)
   const recents = new Recents(client, place)
   const chooser = new Chooser(client)
-  const view = new CallView(sounds, { hold: toggleHold, transfer, add, waiting })
+  const view = new CallView(sounds, { hold: toggleHold, transfer, add, waiting, placesLeft })
   const lines = new Lines(sounds, { answer, show: goOver })
   Object.assign(globalThis, { carillon: client })
 
@@ -140,10 +140,10 @@ function openPhone(who) {
     if (others.length === 0) tell(outcome(call), settled ? undefined : call)
     else if (shown === undefined || shown.state === 'ended') {
       const next = others.find(({ state }) => state === 'connected') ?? others[0]
-      // An outcome that another call follows at once is told beside it
-      if (!settled) tell(outcome(call))
       if (next && begun.has(next)) goOver(next)
       else if (next) begin(next)
+      // What becomes of a transfer is told by the call that goes on
+      if (!settled && !call.replaces) view.note(outcome(call))
     }
     chooser.close()
     arrange()
@@ -234,12 +234,21 @@ function openPhone(who) {
   }
 
   /** @param {import('../client/types.ts').Call} call */
+  function placesLeft({ room }) {
+    const there = (room?.members ?? []).filter(({ state }) => state === 'joined' || state === 'ringing')
+    return MOST_IN_A_ROOM - (room ? there.length : 2)
+  }
+
+  /** @param {import('../client/types.ts').Call} call */
   async function add(call) {
     const there = (call.room?.members ?? []).filter(({ state }) => state === 'joined' || state === 'ringing')
-    const free = MOST_IN_A_ROOM - (call.room ? there.length : 2)
+    const free = placesLeft(call)
     const answer = await chooser.ask({
       title: 'Add people',
-      note: free > 0 ? `They see and hear everybody. Up to ${free} more.` : 'There is no room for more people.',
+      note:
+        free > 1
+          ? `They see and hear everybody. Up to ${free} more.`
+          : 'They see and hear everybody. One more can come.',
       most: free,
       without: [who.name, ...(call.room ? there.map(({ userId }) => userId) : [call.peer.userId])],
       actions: [{ value: 'add', label: 'Ring them' }],

@@ -18,6 +18,7 @@ const NEWS_MS = 4000
  * @property {(call: import('../client/types.ts').Call) => void} hold puts it on hold, or takes it back
  * @property {(call: import('../client/types.ts').Call) => void} transfer
  * @property {(call: import('../client/types.ts').Call) => void} add
+ * @property {(call: import('../client/types.ts').Call) => number} placesLeft how many more people may come
  * @property {(call: import('../client/types.ts').Call) => import('../client/types.ts').Call | undefined} waiting the call on hold whose other side may be passed on to this one
  */
 
@@ -199,6 +200,7 @@ export class CallView {
       call.can,
       call.held.byMe,
       this.#actions.waiting(call)?.peer.name,
+      this.#actions.placesLeft(call) > 0,
     ])
     if (key === this.#drawn) return
     const first = !this.#drawn.startsWith(JSON.stringify([call.id, ringsHere]).slice(0, -1))
@@ -269,7 +271,7 @@ export class CallView {
     return [
       (call.can.hold || onHold) && !call.transferring && pause,
       call.can.transfer && pass,
-      call.can.invite && !other && plus,
+      call.can.invite && !other && this.#actions.placesLeft(call) > 0 && plus,
     ].filter((button) => button !== false)
   }
 
@@ -365,6 +367,11 @@ export class CallView {
     setTimeout(() => {
       if (this.#problem.textContent === text) this.#say('')
     }, ms)
+  }
+
+  /** Of another call, beside this one; it goes by itself. @param {string} text */
+  note(text) {
+    this.#tell(text)
   }
 
   /** Something that has to do with the call, but is not its end. @param {{ code: unknown, message: string }} error */
