@@ -61,6 +61,8 @@ export interface PhoneOptions extends BrowserContextOptions {
   readonly servers?: RegExp
   /** All its media go over the server's relay, which it reaches by TCP at this port of this machine and by nothing else. */
   readonly relayPort?: number
+  /** Its camera gives small pictures, and few: for many of them on one machine. */
+  readonly small?: boolean
 }
 
 export type StageState = 'idle' | 'incoming' | 'calling' | 'ringing' | 'connecting' | 'connected'
@@ -73,6 +75,18 @@ declare global {
   /** Kept in the page by {@link Phone.willSay}. */
   var said: Promise<void>
 }
+
+export type Control =
+  | 'accept'
+  | 'accept-voice'
+  | 'decline'
+  | 'hang-up'
+  | 'mute'
+  | 'camera'
+  | 'hold'
+  | 'transfer'
+  | 'complete'
+  | 'add'
 
 /** What is to be expected of every page: kept while tests run, looked at by {@link Phone.complaints}. */
 export class Phone {
@@ -99,13 +113,14 @@ export class Phone {
   static async open(
     browser: Browser,
     url: string,
-    { servers, relayPort, ...options }: PhoneOptions = {},
+    { servers, relayPort, small, ...options }: PhoneOptions = {},
   ): Promise<Phone> {
     const context = await browser.newContext({ viewport: SMALL_WINDOW, ...options })
     context.setDefaultTimeout(20_000)
     await context.addInitScript(filmsSmall)
     if (servers !== undefined) await context.addInitScript(knowsOnly, servers.source)
     if (relayPort !== undefined) await context.addInitScript(goesOver, relayPort)
+    if (small) await context.addInitScript(givesSmallPictures)
     const phone = new Phone(await context.newPage())
     await phone.page.goto(url)
     return phone
@@ -151,8 +166,59 @@ export class Phone {
     await this.page.waitForSelector(`#stage[data-state=${state}]`, { state: 'attached' })
   }
 
-  async press(control: 'accept' | 'accept-voice' | 'decline' | 'hang-up' | 'mute' | 'camera'): Promise<void> {
+  async press(control: Control): Promise<void> {
     await this.page.click(`#${control}`)
+  }
+
+  /** In the dialog that asks for people. */
+  async chooses(names: readonly string[], action: 'now' | 'ask' | 'add'): Promise<void> {
+    await this.page.waitForSelector('#chooser[open]')
+    for (const name of names) {
+      // Who was online before this page came is not known to it
+      const choice = this.page.locator(`#chooser .choice[data-user="${name}"]`)
+      if (await choice.isVisible()) await choice.click()
+      else await this.page.fill('#chooser-name', name)
+    }
+    await this.page.click(`#chooser-buttons button[value=${action}]`)
+  }
+
+  /** Waits until a call with this user stands beside the one on the stage. */
+  async hasLine(name: string, kind: 'waiting' | 'held'): Promise<void> {
+    await this.page.waitForSelector(`#lines .line[data-user="${name}"][data-line=${kind}]`)
+  }
+
+  async pressLine(name: string, act: 'answer' | 'decline' | 'switch'): Promise<void> {
+    await this.page.click(`#lines .line[data-user="${name}"] [data-act=${act}]`)
+  }
+
+  /** Waits until a picture of this member of the room is shown. */
+  async showsMember(name: string): Promise<void> {
+    await this.page.waitForSelector(`#grid .tile[data-user="${name}"][data-video=true]`)
+  }
+
+  async showsNoMember(name: string): Promise<void> {
+    await this.page.waitForSelector(`#grid .tile[data-user="${name}"]`, { state: 'detached' })
+  }
+
+  /** Waits until the stage shows who keeps the call on hold. */
+  async isHeld(by: 'me' | 'peer' | 'none'): Promise<void> {
+    await this.page.waitForSelector(`#stage[data-held=${by}]`, { state: 'attached' })
+  }
+
+  /** Waits until so many more pictures of this user were decoded, in whatever call. */
+  async sees(user: string, more: number): Promise<void> {
+    const seen = await this.page.evaluate(picturesOf, user)
+    await this.until(hasPicturesOf, { user, least: seen + more })
+  }
+
+  /** Waits until all that is shown is a picture, and none is black. */
+  async paints(): Promise<void> {
+    await this.until(isPainted, undefined)
+  }
+
+  /** Waits until nothing goes either way between this page and that user. */
+  async isSilent(user: string): Promise<void> {
+    await this.until(silentWith, user)
   }
 
   /** Waits until the line of status reads so. */
@@ -347,6 +413,62 @@ function goesOver(relayPort: number): void {
       super.setConfiguration(behindIt(configuration))
     }
   }
+}
+
+function givesSmallPictures(): void {
+  const devices = navigator.mediaDevices
+  const open = devices.getUserMedia.bind(devices)
+  devices.getUserMedia = (wish = {}) =>
+    open({ ...wish, ...(wish.video ? { video: { width: 160, height: 120, frameRate: 10 } } : {}) })
+}
+
+/** 0 without a connection to them. */
+async function picturesOf(user: string): Promise<number> {
+  let sum = 0
+  for (const call of carillon.calls) {
+    const member = call.room?.members.find(({ userId }) => userId === user)
+    const connection = call.room ? member?.peerConnection : call.peer.userId === user ? call.peerConnection : undefined
+    const report = await connection?.getStats()
+    report?.forEach((stat: { type: string; kind: string; framesDecoded?: number }) => {
+      if (stat.type === 'inbound-rtp' && stat.kind === 'video') sum += stat.framesDecoded ?? 0
+    })
+  }
+  return sum
+}
+
+async function hasPicturesOf({ user, least }: { user: string; least: number }): Promise<boolean> {
+  let sum = 0
+  for (const call of carillon.calls) {
+    const member = call.room?.members.find(({ userId }) => userId === user)
+    const connection = call.room ? member?.peerConnection : call.peer.userId === user ? call.peerConnection : undefined
+    const report = await connection?.getStats()
+    report?.forEach((stat: { type: string; kind: string; framesDecoded?: number }) => {
+      if (stat.type === 'inbound-rtp' && stat.kind === 'video') sum += stat.framesDecoded ?? 0
+    })
+  }
+  return sum >= least
+}
+
+async function isPainted(): Promise<boolean> {
+  const shown = [...document.querySelectorAll('video')].filter(
+    (video) => video.checkVisibility({ opacityProperty: true }) && video.clientWidth > 0,
+  )
+  const canvas = new OffscreenCanvas(8, 8)
+  const brush = canvas.getContext('2d', { willReadFrequently: true })
+  return (
+    shown.length > 0 &&
+    shown.every((video) => {
+      brush?.drawImage(video, 0, 0, 8, 8)
+      const { data = [] } = brush?.getImageData(0, 0, 8, 8) ?? {}
+      return [...data].some((value, at) => at % 4 !== 3 && value > 60)
+    })
+  )
+}
+
+async function silentWith(user: string): Promise<boolean> {
+  const connection = carillon.calls.find(({ peer }) => peer.userId === user)?.peerConnection
+  const all = connection?.getTransceivers() ?? []
+  return all.length > 0 && all.every(({ currentDirection }) => currentDirection === 'inactive')
 }
 
 /** How the client of the chosen candidate pair talks to its relay. */
