@@ -82,3 +82,6 @@ process.on('message', async ({ work, question, ...more }) => {
   if (work === undefined) return
   process.send({ question, answer: await WORK[work](more) })
 })
+
+// What was sent before has been heard by the meter alone
+process.send({ listening: true })

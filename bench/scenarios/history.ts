@@ -148,6 +148,10 @@ async function startReader(url: string): Promise<Reader> {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   if (cores && child.pid !== undefined) pinProcess(child.pid, cores.server)
+  await new Promise<void>((resolve, reject) => {
+    child.on('message', ({ listening }: { listening?: boolean }) => listening && resolve())
+    child.once('exit', () => reject(new Error('the measured process has ended')))
+  })
   let questions = 0
   function ask<A>(work: string, more: object = {}): Promise<A> {
     const question = `history-${questions++}`

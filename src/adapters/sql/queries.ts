@@ -8,6 +8,7 @@ import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'k
 import type { CallId, CallType } from '../../calls/types.ts'
 import type { Cursor, HistoryFilter } from '../../history/types.ts'
 import type { UserId } from '../../ports.ts'
+import type { Query } from './database.ts'
 import type { Tables } from './tables.ts'
 
 const TYPES: readonly CallType[] = ['AUDIO', 'VIDEO']
@@ -25,7 +26,33 @@ interface Bounds {
   readonly since?: ReturnType<typeof sql<number>> | undefined
 }
 
+/** Where a value goes in a query that is written once. */
+class Place {
+  readonly name: keyof Values
+
+  constructor(name: keyof Values) {
+    this.name = name
+  }
+}
+
+interface Values {
+  readonly user: UserId
+  readonly from: number | undefined
+  readonly before: number | undefined
+  readonly endedAt: number | undefined
+  readonly callId: CallId | undefined
+  readonly size: number
+  readonly skip: number
+  /** How far each range must be read. */
+  readonly reach: number
+}
+
+/** For Kysely it is a value like any other. */
+const placeOf = (name: keyof Values): unknown => new Place(name)
+
 export function queriesIn(db: Kysely<Tables>) {
+  const pages = new Map<string, CompiledQuery>()
+
   /** The keys of one range, the latest first, so many at most. */
   function range(side: Side, user: UserId, type: CallType, missed: boolean, bounds: Bounds, atMost: number): Keys {
     // both tables have the columns that are asked for here
@@ -55,24 +82,56 @@ export function queriesIn(db: Kysely<Tables>) {
     return others.reduce((all, other) => all.unionAll(other), first!) as unknown as Keys
   }
 
+  /** Writing such a query takes longer than asking it, so each kind is written once, with places for its values. */
+  function compilePage({ only, type, from, before }: HistoryFilter, behind: boolean): CompiledQuery {
+    const user = placeOf('user') as UserId
+    const bounds = {
+      from: from === undefined ? undefined : (placeOf('from') as number),
+      before: before === undefined ? undefined : (placeOf('before') as number),
+      after: behind ? { endedAt: placeOf('endedAt') as number, callId: placeOf('callId') as CallId } : undefined,
+    }
+    const filter = { ...(only && { only }), ...(type && { type }) }
+    const found = db
+      .selectFrom(keys(user, filter, bounds, placeOf('reach') as number).as('u'))
+      .selectAll()
+      .orderBy('ended_at', 'desc')
+      .orderBy('call_id', 'desc')
+      .limit(placeOf('size') as number)
+      .offset(placeOf('skip') as number)
+    return db
+      .selectFrom(found.as('k'))
+      .innerJoin('calls as c', (join) =>
+        join.onRef('c.ended_at', '=', 'k.ended_at').onRef('c.call_id', '=', 'k.call_id'),
+      )
+      .selectAll('c')
+      .orderBy('c.ended_at', 'desc')
+      .orderBy('c.call_id', 'desc')
+      .compile()
+  }
+
   return {
-    page(user: UserId, filter: HistoryFilter, size: number, after: Cursor | undefined, skip: number): CompiledQuery {
-      const found = db
-        .selectFrom(keys(user, filter, { ...filter, after }, size + skip).as('u'))
-        .selectAll()
-        .orderBy('ended_at', 'desc')
-        .orderBy('call_id', 'desc')
-        .limit(size)
-        .offset(skip)
-      return db
-        .selectFrom(found.as('k'))
-        .innerJoin('calls as c', (join) =>
-          join.onRef('c.ended_at', '=', 'k.ended_at').onRef('c.call_id', '=', 'k.call_id'),
-        )
-        .selectAll('c')
-        .orderBy('c.ended_at', 'desc')
-        .orderBy('c.call_id', 'desc')
-        .compile()
+    page(user: UserId, filter: HistoryFilter, size: number, after: Cursor | undefined, skip: number): Query {
+      const { only, type, from, before } = filter
+      const shape = `${only} ${type} ${from !== undefined} ${before !== undefined} ${after !== undefined}`
+      let page = pages.get(shape)
+      if (!page) {
+        page = compilePage(filter, after !== undefined)
+        pages.set(shape, page)
+      }
+      const values: Values = {
+        user,
+        from,
+        before,
+        endedAt: after?.endedAt,
+        callId: after?.callId,
+        size,
+        skip,
+        reach: size + skip,
+      }
+      return {
+        sql: page.sql,
+        parameters: page.parameters.map((each) => (each instanceof Place ? values[each.name] : each)),
+      }
     },
 
     /** The last one that was called so: an id that comes again after a while is another call. */
