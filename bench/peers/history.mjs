@@ -78,9 +78,12 @@ const WORK = {
 // A history keeps no process alive, and neither does the meter
 process.channel.ref()
 
-process.on('message', async ({ work, question, ...more }) => {
-  if (work === undefined) return
+async function perform({ work, question, ...more }) {
   process.send({ question, answer: await WORK[work](more) })
+}
+
+process.on('message', (message) => {
+  if (message.work !== undefined) void perform(message)
 })
 
 // What was sent before has been heard by the meter alone
