@@ -535,7 +535,9 @@ describe('hold and transfer in a room', () => {
     expect(holds('bob/1', true)).toMatchObject({ ok: true })
     const body = { callId: 'c1', hold: true, by: 'bob' }
     for (const device of ['alice/1', 'carol/1'])
-      expect(table.said(device)).toEqual([{ device, queue: 'call/hold', body }])
+      expect(table.said(device)).toEqual([
+        { device, queue: 'call/hold', body: { ...body, version: expect.any(Number) } },
+      ])
     expect(table.hears('bob/1')).toEqual([])
     expect(holds('bob/1', true)).toMatchObject({ ok: true })
     expect(table.hears('alice/1')).toEqual([])
