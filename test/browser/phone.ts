@@ -98,8 +98,9 @@ export class Phone {
     page.on('pageerror', (error) => this.#complaints.push(`uncaught: ${error.message}`))
     page.on('console', (message) => {
       const text = `${message.text()} ${message.location().url}`
-      // A server that is away is told by Chromium on its own account, and it asks for the favicon when it likes.
-      if (message.type() === 'error' && !/WebSocket (connection|is already)|404 \(Not Found\)|favicon/.test(text)) {
+      // A server that is away, or goes, is told by Chromium on its own account, and it asks for the favicon when it likes.
+      const ofChromium = /WebSocket (connection|is already)|404 \(Not Found\)|503 \(Service|favicon/
+      if (message.type() === 'error' && !ofChromium.test(text)) {
         this.#complaints.push(text)
       }
     })
