@@ -29,6 +29,8 @@ export class CallMedia {
   readonly #options: CallMediaOptions
   readonly local: LocalMedia
   readonly #legs = new Map<string, MediaLeg>()
+  /** Of legs that were given up: the session of the other side's RTCPeerConnection. */
+  readonly #former = new Map<string, string>()
   #away = false
   #resting = false
 
@@ -55,13 +57,17 @@ export class CallMedia {
     return this.#legs.size > 0 && [...this.#legs.values()].every(({ interrupted }) => interrupted)
   }
 
-  /** One to this user; it does nothing before it is started. */
+  /** One to this user, in the place of any that there is; it does nothing before it is started. */
   open(user: string, role: { readonly offers: boolean; readonly polite: boolean }): MediaLeg {
     const { sources, type, ...told } = this.#options
+    const before = this.#legs.get(user)
+    if (before) this.#close(user, before)
     const leg = new MediaLeg({
       ...sources,
       ...role,
       type,
+      broken: before?.interrupted ?? false,
+      former: this.#former.get(user),
       local: this.local,
       send: (signal) => told.send(user, signal),
       connected: () => told.connected(user),
@@ -79,7 +85,8 @@ export class CallMedia {
 
   /** With this user no more. */
   part(user: string): void {
-    this.#legs.get(user)?.close()
+    const leg = this.#legs.get(user)
+    if (leg) this.#close(user, leg)
     this.#legs.delete(user)
   }
 
@@ -100,5 +107,10 @@ export class CallMedia {
   close(): void {
     this.local.close()
     for (const leg of this.#legs.values()) leg.close()
+  }
+
+  #close(user: string, leg: MediaLeg): void {
+    if (leg.session !== undefined) this.#former.set(user, leg.session)
+    leg.close()
   }
 }

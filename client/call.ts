@@ -131,6 +131,8 @@ export class LiveCall implements IncomingCall {
   #rosterVersion = 0
   /** Of users who are not known to be in the room yet. */
   readonly #strangers: { readonly from: string; readonly signal: Description | Candidate }[] = []
+  /** Of a room: those to whom the media path broke, and whom the person was told of. */
+  readonly #unreached = new Set<string>()
   #ringingDevices: number | undefined
   #answered = false
   #signalsSent = 0
@@ -433,10 +435,14 @@ export class LiveCall implements IncomingCall {
     const newcomer = before !== undefined && !before.joined.has(me)
     this.#answered = true
     for (const user of [...this.#holders]) if (!joined.has(user)) this.#holders.delete(user)
-    for (const user of [...(this.#media?.legs.keys() ?? [])]) if (!joined.has(user)) this.#media?.part(user)
+    for (const user of [...(this.#media?.legs.keys() ?? [])]) {
+      if (joined.has(user)) continue
+      this.#media?.part(user)
+      this.#unreached.delete(user)
+    }
     for (const user of joined) {
       const isNew = !before?.joined.has(user) || newcomer
-      if (user !== me && isNew) this.#meet(user, newcomer)
+      if (user !== me && isNew && !this.#media?.legs.has(user)) this.#meet(user, newcomer)
     }
     if (this.#state === 'connecting' && newcomer) this.#connected()
     this.#events.emit('room', undefined)
@@ -470,7 +476,7 @@ export class LiveCall implements IncomingCall {
     if (type === 'ANSWER') this.heardResponse({ callId: this.id, type: 'ACCEPT' })
     const signal = { type, payload } as Description | Candidate
     this.#events.emit('signal', { ...signal, ...(this.#roster && from !== undefined ? { from } : {}) })
-    const leg = this.#legOf(from)
+    const leg = this.#legFor(from, signal)
     if (leg) {
       if (reattached) leg.peerReattached()
       leg.receive(signal)
@@ -573,6 +579,15 @@ export class LiveCall implements IncomingCall {
     return user === undefined || user === this.peer.userId ? this.#leg : undefined
   }
 
+  /** The leg that a signal is for; in a room one to somebody who has begun anew, or whose leg is gone, is made for an offer. */
+  #legFor(user: string | undefined, signal: Description | Candidate): MediaLeg | undefined {
+    const leg = this.#legOf(user)
+    const { joined } = this.#roster ?? {}
+    if (user === undefined || !joined?.has(user) || !joined.has(this.#line.me)) return leg
+    if (leg ? leg.isOfAnother(signal) : signal.type === 'OFFER') return this.#meet(user, false)
+    return leg
+  }
+
   async #hold(on: boolean): Promise<void> {
     const { me } = this.#line
     if (this.held.byMe === on) return
@@ -626,16 +641,18 @@ export class LiveCall implements IncomingCall {
     }
   }
 
-  /** A leg to somebody in the room. */
-  #meet(user: string, offers: boolean): void {
+  /** A leg to somebody in the room, in the place of any that there is. */
+  #meet(user: string, offers: boolean): MediaLeg | undefined {
     const { me } = this.#line
-    if (!this.#media || this.#media.legs.has(user)) return
+    if (!this.#media) return undefined
+    this.#peerClosed = false
     const leg = this.#media.open(user, { offers, polite: me > user })
     const waiting = this.#strangers.filter(({ from }) => from === user)
     const others = this.#strangers.filter(({ from }) => from !== user)
     this.#strangers.splice(0, Number.POSITIVE_INFINITY, ...others)
     for (const { signal } of waiting) leg.receive(signal)
     void leg.start()
+    return leg
   }
 
   /** Sound and picture come, with or without a server. */
@@ -788,7 +805,8 @@ export class LiveCall implements IncomingCall {
       video: before ? before.localVideo : type === 'VIDEO',
       muted: before?.muted ?? false,
       send: (user, signal) => this.#signal(signal, user),
-      connected: () => {
+      connected: (user) => {
+        this.#unreached.delete(user)
         this.#connected()
         if (this.#roster && !this.#over) this.#events.emit('room', undefined)
       },
@@ -810,13 +828,17 @@ export class LiveCall implements IncomingCall {
 
   #mediaInterrupted(on: boolean): void {
     if (on) this.#line.suspect()
+    this.#weighInterruption()
+    if (this.#roster && !this.#over) this.#events.emit('room', undefined)
+  }
+
+  #weighInterruption(): void {
     const all = this.#media?.interrupted ?? false
     if (all !== this.#interrupted) {
       this.#interrupted = all
       this.#events.emit('interrupted', all)
       if (all && this.#graceOver) this.#lostTouch()
     }
-    if (this.#roster && !this.#over) this.#events.emit('room', undefined)
   }
 
   #mediaLost(user: string): void {
@@ -825,9 +847,13 @@ export class LiveCall implements IncomingCall {
       this.#fail(error, this.#connectedAt === undefined ? 'failed' : 'lost')
       return
     }
-    // The others of a room go on
-    this.#media?.part(user)
-    this.#events.emit('problem', error)
+    // The others of a room go on, and with this one it is begun anew for as long as both are in it
+    if (this.#forgotten) this.#media?.part(user)
+    else this.#meet(user, true)
+    this.#weighInterruption()
+    if (this.#over) return
+    if (!this.#unreached.has(user)) this.#events.emit('problem', error)
+    this.#unreached.add(user)
     this.#events.emit('room', undefined)
   }
 

@@ -9,6 +9,8 @@ export interface Repair {
   readonly clock: Clock
   /** How long `disconnected` may last: it often heals by itself. */
   readonly patienceMs: number
+  /** It takes the place of a path that could not be repaired. */
+  readonly broken: boolean
   restart(): void
   interrupted(on: boolean): void
   giveUp(): void
@@ -27,6 +29,7 @@ export class IceRecovery {
 
   constructor(repair: Repair) {
     this.#repair = repair
+    this.#interrupted = repair.broken
   }
 
   /** Told every connectionState of the RTCPeerConnection. */

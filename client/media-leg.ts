@@ -8,7 +8,7 @@ import { asCallError, type CallError } from './errors.ts'
 import { IceRecovery } from './ice-recovery.ts'
 import type { LocalMedia, PictureTaker } from './local-media.ts'
 import type { GetUserMedia } from './media.ts'
-import { type Candidate, type Description, Negotiation } from './negotiation.ts'
+import { type Candidate, type Description, Negotiation, sessionOf } from './negotiation.ts'
 import type { MediaPath } from './types.ts'
 import type { CallType } from './wire.ts'
 
@@ -30,6 +30,10 @@ export interface MediaLegOptions extends MediaSources {
   readonly offers: boolean
   /** When two offers meet, ours is taken back; and the other side repairs first, so that two repairs seldom meet. */
   readonly polite: boolean
+  /** It takes the place of one that could not be repaired, or that the other side has given up. */
+  readonly broken: boolean
+  /** The session of the other side's RTCPeerConnection that was given up: what it still says is not for this one. */
+  readonly former: string | undefined
   send(signal: Description | Candidate): void
   connected(): void
   interrupted(on: boolean): void
@@ -55,7 +59,8 @@ export class MediaLeg implements PictureTaker {
   #negotiation: Negotiation | undefined
   readonly #early: (Description | Candidate)[] = []
   #transport: RTCDtlsTransport | undefined
-  #interrupted = false
+  #interrupted: boolean
+  #session: string | undefined
   #resting = false
   /** Which way the media went before they came to rest, and will go again. */
   readonly #before = new Map<RTCRtpTransceiver, RTCRtpTransceiverDirection>()
@@ -68,8 +73,10 @@ export class MediaLeg implements PictureTaker {
   constructor(options: MediaLegOptions) {
     this.#options = options
     this.remoteStream = new MediaStream()
+    this.#interrupted = options.broken
     this.#recovery = new IceRecovery({
       clock: options.clock,
+      broken: options.broken,
       patienceMs: DISCONNECTED_PATIENCE_MS + (options.polite ? POLITE_WAITS_MS : 0),
       restart: () => void this.#restart(),
       interrupted: (on) => {
@@ -120,8 +127,25 @@ export class MediaLeg implements PictureTaker {
   }
 
   receive(signal: Description | Candidate): void {
+    if (signal.type !== 'ICE_CANDIDATE') {
+      const session = sessionOf(signal)
+      if (session !== undefined && session === this.#options.former) return
+      this.#session = session
+    }
     if (this.#negotiation) void this.#negotiation.receive(signal)
     else if (this.#early.length < 256) this.#early.push(signal)
+  }
+
+  /** The session of the other side's RTCPeerConnection, as far as one is known. */
+  get session(): string | undefined {
+    return this.#session
+  }
+
+  /** An offer that the other side's RTCPeerConnection of until now has not made: it has begun anew, and so must we. */
+  isOfAnother(signal: Description | Candidate): boolean {
+    if (signal.type !== 'OFFER' || this.#session === undefined) return false
+    const session = sessionOf(signal)
+    return session !== undefined && session !== this.#session && session !== this.#options.former
   }
 
   /** Whether the server cannot be reached just now: then nothing is repaired, for nobody would hear of it. */

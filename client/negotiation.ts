@@ -22,6 +22,14 @@ export interface NegotiationOptions {
 /** Candidates of a side that never describes itself. */
 const MOST_CANDIDATES = 256
 
+/**
+ * Which RTCPeerConnection a description is of: the session of its `o=` line is the same for as long as that lives (RFC 8829
+ * section 5.2.2). Nothing: it does not say.
+ */
+export function sessionOf({ payload }: Description): string | undefined {
+  return /^o=\S+ (\S+) /m.exec(payload)?.[1]
+}
+
 export class Negotiation {
   readonly #options: NegotiationOptions
   readonly #connection: RTCPeerConnection
@@ -109,8 +117,14 @@ export class Negotiation {
     try {
       await this.#connection.addIceCandidate(candidate)
     } catch (error) {
-      if (!this.#ignoring && !this.#closed) this.#options.failed(error)
+      if (!this.#ignoring && !this.#closed && !this.#isLate(candidate)) this.#options.failed(error)
     }
+  }
+
+  /** Of a description that another has taken the place of. */
+  #isLate({ usernameFragment }: CandidatePayload): boolean {
+    const { sdp = '' } = this.#connection.remoteDescription ?? {}
+    return typeof usernameFragment === 'string' && !sdp.includes(`a=ice-ufrag:${usernameFragment}`)
   }
 
   #describe(): void {

@@ -60,6 +60,7 @@ class PeerDouble {
   onconnectionstatechange: (() => void) | null = null
   readonly transceivers: ReturnType<typeof transceiver>[] = []
   closed = false
+  restarts = 0
   #needed = false
 
   /** Told once for all that was changed in one go, and not while an offer of the other side is being answered. */
@@ -101,6 +102,20 @@ class PeerDouble {
     this.signalingState = description.type === 'offer' ? 'have-remote-offer' : 'stable'
   }
 
+  getConfiguration() {
+    return {}
+  }
+
+  setConfiguration() {}
+
+  restartIce() {
+    this.restarts++
+  }
+
+  async addIceCandidate({ candidate }: { candidate: string }) {
+    if (candidate === 'of another description') throw new TypeError('unknown ufrag')
+  }
+
   close() {
     this.closed = true
     this.signalingState = 'closed'
@@ -108,6 +123,11 @@ class PeerDouble {
 
   flows() {
     this.connectionState = 'connected'
+    this.onconnectionstatechange?.()
+  }
+
+  fails() {
+    this.connectionState = 'failed'
     this.onconnectionstatechange?.()
   }
 
@@ -373,6 +393,125 @@ describe('in a room', () => {
       'connected',
       peers[1],
     ])
+  })
+
+  describe('a leg that cannot be repaired', () => {
+    const sdp = (session: number) => `v=0\r\no=- ${session} 2 IN IP4 127.0.0.1\r\na=ice-ufrag:u${session}\r\n`
+    const from = { from: 'carol' }
+
+    /** In a room with bob and carol; carol has offered from her RTCPeerConnection 1. */
+    async function three() {
+      const world = await talks()
+      const { call, tells } = world
+      const offers = (session: number) =>
+        tells(HEARS.signaling, { callId: call.id, type: 'OFFER', payload: sdp(session) }, from)
+      const answers = (session: number) =>
+        tells(HEARS.signaling, { callId: call.id, type: 'ANSWER', payload: sdp(session) }, from)
+      await tells(HEARS.room, roster(call.id, joined('alice', 'bob', 'carol')))
+      await offers(1)
+      const [, first] = world.peers as [PeerDouble, PeerDouble]
+      first.flows()
+      const carol = () => call.room?.members.find(({ userId }) => userId === 'carol')
+      const problems: unknown[] = []
+      call.on('problem', ({ code }) => problems.push(code))
+      /** Four restarts in vain. */
+      const breaks = async (peer: PeerDouble) => {
+        peer.fails()
+        for (let tries = 0; tries < 5; tries++) {
+          await tells(HEARS.turn, NO_RELAY)
+          await world.clock.advance(8_000)
+        }
+        await tells(HEARS.turn, NO_RELAY)
+        await settled()
+      }
+      return { ...world, offers, answers, first, carol, problems, breaks }
+    }
+
+    test('is built anew by an offer, while the others go on', async () => {
+      const { call, peers, peer, first, breaks, carol, problems, sent, answers } = await three()
+      const before = sent('/app/rtc/signaling').length
+      await breaks(first)
+      expect([first.restarts, first.closed, peer.closed, peers.length]).toEqual([4, true, false, 3])
+      expect(offeredTo(sent('/app/rtc/signaling').slice(before))).toEqual(['carol'])
+      expect(carol()).toMatchObject({ connected: false, interrupted: true })
+      expect([call.state, problems]).toEqual(['connected', ['negotiation']])
+      await answers(2)
+      peers[2]?.flows()
+      expect([peers[2]?.sent, peers[2]?.remoteDescription?.sdp]).toEqual([['audio', 'video'], sdp(2)])
+      expect(carol()).toMatchObject({ connected: true, interrupted: false })
+    })
+
+    test('is built again and again, and the person is told once', async () => {
+      const { peers, first, breaks, carol, problems, clock, answers } = await three()
+      await breaks(first)
+      await answers(2)
+      await breaks(peers[2] as PeerDouble)
+      expect([peers.length, problems]).toEqual([4, ['negotiation']])
+      await answers(3)
+      peers[3]?.flows()
+      expect(carol()).toMatchObject({ connected: true, interrupted: false })
+      await clock.advance(60_000)
+      expect(peers).toHaveLength(4)
+    })
+
+    test('is not built anew for somebody who leaves meanwhile', async () => {
+      const { call, peers, first, tells, clock } = await three()
+      first.fails()
+      await tells(HEARS.room, roster(call.id, [...joined('alice', 'bob'), { userId: 'carol', state: 'LEFT' }]))
+      await clock.advance(60_000)
+      expect([first.closed, peers.length]).toEqual([true, 2])
+    })
+
+    test('on the other side is built anew here too, and answers', async () => {
+      const { call, peers, first, offers, sent, problems } = await three()
+      await offers(1)
+      expect([first.closed, peers.length]).toEqual([false, 2])
+      await offers(2)
+      expect([first.closed, peers.length, peers[2]?.remoteDescription?.sdp]).toEqual([true, 3, sdp(2)])
+      expect(sent('/app/rtc/signaling').at(-1)).toMatchObject({ callId: call.id, type: 'ANSWER', to: 'carol' })
+      expect([peers[2]?.sent, problems]).toEqual([['audio', 'video'], []])
+    })
+
+    test('on both sides at a time becomes one: the offers meet as any two', async () => {
+      const { peers, first, breaks, offers, sent } = await three()
+      await breaks(first)
+      const before = sent('/app/rtc/signaling').length
+      await offers(2)
+      // alice < carol: ours stands, and hers is taken back
+      expect([peers.length, peers[2]?.remoteDescription, sent('/app/rtc/signaling').length]).toEqual([3, null, before])
+    })
+
+    test('has said things that are not for the new one', async () => {
+      const { peers, first, breaks, offers, answers, tells, call, problems } = await three()
+      await breaks(first)
+      await answers(1)
+      await offers(1)
+      expect([peers.length, peers[2]?.remoteDescription]).toEqual([3, null])
+      await answers(2)
+      const late = { candidate: 'of another description', sdpMid: '0', sdpMLineIndex: 0, usernameFragment: 'u1' }
+      await tells(HEARS.signaling, { callId: call.id, type: 'ICE_CANDIDATE', payload: late }, from)
+      expect(problems).toEqual(['negotiation'])
+    })
+
+    test('rests in its new place as well while the call is on hold', async () => {
+      const { call, peers, first, breaks } = await three()
+      await call.hold()
+      await breaks(first)
+      expect([peers[2]?.directions, peers[2]?.sent]).toEqual([
+        ['inactive', 'inactive'],
+        [undefined, undefined],
+      ])
+      await call.resume()
+      expect(peers[2]?.sent).toEqual(['audio', 'video'])
+    })
+
+    test('is left alone by a server that has forgotten the call', async () => {
+      const { call, peers, first, breaks, tells } = await three()
+      await tells(HEARS.errors, { code: 503, message: 'restarts', callId: call.id })
+      expect(call.forgotten).toBe(true)
+      await breaks(first)
+      expect([first.closed, peers.length, call.state]).toEqual([true, 2, 'connected'])
+    })
   })
 
   test('hold and camera count for all', async () => {

@@ -9,6 +9,7 @@ describe('the repair of a media path', () => {
     const events: string[] = []
     const recovery = new IceRecovery({
       clock,
+      broken: false,
       patienceMs: 3_000,
       restart: () => events.push('restart'),
       interrupted: (on) => events.push(on ? 'interrupted' : 'back'),
