@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from '@jest/globals'
 import { TestClock } from '../support/clock.ts'
+import { callWaiting, holdAndTransfer, missedCalls } from '../support/protocol-beyond-two.ts'
 import { RecordedDevice, Recorder } from '../support/recorder.ts'
 import { opens, tokenFor } from '../support/story.ts'
 
@@ -17,6 +18,8 @@ async function record(): Promise<string> {
       STUN_URLS: 'stun:turn.example.org:3478',
       TURN_URLS: 'turn:turn.example.org:3478?transport=udp',
       TURN_SECRET: 'shared with the relay',
+      CALL_WAITING: 'true',
+      DATABASE_URL: 'sqlite::memory:',
     },
     new TestClock(Date.UTC(2026, 0, 1)),
   )
@@ -184,7 +187,7 @@ async function record(): Promise<string> {
       '## A token that ends\n',
       'A session hears of the end of its token a minute before (one that comes later than that, when it subscribes), and puts',
       'another one in its place. The connection stays. Without a new one the session is cut 10 seconds after the end; in a',
-      'call it may signal and hang up until the call is over, for 10 minutes at most.\n',
+      'call it may signal, hold and hang up until the call is over, for 10 minutes at most.\n',
     )
     const now = Math.floor(world.clock.now() / 1000)
     const ending = await issues('carol', '<token of carol>', { exp: now + 45 })
@@ -308,6 +311,11 @@ async function record(): Promise<string> {
     await frank.hears()
     await gina.hears()
     shows()
+
+    const page = { world, recorder, connects, says, shows }
+    await holdAndTransfer(page)
+    await callWaiting(page)
+    await missedCalls(page)
 
     says('## Leaving\n', 'The RECEIPT of DISCONNECT means that everything before it is done.\n')
     alice.sends('DISCONNECT', { receipt: 'bye' })
