@@ -51,7 +51,9 @@ const {
   },
 }).values
 
-const chosen = SCENARIOS.filter((scenario) => (only === undefined ? scenario !== history : only.includes(scenario.name)))
+const chosen = SCENARIOS.filter((scenario) =>
+  only === undefined ? scenario !== history : only.includes(scenario.name),
+)
 const unknown = only?.find((name) => !SCENARIOS.some((scenario) => scenario.name === name))
 if (unknown !== undefined) fail(`--only ${unknown}: there are ${SCENARIOS.map(({ name }) => name).join(', ')}`)
 const asked = others.map(installedOrFail)
