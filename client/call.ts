@@ -98,6 +98,8 @@ const MOST_SIGNALS_BEFORE_ANSWER = 60
 const CONNECTING_MS = 30_000
 /** Offers and candidates of somebody whom the roster has not named yet. */
 const MOST_OF_STRANGERS = 256
+/** The server lets fewer people into a room. */
+const MOST_HOLDERS = 64
 /** A server that could not say just now how a call is. */
 const ASK_AGAIN_MS = 2_000
 /** The server says when ringing is over; only when it cannot be heard this side decides by itself. */
@@ -123,6 +125,8 @@ export class LiveCall implements IncomingCall {
   #peerFeatures: ReadonlySet<Feature>
   /** Users who have put it on hold. */
   readonly #holders = new Set<string>()
+  /** Of what each has said of it last. */
+  readonly #holdVersions = new Map<string, number>()
   /** The call whose other side we pass on to that of this one. */
   #passing: LiveCall | undefined
   #holdings = 0
@@ -404,8 +408,10 @@ export class LiveCall implements IncomingCall {
   }
 
   /** Somebody has put it on hold, or takes it back: the other side, or we ourselves by another call. */
-  heardHold({ by, hold }: CallHeld): void {
-    if (this.#talks && typeof by === 'string') this.#holds(by, hold)
+  heardHold({ by, hold, version = 0 }: CallHeld): void {
+    if (!this.#talks || typeof by !== 'string' || version < (this.#holdVersions.get(by) ?? 0)) return
+    if (this.#holdVersions.size < MOST_HOLDERS || this.#holdVersions.has(by)) this.#holdVersions.set(by, version)
+    this.#holds(by, hold)
   }
 
   heardTransfer(news: CallTransferred): void {
@@ -697,11 +703,8 @@ export class LiveCall implements IncomingCall {
   async #ask(): Promise<void> {
     const { send } = this.#line
     if (this.ringsHere) return send(APP.ringing, { callId: this.id })
-    // Of what is talked in, the server may have missed whether it is on hold; saying so again does nothing else
-    const heldAsItIs: CallHold = { callId: this.id, hold: this.held.byMe }
-    if (this.#roster && this.#answered) return send(APP.hold, heldAsItIs)
-    if (this.direction === 'incoming') {
-      // Otherwise its ACCEPT is on its way
+    if (this.#roster || this.direction === 'incoming') {
+      // Otherwise its ACCEPT is on its way. In a room the roster is the answer, also to who has begun the call
       if (this.#answered) await send(APP.response, this.#acceptance)
     } else {
       if (this.#answered || !this.#request) await this.#askWhetherItLives()
@@ -709,7 +712,23 @@ export class LiveCall implements IncomingCall {
       if (this.#request) await send(APP.request, this.#request)
       this.#media?.repeatOffers()
     }
-    if (heldAsItIs.hold) await send(APP.hold, heldAsItIs)
+    if (this.#answered && this.#knowsHold) await this.#askWhoHolds()
+  }
+
+  /** Both sides' programs: what one has not announced is not asked of it. */
+  get #knowsHold(): boolean {
+    return this.#line.features.includes('hold') && (this.#roster !== undefined || this.#peerFeatures.has('hold'))
+  }
+
+  /** The server may have missed whether we hold it, and tells who says so once more how the others have it. */
+  async #askWhoHolds(): Promise<void> {
+    try {
+      await this.#line.send(APP.hold, { callId: this.id, hold: this.held.byMe } satisfies CallHold)
+    } catch (error) {
+      // That the call lives is known by now: of a server that knows no hold there is nothing to learn
+      const { code } = asCallError(error, 'timeout')
+      if (code !== CODE.notFound && code !== CODE.badRequest && code !== CODE.notNow) throw error
+    }
   }
 
   /** Without beginning it anew: a caller may not say that it rings, and is told so only of a call that lives. */

@@ -148,6 +148,8 @@ export interface CallHold {
 /** MESSAGE on `/user/queue/call/hold`: who holds it, or does no more. */
 export interface CallHeld extends CallHold {
   readonly by: string
+  /** Grows with every change of the call: from several servers an earlier word may come after a later one. */
+  readonly version?: number
 }
 
 /** SEND `/app/call/transfer` */

@@ -65,11 +65,19 @@ describe('HOLD', () => {
     expect(at.hears('alice/phone')).toEqual(['c1 call/hold on by bob'])
   })
 
-  test('as it is already is 200, and nobody hears it', async () => {
+  test('as it is already is 200, and tells the device that says so alone how the other side has it', async () => {
+    const told = () => at.world.devices.heard.map(({ device, body }) => [device, body])
     expect(await at.holds('alice/phone', 'c1', false)).toMatchObject({ ok: true })
+    expect(told()).toEqual([['alice/phone', { callId: 'c1', hold: false, by: 'bob', version: 3 }]])
     await at.holds('alice/phone', 'c1')
+    await at.holds('bob/phone', 'c1')
     at.world.devices.forgetHeard()
     expect(await at.holds('alice/phone', 'c1')).toMatchObject({ ok: true })
+    expect(told()).toEqual([['alice/phone', { callId: 'c1', hold: true, by: 'bob', version: 5 }]])
+  })
+
+  test('as it is already, by the user over HTTP, is heard by nobody', async () => {
+    expect(await at.holds('alice', 'c1', false)).toMatchObject({ ok: true })
     expect(at.world.devices.heard).toEqual([])
   })
 
@@ -109,6 +117,16 @@ describe('HOLD', () => {
     expect(await at.world.calls.hold(again, { callId: 'c1', hold: true })).toMatchObject({ ok: true })
     expect(await at.call('c1')).toMatchObject({ held: ['alice'], origin: { device: 'alice/new' } })
     expect((await at.call('c1'))?.origin.lostAt).toBeUndefined()
+  })
+
+  test('a device that was lost learns under its new session what the other side has done meanwhile', async () => {
+    await at.leaves('alice/phone')
+    await at.holds('bob/phone', 'c1')
+    at.world.devices.connect('alice', 'alice/new')
+    const again = { user: 'alice', device: 'alice/new', token: 'token of alice/phone' }
+    expect(await at.world.calls.hold(again, { callId: 'c1', hold: false })).toMatchObject({ ok: true })
+    expect(at.hears('alice/new')).toEqual(['c1 call/hold on by bob'])
+    expect((await at.call('c1'))?.origin).toMatchObject({ device: 'alice/new' })
   })
 
   test('a call on hold ends as any other', async () => {

@@ -162,6 +162,59 @@ describe('on hold', () => {
     ])
   })
 
+  test('of what the same person has said the later word counts, whatever order it comes in', async () => {
+    const { call, tells } = await talks()
+    await tells(HEARS.hold, { callId: call.id, hold: false, by: 'bob', version: 7 })
+    await tells(HEARS.hold, { callId: call.id, hold: true, by: 'bob', version: 6 })
+    expect(call.held.byPeer).toBe(false)
+    await tells(HEARS.hold, { callId: call.id, hold: true, by: 'bob', version: 8 })
+    expect(call.held.byPeer).toBe(true)
+  })
+
+  test.each([
+    ['has taken', true, false],
+    ['has put', false, true],
+  ])(
+    'that the other side %s meanwhile is learnt by a device that is a new one to the server',
+    async (_what, before, now) => {
+      const { call, server, clock, tells } = await talks()
+      await tells(HEARS.hold, { callId: call.id, hold: before, by: 'bob', version: 4 })
+      server.socket.breaks(1006)
+      await clock.advance(500)
+      expect(server.socket.sent('/app/call/hold')).toEqual([{ callId: call.id, hold: false }])
+      await server.socket.tells(HEARS.hold, { callId: call.id, hold: now, by: 'bob', version: 5 })
+      expect(call.held).toEqual({ byMe: false, byPeer: now })
+    },
+  )
+
+  test('is not asked about when the other side knows nothing of it', async () => {
+    const { server, clock } = await talks([])
+    server.socket.breaks(1006)
+    await clock.advance(500)
+    expect(server.socket.sent('/app/call/hold')).toEqual([])
+  })
+
+  test('is no end of the call at a server that knows nothing of it', async () => {
+    const { call, server, clock } = await talks()
+    server.socket.breaks(1006)
+    await settled()
+    server.receipts = false
+    await clock.advance(500)
+    const answers = async (code: number, message: string, destination: string) => {
+      const receipt = server.socket.sends(destination).at(-1)?.headers.receipt ?? ''
+      await server.socket.tells(
+        HEARS.errors,
+        { code, message, destination, callId: call.id },
+        { 'receipt-id': receipt },
+      )
+    }
+    await answers(CODE.forbidden, 'only the callee', '/app/call/ringing')
+    server.socket.receipt(server.socket.sends('/app/call/request').at(-1)?.headers.receipt ?? '')
+    await settled()
+    await answers(CODE.notFound, 'no such destination', '/app/call/hold')
+    expect([call.state, call.forgotten, call.reconnecting]).toEqual(['connected', false, false])
+  })
+
   test('a second call is answered, the first rests, and one is changed for the other', async () => {
     const { call, rung, tells, sent } = await talks()
     await tells(HEARS.request, { ...OFFERED, callId: 'c2', waiting: true })
@@ -377,6 +430,7 @@ describe('a room', () => {
     )
     server.socket.breaks(1006)
     await clock.advance(500)
+    expect(server.socket.sent('/app/call/response')).toEqual([{ callId: call.id, type: 'ACCEPT', features: ALL }])
     expect([server.socket.sent('/app/call/hold'), server.socket.sent('/app/call/request')]).toEqual([
       [{ callId: call.id, hold: false }],
       [],

@@ -2,12 +2,12 @@
 
 import { accepted, refuse } from '../../errors.ts'
 import { changed } from '../changed.ts'
-import type { Actor, Call, CallTimers, Leg } from '../types.ts'
+import type { Actor, Call, CallTimers, Effect, Leg } from '../types.ts'
 import { bind, cameBack } from './binding.ts'
 import { type Change, type Decision, refused, type Situation } from './decision.ts'
 import { speaksFor } from './legs.ts'
 import { isJoined, isRoom, memberOf, rejoined } from './room-members.ts'
-import { elsewhere, legsOf, tellHold } from './words.ts'
+import { elsewhere, legsOf, tell, tellHold } from './words.ts'
 
 export function hold(
   call: Call,
@@ -23,7 +23,9 @@ export function hold(
   if (!mayAct(leg, actor)) return elsewhere(call, actor)
   const rebound = takenUp(call, leg, actor, now, timers)
   const held = call.held ?? []
-  if (held.includes(user) === on) return { outcome: accepted, ...rebound }
+  if (held.includes(user) === on) {
+    return { outcome: accepted, ...rebound, effects: [...rebound.effects, ...asTheyHold(rebound.write ?? call, actor)] }
+  }
   const next = changed(rebound.write ?? call, {
     held: on ? [...held, user] : held.filter((other) => other !== user),
   })
@@ -33,6 +35,17 @@ export function hold(
     others: on ? [] : mine.filter(({ callId }) => callId !== call.callId).map((other) => swapped(other, user)),
     effects: [...rebound.effects, ...tellHold(next, user, on, actor.overHttp === true)],
   }
+}
+
+/** For the device that says what is so already: it may have come back, and not know what the others have done meanwhile. */
+function asTheyHold(call: Call, { user, device, overHttp }: Actor): readonly Effect[] {
+  if (device === undefined || overHttp === true) return []
+  const { callId, held = [], version } = call
+  return legsOf(call)
+    .filter((leg) => leg.user !== user)
+    .map(({ user: by }) =>
+      tell({ user, devices: [device] }, 'call/hold', { callId, hold: held.includes(by), by, version }),
+    )
 }
 
 /**
