@@ -84,8 +84,8 @@ async function asCsv(portions: AsyncIterable<readonly CallRecord[]>, response: R
   const rows = async function* () {
     for await (const portion of portions) yield* portion.map(rowOf)
   }
-  // A name is anybody's invention: a spreadsheet must not take it for a formula
-  const csv = stringify({ header: true, columns: [...COLUMNS], escape_formulas: true, record_delimiter: 'windows' })
+  // Some readers take any line break outside quotes for the end of a row
+  const csv = stringify({ header: true, columns: [...COLUMNS], quoted_match: /[\r\n]/, record_delimiter: 'windows' })
   await pipeline(Readable.from(rows()), csv, response)
   if (!response.closed) await once(response, 'close')
 }
@@ -93,9 +93,13 @@ async function asCsv(portions: AsyncIterable<readonly CallRecord[]>, response: R
 function rowOf(record: CallRecord): Record<string, string> {
   const { members, ...rest } = told(record)
   const row: Record<string, string> = {}
-  for (const [name, value] of Object.entries(rest)) row[name] = value === undefined ? '' : String(value)
+  for (const [name, value] of Object.entries(rest)) row[name] = value === undefined ? '' : noFormula(String(value))
   return { ...row, ...(members && { members: JSON.stringify(members) }) }
 }
+
+/** A name is anybody's invention: a spreadsheet must not take it for a formula. Those in full width count in some. */
+const noFormula = (text: string): string =>
+  /^\s*[=+\-@\uFF0B\uFF0D\uFF1D\uFF20]|^[\t\r\n]/.test(text) ? `'${text}` : text
 
 function told({ createdAt, ringingAt, connectedAt, endedAt, members, ...rest }: CallRecord) {
   return {

@@ -252,6 +252,23 @@ describe('an operator', () => {
     expect((await none.text()).split('\r\n')).toHaveLength(2)
   })
 
+  test('reads one line of CSV for each call, whatever lines and formulas are in the names', async () => {
+    const alice = await arrives('alice')
+    for (const callerUserName of ['x\n=1+1', 'x\r=1+1', '\n=1', ' =1', '-1', 'plain'])
+      await calls(alice, { callerUserName })
+    const csv = await operator('/imserver/admin/history/export?format=csv')
+    const cells = /^[^,]+,VIDEO,alice,("(?:[^"]|"")*"|[^"\r\n,]*),bob,/
+    const rows = (await csv.text()).split('\r\n').slice(1, -1)
+    expect(rows.map((row) => cells.exec(row)?.[1])).toEqual([
+      '"x\n=1+1"',
+      '"x\r=1+1"',
+      '"\'\n=1"',
+      "' =1",
+      "'-1",
+      'plain',
+    ])
+  })
+
   test('needs the key', async () => {
     for (const [path, method] of [
       ['/imserver/admin/users/alice/history', 'DELETE'],
