@@ -431,7 +431,7 @@ function historyFor(config: HistoryConfig, { nodeName, cluster, ...world }: Hist
     clock,
     log,
     onState: (state) => state === 'up' && history?.wake(),
-    onRefused: () => history?.refused(),
+    onRefused: (record) => history?.refused(record),
   })
   if (store === undefined) return undefined
   const inRedis = cluster && new RedisSpool({ link: cluster.link, self: cluster.self, mostBytes })

@@ -141,9 +141,9 @@ export class HistoryService implements History {
     this.#writer.wake()
   }
 
-  /** The database has refused a call for good, while it took the others. */
-  refused(): void {
-    this.#writer.refused()
+  /** The database has refused this call for good, while it takes the others: nobody is told of it. */
+  refused(record: CallRecord): void {
+    this.#writer.refused(record)
   }
 
   /** A device can hear of missed calls: it is told those that the user has not seen. Waits for nobody. */

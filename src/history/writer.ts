@@ -85,6 +85,8 @@ export class Writer {
   #written = 0
   #spooled = 0
   #dropped = 0
+  /** In no database, though they were written without an error. */
+  readonly #refused = new WeakSet<CallRecord>()
   /** Of an outage: the log has it. */
   #complained = false
   #stopping = false
@@ -141,10 +143,10 @@ export class Writer {
     this.#wake?.()
   }
 
-  /** One of those that are written was refused for good: the database does without it. */
-  refused(): void {
+  /** Of those that are being written this one was refused for good: the database does without it. */
+  refused(record: CallRecord): void {
+    this.#refused.add(record)
     this.#dropped++
-    this.#written--
   }
 
   /** Everything is in the database or in the spool when this is fulfilled; what is in neither is lost, and the log says so. */
@@ -273,7 +275,8 @@ export class Writer {
     return true
   }
 
-  #done(records: readonly CallRecord[]): void {
+  #done(taken: readonly CallRecord[]): void {
+    const records = taken.filter((record) => !this.#refused.has(record))
     this.#written += records.length
     if (this.#complained) this.#options.log.info({}, 'the history is written again')
     this.#complained = false

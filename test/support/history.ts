@@ -34,8 +34,10 @@ export class HistoryAtHand implements HistoryStore {
   away = false
   /** Writes are not answered until {@link answers}. */
   slow = false
-  /** It refuses these for good. */
+  /** A bug: it fails for whatever is with this call. */
   poison: string | undefined
+  /** It refuses this call for good, says so, and takes the others. */
+  refuses: { readonly callId: string; told(record: CallRecord): void } | undefined
   #waiting: (() => void)[] = []
 
   get state(): 'up' | 'down' {
@@ -52,7 +54,10 @@ export class HistoryAtHand implements HistoryStore {
     if (this.slow) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     if (records.some(({ callId }) => callId === this.poison)) throw new Error('refused for good')
     this.batches.push(records.length)
-    for (const record of records) if (!this.calls.has(record.callId)) this.calls.set(record.callId, record)
+    for (const record of records) {
+      if (record.callId === this.refuses?.callId) this.refuses.told(record)
+      else if (!this.calls.has(record.callId)) this.calls.set(record.callId, record)
+    }
   }
 
   async page(user: string, filter: HistoryFilter, page: Parameters<HistoryStore['page']>[2]) {

@@ -77,6 +77,18 @@ describe('what is kept', () => {
     ])
   })
 
+  test('is nothing of a call that the database refuses: nobody is told that they have missed it', async () => {
+    const { clock, devices } = world
+    devices.connect('bob', 'bob/phone')
+    store.refuses = { callId: 'refused', told: (record) => history.refused(record) }
+    await miss('refused')
+    await miss('kept')
+    await clock.advance(20)
+    const missed = devices.heard.filter(({ queue }) => queue === 'call/missed')
+    expect(missed.map(({ body }) => body.calls)).toMatchObject([[{ callId: 'kept' }]])
+    expect(history.counts).toMatchObject({ written: 1, dropped: 1 })
+  })
+
   test('of a room is what it was for each member', async () => {
     const { calls, store: live } = world
     await calls.request(actor('alice/phone'), requestOf('bob', 'c'))
