@@ -176,7 +176,7 @@ describe('a refresh', () => {
 })
 
 describe('an expired session in a call', () => {
-  test('may signal and hang up, nothing else; then it is cut', async () => {
+  test('may signal, hold and hang up, nothing else; then it is cut', async () => {
     const { alice, bob, callId } = await inCall(100)
     await world.clock.advance(101_000)
     await alice.hears(AUTH, { type: 'EXPIRING' })
@@ -186,7 +186,17 @@ describe('an expired session in a call', () => {
     await bob.hears('/user/queue/rtc/signaling', { type: 'OFFER' })
     await bob.signals(callId, 'ANSWER', 'v=0')
     await alice.hears('/user/queue/rtc/signaling', { type: 'ANSWER' })
-    for (const destination of ['/app/user/status', '/app/turn/get-turn-credentials', '/app/call/request']) {
+    await bob.subscribes('/user/queue/call/hold')
+    for (const hold of [true, false]) {
+      await alice.says('/app/call/hold', { callId, hold })
+      await bob.hears('/user/queue/call/hold', { callId, hold, by: 'alice' })
+    }
+    for (const destination of [
+      '/app/user/status',
+      '/app/turn/get-turn-credentials',
+      '/app/call/history/read',
+      ...['request', 'transfer', 'invite'].map((verb) => `/app/call/${verb}`),
+    ]) {
       await alice.says(destination, [])
       await alice.hears(ERRORS, { code: 401, destination })
     }
