@@ -2,13 +2,12 @@
 
 import type { CallRequest } from '../../src/calls/messages.ts'
 import { fingerprintOf } from '../../src/calls/service.ts'
-import type { Call } from '../../src/calls/types.ts'
 import { CODES, type Outcome, refuse } from '../../src/errors.ts'
 import type { UserId } from '../../src/ports.ts'
 import { type Asked, speaker } from './asked.ts'
 import type { RtcOutcome } from './envelope.ts'
+import { answerOfBefore, begun, firstAnswer, keyReused } from './first-answer.ts'
 import { callIdFor, keyOf, newCallId } from './idempotency.ts'
-import { shownId } from './ids.ts'
 import type { Answer, Hangup, Hold, Initiate, Invite, Reject, Transfer } from './messages.ts'
 import { type AnyCall, isPartyTo, stayOf } from './shown.ts'
 import { secondsBetween, shownTime } from './times.ts'
@@ -22,6 +21,8 @@ export async function initiate(asked: Asked, message: Initiate): Promise<RtcOutc
   if (!actor.ok) return actor
   const { user } = actor.data
   const callId = key.data === undefined ? newCallId(clock.now()) : callIdFor(user, key.data)
+  const before = key.data === undefined ? undefined : await answerOfBefore(asked, callId, message)
+  if (before) return before
   const request = requestOf(callId, message)
   const outcome = inOurWords(await calls.request(actor.data, request))
   if (!outcome.ok && outcome.code !== CODES.busy.code && outcome.code !== CODES.callIdTaken.code) return outcome
@@ -32,7 +33,7 @@ export async function initiate(asked: Asked, message: Initiate): Promise<RtcOutc
     // The engine has gone further than its first answer: a device has been bound since, or the call is over
     if (call?.caller !== user || key.data === undefined) return outcome
     if (call.fingerprint === fingerprintOf(request)) return firstAnswer(call)
-    return refuse('keyReused', 'Idempotency-Key: was used with another body; make a new one for every call')
+    return keyReused()
   }
   if (call !== undefined) return firstAnswer(call)
   // Ended and forgotten between the two: a deployment that remembers nothing
@@ -47,26 +48,6 @@ const requestOf = (callId: string, message: Initiate): CallRequest => ({
   ...(message.calleeName != null && { calleeUserName: message.calleeName }),
   ...(message.timeout != null && { timeout: message.timeout }),
   ...(message.features != null && { features: message.features }),
-})
-
-/** What whoever asked first was told, however the call has gone on. */
-function firstAnswer(call: Call): RtcOutcome {
-  const { callId, type, caller, callee, createdAt, answer, status, reason } = call
-  const parties = { callerId: caller, calleeId: callee, callType: type }
-  const data = begun(callId, parties, createdAt)
-  if (answer.busy === undefined) return { ok: true, data }
-  const facts = { status, reason, ...(answer.activeCallId !== undefined && { activeCallId: answer.activeCallId }) }
-  const words = answer.busy === 'GLARE' ? 'both call each other' : 'the callee is busy'
-  return { ...refuse('busy', words), data: { ...data, ...facts } }
-}
-
-const begun = (callId: string, parties: Pick<Initiate, 'callerId' | 'calleeId' | 'callType'>, createdAt: number) => ({
-  callId,
-  callerId: shownId(parties.callerId),
-  calleeId: shownId(parties.calleeId),
-  callType: parties.callType,
-  status: 'CALLING',
-  createdAt: shownTime(createdAt),
 })
 
 export async function answer(asked: Asked, { callId, userId, features }: Answer): Promise<RtcOutcome> {

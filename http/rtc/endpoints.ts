@@ -83,7 +83,7 @@ export const RTC_ENDPOINTS: readonly RtcEndpoint[] = [
       'Rings every device of the callee. A busy callee: code 1001, and `data` has `status` REJECTED and `reason` BUSY (or CANCELLED, GLARE and `activeCallId`: both call each other).',
     headers: {
       'Idempotency-Key':
-        '1 to 255 visible characters, random, new for each call. A repeat with the same key and body gets the first answer again and rings nobody; with another body it is refused (422). Remembered as long as the call, and 10 minutes after its end.',
+        '1 to 255 visible characters, random, new for each call. A repeat with the same key and body gets the first answer again and rings nobody; with another body it is refused (422). Remembered as long as the history keeps the call; without one, 10 minutes after its end.',
     },
     example: { callerId: 10001, calleeId: 10002, callType: 'VIDEO' },
     data: Initiated,

@@ -126,7 +126,7 @@ export const ShownCall = z.object({
 export type ShownCall = z.output<typeof ShownCall>
 
 export const HistoryPage = z.object({
-  total: z.int(),
+  total: z.int().describe('How many calls there are; 100000 for more than that.'),
   page: z.int(),
   size: z.int(),
   records: z.array(

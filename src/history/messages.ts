@@ -127,7 +127,7 @@ export type SeenRecord = z.output<typeof SeenRecord>
 export const HistoryPage = z.object({
   records: z.array(SeenRecord).describe('The latest end first.'),
   next: z.string().optional().describe('`cursor` of the next page; absent: there is none.'),
-  total: z.int().nonnegative().optional().describe('With `page`: how many calls there are.'),
+  total: z.int().nonnegative().optional().describe('With `page`: how many calls there are; 100000 for more than that.'),
   unreadMissed: z.int().nonnegative().describe('Missed calls since the user has last marked them as read; up to 1000.'),
 })
 export type HistoryPage = z.output<typeof HistoryPage>

@@ -61,6 +61,8 @@ export interface History {
   ): Promise<Outcome<{ readonly calls: readonly SeenCall[]; readonly more: boolean; readonly total?: number }>>
   /** One call, whoever asks: nothing of one that has not ended, or was deleted. */
   find(callId: CallId): Promise<Outcome<CallRecord | undefined>>
+  /** The same for who cannot wait: what the database does not say within this time is nothing. Never refused. */
+  recall(callId: CallId, atMostMs: number): Promise<CallRecord | undefined>
   /** The user has seen the missed calls that ended until then (now); their other devices hear of it. */
   read(user: UserId, message: HistoryRead, by?: DeviceId): Promise<Outcome<Unread>>
   /** Forgets a user, in the database and in what still waits for it. */
@@ -176,6 +178,21 @@ export class HistoryService implements History {
     return this.#asking(() => this.#options.store.find(callId))
   }
 
+  /** Nothing is flushed for it: what has just ended is known elsewhere. */
+  async recall(callId: CallId, atMostMs: number): Promise<CallRecord | undefined> {
+    const { store, clock } = this.#options
+    if (store.state === 'down') return undefined
+    let cancel: Cancel = () => undefined
+    const late = new Promise<undefined>((resolve) => {
+      cancel = clock.after(atMostMs, () => resolve(undefined))
+    })
+    const found = store.find(callId).catch((error: unknown) => {
+      if (!(error instanceof Unavailable)) throw error
+      return undefined
+    })
+    return Promise.race([found, late]).finally(cancel)
+  }
+
   read(user: UserId, { until }: HistoryRead, by?: DeviceId): Promise<Outcome<Unread>> {
     const { store, clock } = this.#options
     return this.#asking(async () => {
@@ -247,6 +264,7 @@ export const NO_HISTORY: History = {
   page: async () => none(),
   ofUser: async () => none(),
   find: async () => none(),
+  recall: async () => undefined,
   read: async () => none(),
   erase: async () => none(),
   export: async () => none(),

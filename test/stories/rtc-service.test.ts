@@ -317,6 +317,25 @@ describe('an Idempotency-Key', () => {
     expect({ status, body }).toMatchObject({ status: 422, body: { code: 422, data: null } })
   })
 
+  test('is answered as at first when only the history remembers the call: nobody rings', async () => {
+    const [caller, callee] = users()
+    const [third] = users()
+    const names = { callerName: 'Alice', calleeName: 'Bob' }
+    const first = await initiates(caller, callee, names, keyed('k6'))
+    const busy = await initiates(third, callee, {}, keyed('k6'))
+    expect(busy.body.code).toBe(1001)
+    await world.clock.advance(1)
+    await asks(callee, '/call/reject', { callId: first.body.data.callId, userId: callee, reason: 'BUSY' })
+    await world.clock.advance(700_000)
+    const phone = await arrives(callee)
+    expect((await initiates(caller, callee, names, keyed('k6'))).body).toEqual(first.body)
+    expect((await initiates(third, callee, {}, keyed('k6'))).body).toEqual(busy.body)
+    for (const other of [{}, { ...names, callType: 'AUDIO' }, { ...names, calleeId: third }]) {
+      expect((await initiates(caller, callee, other, keyed('k6'))).status).toBe(422)
+    }
+    await phone.hearsNothing()
+  })
+
   test('of another caller is another one', async () => {
     const [[a, b], [c, d]] = [users(), users()]
     const ids = [await initiates(a, b, {}, keyed('k5')), await initiates(c, d, {}, keyed('k5'))]
