@@ -19,8 +19,8 @@ let relayOnly = query.get('relay') === '1'
 const sounds = new Sounds()
 sounds.on = settings.sound
 const frames = new FramesPanel()
-/** GROUP_MESH_MAX of the server, as it is by default: with us so many are in a room. */
-const MOST_IN_A_ROOM = 4
+/** With us so many are in a room: no server lets more in (GROUP_MESH_MAX), and what this one has refused is too many. */
+let mostInARoom = 8
 
 addEventListener('pointerdown', () => sounds.unlock(), { once: true })
 addEventListener('keydown', () => sounds.unlock(), { once: true })
@@ -236,7 +236,7 @@ function openPhone(who) {
   /** @param {import('../client/types.ts').Call} call */
   function placesLeft({ room }) {
     const there = (room?.members ?? []).filter(({ state }) => state === 'joined' || state === 'ringing')
-    return MOST_IN_A_ROOM - (room ? there.length : 2)
+    return mostInARoom - (room ? there.length : 2)
   }
 
   /** @param {import('../client/types.ts').Call} call */
@@ -247,14 +247,19 @@ function openPhone(who) {
       title: 'Add people',
       note:
         free > 1
-          ? `They see and hear everybody. Up to ${free} more.`
+          ? 'They see and hear everybody, and everybody sees and hears them.'
           : 'They see and hear everybody. One more can come.',
       most: free,
       without: [who.name, ...(call.room ? there.map(({ userId }) => userId) : [call.peer.userId])],
       actions: [{ value: 'add', label: 'Ring them' }],
     })
     if (!answer || call.state === 'ended') return
-    call.invite(answer.users).catch((error) => view.complain(error))
+    const most = mostInARoom - free + answer.users.length - 1
+    call.invite(answer.users).catch((error) => {
+      if (error.code === 1009) mostInARoom = Math.min(mostInARoom, most)
+      view.complain(error)
+      arrange()
+    })
   }
 
   /** @param {string} text @param {import('../client/types.ts').Call} [call] one that may be tried again */

@@ -1,6 +1,7 @@
 /** One call on the stage: faces, pictures, the status line, and the buttons that its state allows. */
 
 import { $, h, icon, paintAvatar } from './dom.js'
+import { Player } from './player.js'
 import { RoomView } from './room-view.js'
 import { callStatus, duration, fault, memberNews, problem, reconnecting, roomTitle, transferNews } from './words.js'
 
@@ -32,9 +33,8 @@ export class CallView {
   #local = /** @type {HTMLVideoElement} */ ($('local-video'))
   #sounds
   #actions
-  #room = new RoomView(() => {
-    $('unblock').hidden = false
-  })
+  #player = new Player(this.#remote)
+  #room = new RoomView(this.#player)
   /** Of the room, by user, to tell what has changed. @type {Map<string, string>} */
   #members = new Map()
   /** @type {import('../client/types.ts').Call | undefined} */
@@ -52,10 +52,6 @@ export class CallView {
     this.#sounds = sounds
     this.#actions = actions
     addEventListener('keydown', (event) => this.#key(event))
-    $('unblock').addEventListener('click', () => {
-      this.#play()
-      this.#room.play()
-    })
     this.#remote.addEventListener('resize', () => this.#fit())
     new ResizeObserver(() => this.#fit()).observe(this.#stage)
   }
@@ -108,7 +104,7 @@ export class CallView {
     for (const undo of this.#undo.splice(0)) undo()
     this.#sounds.stop()
     this.#call = undefined
-    this.#remote.srcObject = null
+    this.#player.stop(this.#remote)
     this.#local.srcObject = null
     $('path').hidden = true
     this.#room.clear()
@@ -118,7 +114,6 @@ export class CallView {
     this.#stage.dataset.state = 'idle'
     this.#stage.dataset.remoteVideo = this.#stage.dataset.localVideo = 'false'
     this.#stage.dataset.sound = 'none'
-    $('unblock').hidden = true
     $('timer').textContent = ''
     this.#backAt = 0
     this.#showReconnecting('none', '')
@@ -151,7 +146,8 @@ export class CallView {
     if (this.#status.textContent !== status) this.#status.textContent = status
     document.title = ringsHere ? `${call.peer.name} calls · Carillon` : `${call.peer.name} · Carillon`
     attach(this.#local, inRoom ? undefined : call.localStream)
-    if (attach(this.#remote, inRoom ? undefined : call.remoteStream)) this.#play()
+    if (inRoom) this.#player.stop(this.#remote)
+    else if (attach(this.#remote, call.remoteStream)) this.#player.play(this.#remote)
     if (inRoom) this.#drawRoom(call)
     this.#sound(ringsHere)
     this.#buttons(call, ringsHere)
@@ -308,15 +304,6 @@ export class CallView {
     badge.textContent = `${path.relayed ? 'via relay' : 'direct'}${ms}`
     badge.title = `${path.local} ↔ ${path.remote}, ${path.protocol}`
     badge.dataset.relayed = String(path.relayed)
-  }
-
-  /** A browser may forbid sound until the person touches the page. */
-  #play() {
-    $('unblock').hidden = true
-    if (!this.#remote.srcObject) return
-    this.#remote.play().catch((error) => {
-      if (error.name === 'NotAllowedError') $('unblock').hidden = false
-    })
   }
 
   /** The picture fills the stage, unless too much of it would be cut off. */

@@ -7,11 +7,11 @@ export class RoomView {
   #grid = $('grid')
   /** @type {Map<string, { tile: HTMLElement, video: HTMLVideoElement, status: HTMLElement }>} */
   #tiles = new Map()
-  #blocked
+  #player
 
-  /** @param {() => void} blocked the browser plays nothing before the page is touched */
-  constructor(blocked) {
-    this.#blocked = blocked
+  /** @param {import('./player.js').Player} player */
+  constructor(player) {
+    this.#player = player
   }
 
   /** @param {import('../client/types.ts').Call} call */
@@ -22,25 +22,15 @@ export class RoomView {
     const others = members.filter(({ me }) => !me)
     const me = members.find((member) => member.me)
     const wanted = me ? [...others, me] : others
-    for (const [user, { tile }] of this.#tiles) {
-      if (wanted.some(({ userId }) => userId === user)) continue
-      tile.remove()
-      this.#tiles.delete(user)
-    }
+    for (const user of this.#tiles.keys()) if (!wanted.some(({ userId }) => userId === user)) this.#remove(user)
     for (const member of wanted) this.#draw(member, call)
     this.#grid.dataset.count = String(wanted.length)
     this.#grid.hidden = false
   }
 
   clear() {
-    for (const { video } of this.#tiles.values()) video.srcObject = null
-    this.#tiles.clear()
-    this.#grid.replaceChildren()
+    for (const user of this.#tiles.keys()) this.#remove(user)
     this.#grid.hidden = true
-  }
-
-  play() {
-    for (const { video } of this.#tiles.values()) this.#play(video)
   }
 
   /** @param {import('../client/types.ts').RoomMember} member @param {import('../client/types.ts').Call} call */
@@ -55,30 +45,33 @@ export class RoomView {
     if (status.textContent !== text) status.textContent = text
     if (video.srcObject === (stream ?? null)) return
     video.srcObject = stream ?? null
-    if (stream) this.#play(video)
+    if (stream) this.#player.play(video)
+  }
+
+  /** @param {string} user */
+  #remove(user) {
+    const { tile, video } = this.#tiles.get(user) ?? {}
+    tile?.remove()
+    if (tile?.classList.contains('own')) video.srcObject = null
+    else if (video) this.#player.giveBack(video)
+    this.#tiles.delete(user)
   }
 
   /** @param {import('../client/types.ts').RoomMember} member */
   #make({ userId, name, me }) {
-    const video = /** @type {HTMLVideoElement} */ (h('video', { autoplay: true, playsInline: true, muted: me }))
+    const own = { autoplay: true, playsInline: true, muted: true }
+    const video = me ? /** @type {HTMLVideoElement} */ (h('video', own)) : this.#player.take()
     const avatar = h('span', { className: 'avatar large', 'aria-hidden': 'true' })
     paintAvatar(avatar, name)
     const status = h('span', { className: 'tile-status' })
     const caption = h('figcaption', {}, h('strong', {}, me ? 'You' : name), status)
     const tile = h('figure', { className: me ? 'tile own' : 'tile', dataset: { user: userId } }, video, avatar, caption)
     // One's own stays the last
-    const own = this.#grid.querySelector('.own')
-    if (me || !own) this.#grid.append(tile)
-    else own.before(tile)
+    const mine = this.#grid.querySelector('.own')
+    if (me || !mine) this.#grid.append(tile)
+    else mine.before(tile)
     const made = { tile, video, status }
     this.#tiles.set(userId, made)
     return made
-  }
-
-  /** @param {HTMLVideoElement} video */
-  #play(video) {
-    video.play().catch((error) => {
-      if (error.name === 'NotAllowedError') this.#blocked()
-    })
   }
 }

@@ -230,7 +230,8 @@ export function fault(error) {
     case 1008:
       return 'That is not possible just now.'
     case 1009:
-      return 'So many people cannot be in one call.'
+      // The server knows how many
+      return `${error.message[0]?.toUpperCase()}${error.message.slice(1)}.`
     default:
       return error.message
   }

@@ -74,6 +74,8 @@ declare global {
   var back: Promise<boolean | undefined>
   /** Kept in the page by {@link Phone.willSay}. */
   var said: Promise<void>
+  /** How many pictures of whom were decoded. */
+  var pictures: () => Promise<Record<string, number>>
 }
 
 export type Control =
@@ -119,6 +121,7 @@ export class Phone {
     const context = await browser.newContext({ viewport: SMALL_WINDOW, ...options })
     context.setDefaultTimeout(20_000)
     await context.addInitScript(filmsSmall)
+    await context.addInitScript(`globalThis.pictures = ${countPictures}`)
     if (servers !== undefined) await context.addInitScript(knowsOnly, servers.source)
     if (relayPort !== undefined) await context.addInitScript(goesOver, relayPort)
     if (small) await context.addInitScript(givesSmallPictures)
@@ -137,6 +140,11 @@ export class Phone {
   /** Errors of the page, and requests that left the server it came from. */
   get complaints(): readonly string[] {
     return this.#complaints
+  }
+
+  /** Those that have come since this was asked last. */
+  newComplaints(): readonly string[] {
+    return this.#complaints.splice(0)
   }
 
   async signIn(name: string): Promise<void> {
@@ -169,6 +177,13 @@ export class Phone {
 
   async press(control: Control): Promise<void> {
     await this.page.click(`#${control}`)
+  }
+
+  /** Whatever rings, is called or talked in here. */
+  async hangsUpAll(): Promise<void> {
+    await this.page.evaluate(() => {
+      for (const call of carillon.calls) call.hangUp()
+    })
   }
 
   /** In the dialog that asks for people. */
@@ -206,15 +221,30 @@ export class Phone {
     await this.page.waitForSelector(`#stage[data-held=${by}]`, { state: 'attached' })
   }
 
-  /** Waits until so many more pictures of this user were decoded, in whatever call. */
-  async sees(user: string, more: number): Promise<void> {
-    const seen = await this.page.evaluate(picturesOf, user)
-    await this.until(hasPicturesOf, { user, least: seen + more })
+  /** Waits until so many more pictures of each of these users were decoded, in whatever call. */
+  async sees(users: string | readonly string[], more: number): Promise<void> {
+    const seen = await this.page.evaluate(() => pictures())
+    const least = Object.fromEntries([users].flat().map((user) => [user, (seen[user] ?? 0) + more]))
+    await this.until(hasPictures, least)
+  }
+
+  /** Waits until the page shows that this member of the room has put it on hold. */
+  async showsHolding(name: string): Promise<void> {
+    await this.page.locator(`#grid .tile[data-user="${name}"] .tile-status`).filter({ hasText: 'on hold' }).waitFor()
+  }
+
+  /** Waits until the browser has forgotten that the person has touched the page. */
+  async isLeftAlone(): Promise<void> {
+    await this.page.waitForFunction(() => !navigator.userActivation.isActive)
   }
 
   /** Waits until all that is shown is a picture, and none is black. */
   async paints(): Promise<void> {
-    await this.until(isPainted, undefined)
+    try {
+      await this.until(isPainted, undefined)
+    } catch (error) {
+      throw new Error(`not painted: ${JSON.stringify(await this.page.evaluate(painted))}`, { cause: error })
+    }
   }
 
   /** Waits until nothing goes either way between this page and that user. */
@@ -423,31 +453,25 @@ function givesSmallPictures(): void {
     open({ ...wish, ...(wish.video ? { video: { width: 160, height: 120, frameRate: 10 } } : {}) })
 }
 
-/** 0 without a connection to them. */
-async function picturesOf(user: string): Promise<number> {
-  let sum = 0
+async function countPictures(): Promise<Record<string, number>> {
+  const sums: Record<string, number> = {}
   for (const call of carillon.calls) {
-    const member = call.room?.members.find(({ userId }) => userId === user)
-    const connection = call.room ? member?.peerConnection : call.peer.userId === user ? call.peerConnection : undefined
-    const report = await connection?.getStats()
-    report?.forEach((stat: { type: string; kind: string; framesDecoded?: number }) => {
-      if (stat.type === 'inbound-rtp' && stat.kind === 'video') sum += stat.framesDecoded ?? 0
-    })
+    for (const { userId, peerConnection } of call.room?.members ?? [
+      { userId: call.peer.userId, peerConnection: call.peerConnection },
+    ]) {
+      const report = await peerConnection?.getStats()
+      report?.forEach((stat: { type: string; kind: string; framesDecoded?: number }) => {
+        if (stat.type !== 'inbound-rtp' || stat.kind !== 'video') return
+        sums[userId] = (sums[userId] ?? 0) + (stat.framesDecoded ?? 0)
+      })
+    }
   }
-  return sum
+  return sums
 }
 
-async function hasPicturesOf({ user, least }: { user: string; least: number }): Promise<boolean> {
-  let sum = 0
-  for (const call of carillon.calls) {
-    const member = call.room?.members.find(({ userId }) => userId === user)
-    const connection = call.room ? member?.peerConnection : call.peer.userId === user ? call.peerConnection : undefined
-    const report = await connection?.getStats()
-    report?.forEach((stat: { type: string; kind: string; framesDecoded?: number }) => {
-      if (stat.type === 'inbound-rtp' && stat.kind === 'video') sum += stat.framesDecoded ?? 0
-    })
-  }
-  return sum >= least
+async function hasPictures(least: Record<string, number>): Promise<boolean> {
+  const seen = await pictures()
+  return Object.entries(least).every(([user, count]) => (seen[user] ?? 0) >= count)
 }
 
 async function isPainted(): Promise<boolean> {
@@ -466,9 +490,25 @@ async function isPainted(): Promise<boolean> {
   )
 }
 
+/** What is to be known of a picture that is black. */
+function painted(): readonly string[] {
+  return [...document.querySelectorAll('video')].map((video) => {
+    const of = video.closest<HTMLElement>('[data-user]')?.dataset.user ?? video.id
+    const [track] = video.srcObject instanceof MediaStream ? video.srcObject.getVideoTracks() : []
+    const brush = new OffscreenCanvas(8, 8).getContext('2d')
+    brush?.drawImage(video, 0, 0, 8, 8)
+    const brightest = Math.max(...(brush?.getImageData(0, 0, 8, 8).data ?? []).filter((_, at) => at % 4 !== 3))
+    const shown = video.checkVisibility({ opacityProperty: true }) && `${video.clientWidth} wide`
+    const is = `${video.paused ? 'paused' : 'plays'} ${video.readyState} ${track?.readyState} ${track?.muted && 'muted'}`
+    return `${of}: ${shown || 'hidden'}, ${is}, brightest ${brightest}`
+  })
+}
+
 async function silentWith(user: string): Promise<boolean> {
-  const connection = carillon.calls.find(({ peer }) => peer.userId === user)?.peerConnection
-  const all = connection?.getTransceivers() ?? []
+  const alone = carillon.calls.find(({ room, peer }) => !room && peer.userId === user)
+  const members = carillon.calls.flatMap(({ room }) => room?.members ?? [])
+  const leg = alone ?? members.find(({ userId }) => userId === user)
+  const all = leg?.peerConnection?.getTransceivers() ?? []
   return all.length > 0 && all.every(({ currentDirection }) => currentDirection === 'inactive')
 }
 
