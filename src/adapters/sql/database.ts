@@ -10,6 +10,8 @@ export interface Query {
   readonly parameters: readonly unknown[]
   /** Nothing at all is done when this changes no row: the promise is rejected with {@link Overtaken}. */
   readonly mustChange?: boolean
+  /** One of few texts, which is asked again and again: planning it once is worth it. */
+  readonly recurring?: boolean
 }
 
 export interface Result {

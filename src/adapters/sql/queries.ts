@@ -4,26 +4,36 @@
  * read no further than the page needs, so that the size of a list does not matter, nor how few of it a filter leaves.
  */
 
-import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'kysely'
+import { type Compilable, type CompiledQuery, type Kysely, type RawBuilder, type SelectQueryBuilder, sql } from 'kysely'
 import type { CallId, CallType } from '../../calls/types.ts'
 import type { Cursor, HistoryFilter } from '../../history/types.ts'
 import type { UserId } from '../../ports.ts'
-import type { Query } from './database.ts'
-import type { Tables } from './tables.ts'
+import type { Dialect, Query } from './database.ts'
+import { CALL_COLUMNS, type Tables } from './tables.ts'
 
 const TYPES: readonly CallType[] = ['AUDIO', 'VIDEO']
+
+/** Before and after every call. */
+const EVER = Number.MIN_SAFE_INTEGER
+const NEVER = Number.MAX_SAFE_INTEGER
 
 /** The column that says whose range of which index it is. */
 type Side = 'caller' | 'callee' | 'user_id'
 
 type Keys = SelectQueryBuilder<Tables, 'calls', { ended_at: number; call_id: string }>
 
-/** Further narrowing of a range. */
-interface Bounds {
-  readonly from?: number | undefined
-  readonly before?: number | undefined
-  readonly after?: Cursor | undefined
-  readonly since?: ReturnType<typeof sql<number>> | undefined
+type Filter = Pick<HistoryFilter, 'only' | 'type'>
+
+/** What changes from one question to the next of the same kind. */
+interface Values {
+  readonly user?: UserId
+  readonly from?: number
+  readonly endedAt?: number
+  readonly callId?: CallId
+  readonly size?: number
+  readonly skip?: number
+  /** How far each range must be read. */
+  readonly reach?: number
 }
 
 /** Where a value goes in a query that is written once. */
@@ -35,123 +45,112 @@ class Place {
   }
 }
 
-interface Values {
-  readonly user: UserId
-  readonly from: number | undefined
-  readonly before: number | undefined
-  readonly endedAt: number | undefined
-  readonly callId: CallId | undefined
-  readonly size: number
-  readonly skip: number
-  /** How far each range must be read. */
-  readonly reach: number
-}
-
 /** For Kysely it is a value like any other. */
 const placeOf = (name: keyof Values): unknown => new Place(name)
 
-export function queriesIn(db: Kysely<Tables>) {
-  const pages = new Map<string, CompiledQuery>()
+const USER = placeOf('user') as UserId
+const FROM = placeOf('from') as number
+const SIZE = placeOf('size') as number
+const SKIP = placeOf('skip') as number
+const REACH = placeOf('reach') as number
+/** What is listed lies behind this key. */
+const BEHIND: Cursor = { endedAt: placeOf('endedAt') as number, callId: placeOf('callId') as CallId }
 
-  /** The keys of one range, the latest first, so many at most. */
-  function range(side: Side, user: UserId, type: CallType, missed: boolean, bounds: Bounds, atMost: number): Keys {
+export function queriesIn(db: Kysely<Tables>, dialect: Dialect) {
+  const written = new Map<string, CompiledQuery>()
+
+  /** Writing a query takes longer than asking it, so each kind is written once, with places for its values. */
+  function query(kind: string, values: Values, write: () => Pick<Compilable, 'compile'>): Query {
+    let found = written.get(kind)
+    if (!found) {
+      found = write().compile()
+      written.set(kind, found)
+    }
+    const parameters = found.parameters.map((each) => (each instanceof Place ? values[each.name] : each))
+    return { sql: found.sql, parameters, recurring: true }
+  }
+
+  /** The keys of one range. */
+  function range(side: Side, type: CallType, missed: boolean, from: number | RawBuilder<number>): Keys {
     // both tables have the columns that are asked for here
     const table = (side === 'user_id' ? 'call_members' : 'calls') as 'calls'
-    let keys = db
+    const keys = db
       .selectFrom(table)
       .select(['ended_at', 'call_id'])
-      .where(sql.ref<string>(side), '=', user)
-      .where('type', '=', type)
+      .where(sql.ref<string>(side), '=', USER)
+      .where('type', '=', sql.lit(type))
+      .where('ended_at', '>=', from)
+      .where(keyOf(BEHIND, '<'))
     // not as a parameter: the database must see that the partial index will do
-    if (missed) keys = keys.where('missed', '=', sql.lit(1))
-    if (bounds.from !== undefined) keys = keys.where('ended_at', '>=', bounds.from)
-    if (bounds.before !== undefined) keys = keys.where('ended_at', '<', bounds.before)
-    if (bounds.since !== undefined) keys = keys.where('ended_at', '>', bounds.since)
-    if (bounds.after) keys = keys.where(keyOf(bounds.after, '<'))
-    return keys.orderBy('ended_at', 'desc').orderBy('call_id', 'desc').limit(atMost)
+    return missed ? keys.where('missed', '=', sql.lit(1)) : keys
   }
 
-  /** The keys of all ranges that a filter asks for. No call is in two of them. */
-  function keys(user: UserId, { only, type }: HistoryFilter, bounds: Bounds, atMost: number): Keys {
+  /** The ranges that a filter asks for. No call is in two of them. */
+  function ranges({ only, type }: Filter, from: number | RawBuilder<number> = FROM): Keys[] {
     const sides: Side[] = only === 'outgoing' ? ['caller'] : ['callee', 'user_id']
     if (only === undefined) sides.unshift('caller')
-    const ranges = sides.flatMap((side) =>
-      (type === undefined ? TYPES : [type]).map((each) => range(side, user, each, only === 'missed', bounds, atMost)),
+    return sides.flatMap((side) =>
+      (type === undefined ? TYPES : [type]).map((each) => range(side, each, only === 'missed', from)),
     )
-    const [first, ...others] = ranges.map((each, n) => db.selectFrom(each.as(`r${n}`)).selectAll())
-    return others.reduce((all, other) => all.unionAll(other), first!) as unknown as Keys
   }
 
-  /** Writing such a query takes longer than asking it, so each kind is written once, with places for its values. */
-  function compilePage({ only, type, from, before }: HistoryFilter, behind: boolean): CompiledQuery {
-    const user = placeOf('user') as UserId
-    const bounds = {
-      from: from === undefined ? undefined : (placeOf('from') as number),
-      before: before === undefined ? undefined : (placeOf('before') as number),
-      after: behind ? { endedAt: placeOf('endedAt') as number, callId: placeOf('callId') as CallId } : undefined,
-    }
-    const filter = { ...(only && { only }), ...(type && { type }) }
-    const found = db
-      .selectFrom(keys(user, filter, bounds, placeOf('reach') as number).as('u'))
-      .selectAll()
+  /**
+   * The same, for a list in order. SQLite merges them, and reads each as far as it must. PostgreSQL would rather read and
+   * sort everything of somebody of whom it expects little, and is told how far it has to read.
+   */
+  function orderedRanges(filter: Filter): Keys[] {
+    if (dialect === 'sqlite') return ranges(filter)
+    return ranges(filter).map((keys, n) => {
+      const first = keys.orderBy('ended_at', 'desc').orderBy('call_id', 'desc').limit(REACH)
+      return db.selectFrom(first.as(`r${n}`)).selectAll() as unknown as Keys
+    })
+  }
+
+  /** In no order. */
+  function page(filter: Filter) {
+    const found = allOf(orderedRanges(filter))
       .orderBy('ended_at', 'desc')
       .orderBy('call_id', 'desc')
-      .limit(placeOf('size') as number)
-      .offset(placeOf('skip') as number)
+      .limit(SIZE)
+      .offset(SKIP)
     return db
       .selectFrom(found.as('k'))
       .innerJoin('calls as c', (join) =>
         join.onRef('c.ended_at', '=', 'k.ended_at').onRef('c.call_id', '=', 'k.call_id'),
       )
-      .selectAll('c')
-      .orderBy('c.ended_at', 'desc')
-      .orderBy('c.call_id', 'desc')
-      .compile()
+      .select(CALL_COLUMNS.map((column) => `c.${column}` as const))
   }
 
   return {
+    /** In no order. */
     page(user: UserId, filter: HistoryFilter, size: number, after: Cursor | undefined, skip: number): Query {
-      const { only, type, from, before } = filter
-      const shape = `${only} ${type} ${from !== undefined} ${before !== undefined} ${after !== undefined}`
-      let page = pages.get(shape)
-      if (!page) {
-        page = compilePage(filter, after !== undefined)
-        pages.set(shape, page)
-      }
-      const values: Values = {
-        user,
-        from,
-        before,
-        endedAt: after?.endedAt,
-        callId: after?.callId,
-        size,
-        skip,
-        reach: size + skip,
-      }
-      return {
-        sql: page.sql,
-        parameters: page.parameters.map((each) => (each instanceof Place ? values[each.name] : each)),
-      }
+      const values = { user, ...boundsOf(filter, after), size, skip, reach: size + skip }
+      return query(`page ${filter.only} ${filter.type}`, values, () => page(filter))
     },
 
     /** The last one that was called so: an id that comes again after a while is another call. */
-    find(callId: CallId): CompiledQuery {
-      return db
-        .selectFrom('calls')
-        .selectAll()
-        .where('call_id', '=', callId)
-        .orderBy('ended_at', 'desc')
-        .limit(1)
-        .compile()
+    find(callId: CallId): Query {
+      return query('find', { callId }, () =>
+        db
+          .selectFrom('calls')
+          .select(CALL_COLUMNS)
+          .where('call_id', '=', BEHIND.callId)
+          .orderBy('ended_at', 'desc')
+          .limit(sql.lit(1)),
+      )
     },
 
-    count(user: UserId, filter: HistoryFilter, atMost: number): CompiledQuery {
-      return countOf(keys(user, filter, filter, atMost))
+    count(user: UserId, filter: HistoryFilter, atMost: number): Query {
+      const values = { user, ...boundsOf(filter), size: atMost }
+      return query(`count ${filter.only} ${filter.type}`, values, () => countOf(ranges(filter)))
     },
 
-    unread(user: UserId, atMost: number): CompiledQuery {
-      const seen = sql<number>`coalesce((select missed_until from call_readers where user_id = ${user}), -1)`
-      return countOf(keys(user, { only: 'missed' }, { since: seen }, atMost))
+    unread(user: UserId, atMost: number): Query {
+      const values = { user, ...boundsOf({}), size: atMost }
+      return query('unread', values, () => {
+        const seen = sql`coalesce((select missed_until from call_readers where user_id = ${USER}), -1)`
+        return countOf(ranges({ only: 'missed' }, sql<number>`${seen} + 1`))
+      })
     },
 
     markRead(user: UserId, until: number): CompiledQuery {
@@ -169,7 +168,7 @@ export function queriesIn(db: Kysely<Tables>) {
 
     /** Every call behind a key, the earliest first. */
     all(from: number | undefined, before: number | undefined, behind: Cursor | undefined, size: number): CompiledQuery {
-      let found = db.selectFrom('calls').selectAll()
+      let found = db.selectFrom('calls').select(CALL_COLUMNS)
       if (from !== undefined && behind === undefined) found = found.where('ended_at', '>=', from)
       if (before !== undefined) found = found.where('ended_at', '<', before)
       if (behind) found = found.where(keyOf(behind, '>'))
@@ -196,7 +195,7 @@ export function queriesIn(db: Kysely<Tables>) {
         .innerJoin('calls as c', (join) =>
           join.onRef('c.ended_at', '=', 'k.ended_at').onRef('c.call_id', '=', 'k.call_id'),
         )
-        .selectAll('c')
+        .select(CALL_COLUMNS.map((column) => `c.${column}` as const))
         .compile()
     },
 
@@ -262,15 +261,21 @@ export function queriesIn(db: Kysely<Tables>) {
     },
   }
 
-  function countOf(counted: Keys): CompiledQuery {
-    return db
-      .selectFrom(counted.as('u'))
-      .select(({ fn }) => fn.countAll<number>().as('count'))
-      .compile()
+  function countOf(counted: readonly Keys[]) {
+    return db.selectFrom(allOf(counted).limit(SIZE).as('u')).select(({ fn }) => fn.countAll<number>().as('count'))
   }
 }
 
 export type Queries = ReturnType<typeof queriesIn>
+
+const allOf = ([first, ...others]: readonly Keys[]): Keys => others.reduce((all, other) => all.unionAll(other), first!)
+
+/** From when on, and behind what: a cursor, or the end of the time that is asked for, whichever comes first. */
+function boundsOf({ from = EVER, before = NEVER }: HistoryFilter, after?: Cursor) {
+  // nothing comes before the empty text
+  const { endedAt, callId } = after && after.endedAt < before ? after : { endedAt: before, callId: '' }
+  return { from, endedAt, callId }
+}
 
 const keyOf = ({ endedAt, callId }: Cursor, side: '<' | '>') =>
   sql<boolean>`(ended_at, call_id) ${sql.raw(side)} (${endedAt}, ${callId})`

@@ -66,7 +66,7 @@ export class SqlHistory implements HistoryStore {
     this.#database = database
     this.#world = world
     const db = sqlWriter(database.dialect)
-    this.#queries = queriesIn(db)
+    this.#queries = queriesIn(db, database.dialect)
     this.#migrations = migrationsFor(db, database.dialect)
     this.#ready = this.#open(true)
     this.#ready.catch(() => undefined)
@@ -104,7 +104,7 @@ export class SqlHistory implements HistoryStore {
   ): Promise<readonly CallRecord[]> {
     if (user === '' || size < 1) return []
     const query = this.#queries.page(text(user), filter, size, after, after ? 0 : skip)
-    return (await this.#rows<CallsTable>(query)).map(recordOf)
+    return (await this.#rows<CallsTable>(query)).sort(latestFirst).map(recordOf)
   }
 
   async find(callId: CallId): Promise<CallRecord | undefined> {
@@ -202,9 +202,9 @@ export class SqlHistory implements HistoryStore {
     return Math.min(Number(row?.count ?? 0), atMost)
   }
 
-  async #rows<R>(query: Query): Promise<readonly R[]> {
+  async #rows<R>(query: Query): Promise<R[]> {
     const [result] = await this.#run([query])
-    return (result?.rows ?? []) as readonly R[]
+    return (result?.rows ?? []) as R[]
   }
 
   #run(queries: readonly Query[]): Promise<readonly Result[]> {
@@ -282,4 +282,9 @@ export class SqlHistory implements HistoryStore {
     this.#state = state
     this.#world.onState?.(state)
   }
+}
+
+/** The databases would sort whole rows; ids are in the order of their octets. */
+function latestFirst(a: CallsTable, b: CallsTable): number {
+  return b.ended_at - a.ended_at || Buffer.compare(Buffer.from(b.call_id), Buffer.from(a.call_id))
 }

@@ -10,11 +10,11 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync, type DatabaseSyncInstance, type StatementSyncInstance } from '@photostructure/sqlite'
-import { newerThanKnown, type Query, type Result } from '../database.ts'
+import { newerThanKnown, type Query } from '../database.ts'
 import type { CallRow } from '../rows.ts'
 import { CALL_COLUMNS, MEMBER_COLUMNS } from '../tables.ts'
 import { failureOf, NewerTables, NothingChanged } from './failures.ts'
-import type { Outcome, Work } from './messages.ts'
+import type { Found, Outcome, Work } from './messages.ts'
 
 /** How long another process may hold the file before we give up. */
 const BUSY_MS = 2000
@@ -36,6 +36,7 @@ export class SqliteEngine {
   readonly #path: string | undefined
   #db: DatabaseSyncInstance | undefined
   #statements = new Map<string, StatementSyncInstance>()
+  #questions = new Map<string, StatementSyncInstance>()
 
   /** `path` undefined: in memory. */
   constructor(path: string | undefined) {
@@ -51,7 +52,7 @@ export class SqliteEngine {
     }
   }
 
-  #perform(work: Work): readonly Result[] {
+  #perform(work: Work): readonly Found[] {
     switch (work.kind) {
       case 'open':
         this.#open(work.migrations)
@@ -121,7 +122,7 @@ export class SqliteEngine {
     return (db.prepare('select coalesce(max(version), 0) as n from carillon_schema').get() as { n: number }).n
   }
 
-  #run(queries: readonly Query[]): readonly Result[] {
+  #run(queries: readonly Query[]): readonly Found[] {
     const [only] = queries
     if (queries.length === 1 && only && !only.mustChange) return [this.#one(only)]
     return this.#inTransaction(() =>
@@ -133,10 +134,26 @@ export class SqliteEngine {
     )
   }
 
-  #one({ sql, parameters }: Query): Result {
-    const statement = this.#statement(sql)
-    if (/^(select|with)\b/.test(sql)) return { rows: statement.all(...parameters), changed: 0 }
-    return { rows: [], changed: Number(statement.run(...parameters).changes) }
+  #one({ sql, parameters }: Query): Found {
+    const question = this.#question(sql)
+    if (question) return { rows: (question.get(...parameters) as { rows: string }).rows, changed: 0 }
+    return { rows: '[]', changed: Number(this.#statement(sql).run(...parameters).changes) }
+  }
+
+  /** A SELECT that answers with all its rows as one text, in their order; undefined of anything else. */
+  #question(sql: string): StatementSyncInstance | undefined {
+    const known = this.#questions.get(sql)
+    if (known || !/^(select|with)\b/.test(sql)) return known
+    const db = this.#opened()
+    const columns = db
+      .prepare(sql)
+      .columns()
+      .map(({ name }) => name)
+    const row = columns.map((name) => `'${name}', "${name}"`).join(', ')
+    const question = db.prepare(`select json_group_array(json_object(${row})) as rows from (${sql})`)
+    if (this.#questions.size >= MOST_STATEMENTS) this.#questions.clear()
+    this.#questions.set(sql, question)
+    return question
   }
 
   #write(rows: readonly CallRow[]): void {
@@ -180,6 +197,7 @@ export class SqliteEngine {
 
   #close(): void {
     this.#statements = new Map()
+    this.#questions = new Map()
     const db = this.#db
     this.#db = undefined
     db?.close()

@@ -1,6 +1,6 @@
 /** What the server and the thread that has the SQLite file say to each other. */
 
-import type { Query, Result } from '../database.ts'
+import type { Query } from '../database.ts'
 import type { CallRow } from '../rows.ts'
 
 export type Work =
@@ -10,7 +10,13 @@ export type Work =
   | { readonly kind: 'close' }
 
 /** What became of it; a failure as data, since errors lose their fields between threads. */
-export type Outcome = { readonly results: readonly Result[] } | { readonly failure: Failure }
+export type Outcome = { readonly results: readonly Found[] } | { readonly failure: Failure }
+
+/** A result of a query whose rows are a text of JSON: one text crosses between threads for a tenth of what rows cost. */
+export interface Found {
+  readonly rows: string
+  readonly changed: number
+}
 
 export interface Failure {
   readonly kind: 'unavailable' | 'refused' | 'overtaken' | 'unfit'

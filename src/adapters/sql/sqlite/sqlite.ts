@@ -65,7 +65,9 @@ function databaseOf(name: string, perform: (work: Work) => Promise<readonly Resu
 }
 
 function resultsOf(name: string, outcome: Outcome): readonly Result[] {
-  if ('results' in outcome) return outcome.results
+  if ('results' in outcome) {
+    return outcome.results.map(({ rows, changed }) => ({ rows: JSON.parse(rows) as unknown[], changed }))
+  }
   const { kind, reason } = outcome.failure
   const message = `${name}: ${reason}`
   switch (kind) {
