@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from '@jest/globals'
@@ -116,12 +116,25 @@ describe('a record that SQLite refuses', () => {
   })
 })
 
+test('a new file, and those beside it, are for this account alone; the mode of one that is there stays', async () => {
+  const file = join(folder, 'mode.db')
+  const modes = () => ['', '-wal', '-shm'].map((end) => statSync(file + end).mode & 0o777)
+  const first = historyAt(`sqlite:${file}`)
+  await first.history.write([record('c', 1)])
+  expect(modes()).toEqual([0o600, 0o600, 0o600])
+  await first.history.stop()
+  chmodSync(file, 0o640)
+  const { history } = historyAt(`sqlite:${file}`)
+  await history.write([record('d', 2)])
+  expect(modes()).toEqual([0o640, 0o640, 0o640])
+  await history.stop()
+})
+
 test('a clean stop leaves one file: its log is in it', async () => {
   const file = join(folder, 'closed.db')
   const { history } = historyAt(`sqlite:${file}`)
   await history.write([record('c', 1)])
   await history.stop()
-  chmodSync(file, 0o600)
   const db = new DatabaseSync(file, { readOnly: true })
   expect(db.prepare('select ended_at from calls').all()).toEqual([{ ended_at: AT + 1000 }])
   expect(db.prepare('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' })

@@ -7,7 +7,7 @@
  * its pages have been changed several times.
  */
 
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync, type DatabaseSyncInstance, type StatementSyncInstance } from '@photostructure/sqlite'
 import { newerThanKnown, type Query } from '../database.ts'
@@ -84,7 +84,10 @@ export class SqliteEngine {
 
   #connect(): DatabaseSyncInstance {
     const file = this.#path === undefined ? ':memory:' : resolve(this.#path)
-    if (this.#path !== undefined) mkdirSync(dirname(file), { recursive: true })
+    if (this.#path !== undefined) {
+      mkdirSync(dirname(file), { recursive: true })
+      makeOurs(file)
+    }
     const db = new DatabaseSync(file, { timeout: BUSY_MS, enableForeignKeyConstraints: false })
     try {
       db.exec('pragma journal_mode=wal')
@@ -201,5 +204,14 @@ export class SqliteEngine {
     const db = this.#db
     this.#db = undefined
     db?.close()
+  }
+}
+
+/** Who called whom is nobody else's business. SQLite gives the files beside it the same mode. */
+function makeOurs(file: string): void {
+  try {
+    closeSync(openSync(file, 'wx', 0o600))
+  } catch {
+    // it is there, with the mode that somebody has chosen; or SQLite will say what is wrong
   }
 }
