@@ -16,6 +16,8 @@ export interface PostgresUrl {
   readonly ssl: SslMode
   /** A file with the certificates of those who may sign the server's. */
   readonly rootCertificate: string | undefined
+  /** Statements that come again and again may be kept by a connection, and planned once. */
+  readonly plansAhead: boolean
 }
 
 const SSL_MODES = ['disable', 'require', 'verify-ca', 'verify-full'] as const
@@ -25,7 +27,8 @@ const FORMS = 'sqlite:<file>, sqlite::memory:, postgres://user:password@host/dat
 
 /**
  * `sqlite:./data/carillon.db` (from the working directory), `sqlite:/var/lib/carillon.db`, `sqlite::memory:`,
- * `postgres://user:password@host:5432/database?sslmode=verify-full&sslrootcert=ca.pem`, `none`.
+ * `postgres://user:password@host:5432/database?sslmode=verify-full&sslrootcert=ca.pem`, `none`. `pgbouncer=true`: a pooler is between
+ * that gives each transaction to another connection, and keeps no statements for us.
  * Throws an Error whose message says what is wrong with the text, without repeating it: it may hold a password.
  */
 export function parseDatabaseUrl(text: string): DatabaseUrl {
@@ -55,6 +58,8 @@ function postgres(text: string): PostgresUrl {
     return value === '' ? undefined : value
   }
   const ssl = take('sslmode') ?? 'disable'
+  const pooler = take('pgbouncer') ?? 'false'
+  if (pooler !== 'true' && pooler !== 'false') throw new Error('postgres: pgbouncer must be true or false')
   if (!isSslMode(ssl)) throw new Error(`postgres: sslmode must be one of ${SSL_MODES.join(', ')}`)
   const found: PostgresUrl = {
     host: take('host') ?? (url.hostname.replace(/^\[(.*)\]$/, '$1') || 'localhost'),
@@ -64,12 +69,14 @@ function postgres(text: string): PostgresUrl {
     password: decoded(url.password) || undefined,
     ssl,
     rootCertificate: take('sslrootcert'),
+    plansAhead: pooler === 'false',
   }
   if (found.database === '')
     throw new Error('postgres: the name of the database is missing, as in postgres://host/carillon')
   if (!Number.isInteger(found.port) || found.port < 1 || found.port > 65_535) throw new Error('postgres: no such port')
   const [unknown] = parameters.keys()
-  if (unknown !== undefined) throw new Error(`postgres: there are sslmode, sslrootcert, host and port; not ${unknown}`)
+  if (unknown !== undefined)
+    throw new Error(`postgres: there are sslmode, sslrootcert, pgbouncer, host and port; not ${unknown}`)
   return found
 }
 

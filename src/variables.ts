@@ -410,7 +410,7 @@ export const VARIABLES = {
   DATABASE_URL: fixedSecret(
     databaseUrl,
     'sqlite:./data/carillon.db',
-    'Where the history of calls is kept: sqlite:path, postgres://user:password@host/database, or none. Several servers share PostgreSQL.',
+    'Where the history of calls is kept: sqlite:path, postgres://user:password@host/database (with ?pgbouncer=true behind a pooler that keeps no statements), or none. Several servers share PostgreSQL.',
     'postgres://carillon:password@db.example.org/carillon',
   ),
   HISTORY_DAYS: fixed(whole(0, 36_500), '365', 'For how many days calls are kept; 0: for ever.'),

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import type { HistoryStore } from '../../src/history/ports.ts'
 import { historyFaultsContract } from '../contracts/history-faults.ts'
 import { AT, record, room } from '../support/call-records.ts'
+import { startPooler } from '../support/pooler.ts'
 import { POSTGRES_PASSWORD, type Postgres, startPostgres } from '../support/postgres.ts'
 import { historyAt } from '../support/sql-history.ts'
 
@@ -148,6 +150,37 @@ describe('PostgreSQL that says no', () => {
     const { history } = historyAt(url.replace(/\/\/phone:[^@]*@/, `//${database}@`))
     await history.write([record('c', 1)])
     expect(await history.count('alice', {})).toBe(1)
+    await history.stop()
+  })
+})
+
+describe('statements that are planned once', () => {
+  const asked = async (history: HistoryStore) => [
+    (await history.page('alice', {}, { size: 20 })).map(({ callId }) => callId),
+    await history.count('alice', { only: 'outgoing' }),
+    (await history.find('c1'))?.callId,
+  ]
+
+  test('are given up behind a pooler that hands each transaction to another connection, and nobody notices', async () => {
+    const pooler = await startPooler(postgres.port)
+    const { history, lines } = historyAt(postgres.newDatabase().replace(/:\d+\//, `:${pooler.port}/`))
+    await history.write([record('c1', 1)])
+    await history.write([record('c2', 2)])
+    for (let n = 0; n < 4; n++) expect(await asked(history)).toEqual([['c2', 'c1'], 2, 'c1'])
+    expect(lines.join()).not.toContain('away')
+    expect(history.state).toBe('up')
+    await history.stop()
+    await pooler.stop()
+  })
+
+  test('are given up when somebody changes a table under them, and nobody notices', async () => {
+    const url = postgres.newDatabase()
+    const { history, lines } = historyAt(url)
+    await history.write([record('c1', 1)])
+    for (let n = 0; n < 7; n++) expect(await asked(history)).toEqual([['c1'], 1, 'c1'])
+    postgres.sql(url.split('/').at(-1)!, 'alter table calls alter column callee_name type varchar(500)')
+    expect(await asked(history)).toEqual([['c1'], 1, 'c1'])
+    expect(lines.join()).not.toContain('away')
     await history.stop()
   })
 })

@@ -26,12 +26,15 @@ describe('DATABASE_URL', () => {
       password: 'p@ss:w/rd%',
       ssl: 'verify-full',
       rootCertificate: '/ca.pem',
+      plansAhead: true,
     })
   })
 
   test.each([
     ['postgresql://db/calls', { host: 'db', port: 5432, user: undefined, password: undefined, ssl: 'disable' }],
     ['postgres://me@[::1]:5433/calls', { host: '::1', port: 5433, user: 'me' }],
+    ['postgres://db/calls?pgbouncer=true', { host: 'db', plansAhead: false }],
+    ['postgres://db/calls?pgbouncer=false', { host: 'db', plansAhead: true }],
     ['postgres:///calls?host=/run/postgresql&port=5433', { host: '/run/postgresql', port: 5433, database: 'calls' }],
   ])('%s has what is usual where it says nothing', (text, found) => {
     expect(parseDatabaseUrl(text)).toMatchObject(found)
@@ -49,6 +52,7 @@ describe('DATABASE_URL', () => {
     ['postgres://me:secret@db/calls?sslmode=prefer', /sslmode must be one of disable, require/],
     ['postgres://me:secret@db/calls?options=-c', /not options/],
     ['postgres://me:secret@db:99999/calls', /not a URL|no such port/],
+    ['postgres://me:secret@db/calls?pgbouncer=1', /pgbouncer must be true or false/],
     ['postgres:///calls?port=none', /no such port/],
   ])('refuses %s, and does not repeat a password', (text, message) => {
     let said = ''

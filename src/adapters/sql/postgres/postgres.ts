@@ -1,5 +1,6 @@
 /** PostgreSQL, by a small pool of connections that come back by themselves. */
 
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type pg from 'pg'
 import type { PostgresUrl } from '../../../database-url.ts'
@@ -34,6 +35,12 @@ const INSERT_CALLS_AND_MEMBERS =
   `insert into call_members (${MEMBERS}) select ${MEMBERS} from ${unnested(MEMBER_COLUMNS, CALL_COLUMNS.length + 1)} ` +
   'join written on ended_at = new_ended_at and call_id = new_call_id on conflict do nothing'
 
+/**
+ * What a pooler says that gives each transaction to another connection, which does not know our statements, or knows
+ * them already; and PostgreSQL, when somebody has changed a table under a statement.
+ */
+const CANNOT_PLAN_AHEAD: ReadonlySet<string | undefined> = new Set(['26000', '42P05', '0A000'])
+
 /** `onLost`: a connection that nobody was using has broken; PostgreSQL is ending, or the way to it is cut. */
 export function postgresDatabase(url: PostgresUrl, onLost: (reason: string) => void): Database {
   const name = `PostgreSQL at ${url.host}:${url.port}/${url.database}`
@@ -49,6 +56,26 @@ export function postgresDatabase(url: PostgresUrl, onLost: (reason: string) => v
   }
   let pool: pg.Pool | undefined
   let closed = false
+  let plansAhead = url.plansAhead
+  /** By their texts: the name of one text is the same in every process, and never that of another. */
+  const names = new Map<string, string>()
+
+  /** A statement that comes again and again is planned once by each connection, where that is possible. */
+  async function ask(client: pg.ClientBase, query: Query): Promise<Result> {
+    const { sql: text, parameters, recurring } = query
+    const values = [...parameters]
+    if (!recurring || !plansAhead) return resultOf(await client.query<object>(text, values))
+    const statement = names.get(text) ?? nameOf(text)
+    names.set(text, statement)
+    try {
+      return resultOf(await client.query<object>({ name: statement, text, values }))
+    } catch (error) {
+      if (!CANNOT_PLAN_AHEAD.has((error as { code?: string }).code)) throw error
+      // nothing has been done
+      plansAhead = false
+      return ask(client, query)
+    }
+  }
 
   async function connected(): Promise<pg.Pool> {
     const { Pool, types } = await library()
@@ -113,7 +140,8 @@ export function postgresDatabase(url: PostgresUrl, onLost: (reason: string) => v
         return inTransaction(client, async () => {
           const results: Result[] = []
           for (const query of queries) {
-            const result = await ask(client, query)
+            // in a transaction a failure cannot be mended by asking again
+            const result = await ask(client, { ...query, recurring: false })
             if (query.mustChange && result.changed === 0) throw new Overtaken(`${name}: somebody else was first`)
             results.push(result)
           }
@@ -128,7 +156,7 @@ export function postgresDatabase(url: PostgresUrl, onLost: (reason: string) => v
       const values = columnsOf(calls, CALL_COLUMNS.length)
       if (members.length > 0) values.push(...columnsOf(members, MEMBER_COLUMNS.length))
       const text = members.length > 0 ? INSERT_CALLS_AND_MEMBERS : INSERT_CALLS
-      await withClient((client) => client.query(text, values))
+      await withClient((client) => ask(client, { sql: text, parameters: values, recurring: true }))
     },
 
     async close() {
@@ -141,10 +169,9 @@ export function postgresDatabase(url: PostgresUrl, onLost: (reason: string) => v
 /** Loaded where it is used, and not before. */
 const library = async () => (await import('pg')).default
 
-async function ask(client: pg.ClientBase, { sql, parameters }: Query): Promise<Result> {
-  const { rows, rowCount } = await client.query<object>(sql, [...parameters])
-  return { rows, changed: rowCount ?? 0 }
-}
+const resultOf = ({ rows, rowCount }: pg.QueryResult<object>): Result => ({ rows, changed: rowCount ?? 0 })
+
+const nameOf = (text: string) => `carillon_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
 
 async function inTransaction<T>(client: pg.ClientBase, work: () => Promise<T>): Promise<T> {
   await client.query('begin')
