@@ -3,8 +3,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals'
 import { SignJWT } from 'jose'
 import type { Browser } from 'playwright-core'
+import { freePort } from '../support/free-port.ts'
 import { connect, launch, Phone } from './phone.ts'
-import { freeTcpPort, type RunningServer, startServer } from './server.ts'
+import { type RunningServer, startServer } from './server.ts'
 
 jest.setTimeout(60_000)
 
@@ -63,7 +64,7 @@ test('one can be called without camera and microphone, and is told what is missi
 })
 
 test('a call outlives its server: the page says what has happened, comes back by itself, and hangs up as ever', async () => {
-  const port = String(await freeTcpPort())
+  const port = String(await freePort())
   const env = { PORT: port, AUTH_JWT_SECRET: SECRET }
   const first = await startServer(env)
   const [a, b] = await Promise.all([pasted('alice4', first.url), pasted('bob4', first.url)])

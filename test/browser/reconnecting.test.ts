@@ -4,9 +4,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@j
 import { SignJWT } from 'jose'
 import type { Browser } from 'playwright-core'
 import { CutProxy } from '../support/cut-proxy.ts'
+import { freePort } from '../support/free-port.ts'
 import { startRedis } from '../support/redis.ts'
 import { connect, launch, Phone } from './phone.ts'
-import { freeTcpPort, type RunningServer, startServer } from './server.ts'
+import { type RunningServer, startServer } from './server.ts'
 
 jest.setTimeout(180_000)
 
@@ -17,7 +18,7 @@ const phones: Phone[] = []
 const networks: CutProxy[] = []
 
 beforeAll(async () => {
-  relayPort = await freeTcpPort()
+  relayPort = await freePort()
   ;[server, browser] = await Promise.all([startServer({ TURN_PORT: String(relayPort) }), launch()])
 })
 

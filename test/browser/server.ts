@@ -1,11 +1,10 @@
 /** The real server, as its own process, for one test file. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../support/free-port.ts'
 
 const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
 
@@ -25,7 +24,7 @@ export async function startServer(env: Record<string, string> = {}): Promise<Run
     env: {
       PATH: process.env.PATH,
       PORT: '0',
-      TURN_PORT: String(await freeUdpPort()),
+      TURN_PORT: String(await freePort()),
       TURN_TLS_PORT: '0',
       DATABASE_URL: 'none',
       ...env,
@@ -62,22 +61,4 @@ function listening(server: ChildProcess, said: () => string): Promise<string> {
     })
     server.once('exit', (code) => failed(new Error(`the server ended with ${code}:\n${said()}`)))
   })
-}
-
-async function freeUdpPort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  return port
-}
-
-/** For a server that is to come back at the same address. */
-export async function freeTcpPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -1,10 +1,10 @@
 /** What becomes of the history when the process ends, in order or not, and when its database is not there. */
 
 import { mkdtempSync, readdirSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { freePort } from '../support/free-port.ts'
 import { ServerProcess } from '../support/process.ts'
 import { SECRET, tokenFor } from '../support/story.ts'
 
@@ -89,7 +89,7 @@ test('a call that goes on without its server has ended as far as the history kno
 })
 
 test('calls that wait for a database outlive a kill, and a stop, and are written by the next process', async () => {
-  const away = { DATABASE_URL: `postgres://carillon:secret-word@127.0.0.1:${await closedPort()}/x`, DATA_DIR: folder }
+  const away = { DATABASE_URL: `postgres://carillon:secret-word@127.0.0.1:${await freePort()}/x`, DATA_DIR: folder }
   const first = await starts(away)
   const ids = await calls(first.url, 20)
   const refused = await asks(first.url, 'bob', '/imserver/call/history')
@@ -120,12 +120,3 @@ test('where no database can be, the server says so once and serves, and at its s
   expect(process.output).toContain('/dev/null/data')
   expect(process.output).toContain('"calls":1,"msg":"calls are lost for the history')
 })
-
-/** A port on which nobody listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise<void>((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return port
-}

@@ -7,9 +7,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from './free-port.ts'
 
 const PLACES = ['/usr/bin/turnserver', '/usr/local/bin/turnserver']
 
@@ -113,22 +113,4 @@ async function answers(child: ChildProcess, port: number): Promise<boolean> {
   socket.removeAllListeners('error').on('error', () => undefined)
   socket.close()
   return result
-}
-
-/** Free for UDP and TCP a moment ago. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const tcp = createServer().listen(0, '127.0.0.1')
-    await once(tcp, 'listening')
-    const { port } = tcp.address() as AddressInfo
-    const udp = createSocket('udp4')
-    const free = await new Promise<boolean>((resolve) => {
-      udp.once('error', () => resolve(false))
-      udp.bind(port, '127.0.0.1', () => resolve(true))
-    })
-    udp.close()
-    tcp.close()
-    await once(tcp, 'close')
-    if (free) return port
-  }
 }

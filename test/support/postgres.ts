@@ -6,9 +6,9 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from './free-port.ts'
 
 /** Where Debian keeps its versions, and others their only one. */
 const VERSIONS = '/usr/lib/postgresql'
@@ -181,14 +181,4 @@ function guardOf(pid: number, folder: string): ChildProcess {
   const { stdin } = guard
   if (stdin && 'unref' in stdin && typeof stdin.unref === 'function') stdin.unref()
   return guard
-}
-
-/** Free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

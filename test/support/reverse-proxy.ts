@@ -5,10 +5,11 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { certificateFiles } from './certificate-files.ts'
+import { freePort } from './free-port.ts'
 
 export const PROXIES = ['nginx', 'haproxy'] as const
 export type ProxyKind = (typeof PROXIES)[number]
@@ -103,17 +104,6 @@ function haproxy({ folder, servers, plain, tls, cert, key }: Place): string[] {
   ])
   writeFileSync(file, text)
   return ['haproxy', '-db', '-f', file]
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 }
 
 /** Asks until somebody takes the connection; false when the process has ended. */
