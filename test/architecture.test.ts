@@ -78,7 +78,7 @@ const RULES: readonly Rule[] = [
     may: [
       /^src\/adapters\/sql\//,
       /^src\/(ports|database-url)\.ts$/,
-      /^src\/history\/(ports|types|seen)\.ts$/,
+      /^src\/history\/(ports|types|seen|forgotten)\.ts$/,
       /^src\/calls\/types\.ts$/,
       /^broker\/index\.ts$/,
       /^(kysely|pg|@photostructure\/sqlite)$/,

@@ -33,9 +33,11 @@ export interface HistoryStore {
   all(filter: { from?: number; before?: number }): AsyncIterable<readonly CallRecord[]>
   /**
    * Forgets a user: their names and ids are taken out of every call (the other party keeps the call, with somebody
-   * unknown), and calls that nobody is left in are deleted. How many calls that concerned.
+   * unknown), and calls that nobody is left in are deleted. How many calls that concerned. It is noted when this was.
    */
   erase(user: UserId): Promise<number>
+  /** Who of these was forgotten, and until when: what ended until then must not be written with them in it. */
+  forgotten(users: readonly UserId[]): Promise<ReadonlyMap<UserId, number>>
   /** Deletes what ended before, at most so many at a time; how many were deleted. */
   deleteBefore(endedAt: number, atMost: number): Promise<number>
   /** Whether it answers. */

@@ -80,7 +80,7 @@ const FLUSH_MS = 500
 /** Whoever wants somebody forgotten waits longer: nothing of theirs may come after it. */
 const FLUSH_ALL_MS = 5_000
 
-/** Until what other processes had of a user that was forgotten is in the database as well. */
+/** Until what other processes had of a user that was forgotten is in the database as well; what comes later is looked at. */
 const AGAIN_MS = 1_000
 
 const BACK_AFTER_S = 5
@@ -203,20 +203,22 @@ export class HistoryService implements History {
   }
 
   erase(user: UserId): Promise<Outcome<Erased>> {
-    const { store, clock, directory, report } = this.#options
     return this.#asking(async () => {
-      const calls = await store.erase(user)
-      if (directory) {
-        const cancel = clock.after(AGAIN_MS, () => {
-          this.#again.delete(cancel)
-          store.erase(user).catch((error: unknown) => {
-            if (!(error instanceof Unavailable)) report(error)
-          })
-        })
-        this.#again.add(cancel)
-      }
+      const calls = await this.#options.store.erase(user)
+      this.#eraseAgain(user)
       return { calls }
     }, FLUSH_ALL_MS)
+  }
+
+  #eraseAgain(user: UserId): void {
+    const { store, clock, report } = this.#options
+    const cancel = clock.after(AGAIN_MS, () => {
+      this.#again.delete(cancel)
+      store.erase(user).catch((error: unknown) => {
+        if (!(error instanceof Unavailable)) report(error)
+      })
+    })
+    this.#again.add(cancel)
   }
 
   export(filter: Parameters<History['export']>[0]): ReturnType<History['export']> {

@@ -8,7 +8,8 @@
  */
 
 import type { CallId } from '../calls/types.ts'
-import { type Cancel, type Clock, Unavailable } from '../ports.ts'
+import { type Cancel, type Clock, Unavailable, type UserId } from '../ports.ts'
+import { namedIn, withoutUsers } from './forgotten.ts'
 import type { HistoryStore, Spool } from './ports.ts'
 import type { CallRecord } from './types.ts'
 
@@ -29,6 +30,9 @@ const MOST_QUEUED = 20_000
 const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 5_000
 
+/** What is written so long after its end has waited somewhere, and somebody in it may have been forgotten meanwhile. */
+const LATE_MS = 500
+
 /** What a stop waits for the database before it takes the spool. */
 const STOP_MS = 2_000
 
@@ -39,7 +43,7 @@ export interface WriterLog {
 }
 
 export interface WriterOptions {
-  readonly store: Pick<HistoryStore, 'write'>
+  readonly store: Pick<HistoryStore, 'write' | 'forgotten'>
   /** Undefined: what cannot be written waits in memory. */
   readonly spool?: Spool | undefined
   readonly clock: Clock
@@ -245,8 +249,10 @@ export class Writer {
   /** Whether these are in the database. Rejected with bugs only. */
   async #write(batch: readonly CallRecord[]): Promise<boolean> {
     const { store, report, log } = this.#options
+    let records = batch
     try {
-      await store.write(batch)
+      records = await this.#withoutForgotten(batch)
+      await store.write(records)
     } catch (error) {
       if (error instanceof Unavailable) {
         if (!this.#complained) log.warn({ err: error }, 'the history cannot be written: calls wait for the database')
@@ -254,10 +260,23 @@ export class Writer {
         return false
       }
       report(error)
-      return this.#writeOneByOne(batch)
+      return this.#writeOneByOne(records)
     }
-    this.#done(batch)
+    this.#done(records)
     return true
+  }
+
+  /** Of what comes late; whom an erasure a moment ago has missed it erases again. */
+  async #withoutForgotten(batch: readonly CallRecord[]): Promise<readonly CallRecord[]> {
+    const { store, clock } = this.#options
+    const late = batch.filter(({ endedAt }) => clock.now() - endedAt > LATE_MS)
+    if (late.length === 0) return batch
+    const forgotten = await store.forgotten([...new Set(late.flatMap(namedIn))])
+    if (forgotten.size === 0) return batch
+    return batch.flatMap((record) => {
+      const gone = (user: UserId) => (forgotten.get(user) ?? Number.NEGATIVE_INFINITY) >= record.endedAt
+      return withoutUsers(record, gone) ?? []
+    })
   }
 
   /** One of them is such that the database refuses it: the others must not wait for it for ever. */

@@ -251,6 +251,24 @@ export function historyStoreContract(name: string, open: () => Promise<HistorySt
       expect(await exported(store)).toEqual([])
     })
 
+    test('knows who was forgotten for as long as there may be older calls', async () => {
+      await store.write([record('c', 1)])
+      const users = Array.from({ length: 2500 }, (_, n) => `user ${n}`)
+      expect(await store.forgotten(['alice', ...users])).toEqual(new Map())
+      await store.erase('alice')
+      const first = (await store.forgotten([...users, 'alice', 'bob'])).get('alice') ?? 0
+      expect(first).toBeGreaterThan(AT)
+      await store.erase('alice')
+      const marks = await store.forgotten(['bob', 'alice'])
+      expect([...marks.keys()]).toEqual(['alice'])
+      expect(marks.get('alice')).toBeGreaterThanOrEqual(first)
+      expect(await store.forgotten([])).toEqual(new Map())
+      await store.deleteBefore(first, 100)
+      expect((await store.forgotten(['alice'])).size).toBe(1)
+      await store.deleteBefore((marks.get('alice') ?? 0) + 1, 100)
+      expect((await store.forgotten(['alice'])).size).toBe(0)
+    })
+
     test('forgets two users of the same rooms at the same time', async () => {
       await store.write(Array.from({ length: 30 }, (_, n) => room(`r${n}`, n, member('carol'), member('dave'))))
       await Promise.all([store.erase('alice'), store.erase('carol')])

@@ -30,6 +30,10 @@ export class HistoryAtHand implements HistoryStore {
   readonly calls = new Map<string, CallRecord>()
   /** Sizes of the batches that were written. */
   readonly batches: number[] = []
+  /** Who was forgotten, and when. */
+  readonly erased = new Map<string, number>()
+  /** How often it was asked for that. */
+  looks = 0
   readonly #marks = new Map<string, number>()
   away = false
   /** Writes are not answered until {@link answers}. */
@@ -108,6 +112,12 @@ export class HistoryAtHand implements HistoryStore {
       else this.calls.set(callId, { ...call, caller, callee })
     }
     return erased
+  }
+
+  async forgotten(users: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    this.#reached()
+    this.looks++
+    return new Map([...this.erased].filter(([user]) => users.includes(user)))
   }
 
   async deleteBefore(endedAt: number, atMost: number): Promise<number> {

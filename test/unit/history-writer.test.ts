@@ -202,6 +202,47 @@ describe('at the start', () => {
     expect(kept()).toEqual(['old', 'new'])
   })
 
+  test('whom somebody has had forgotten meanwhile is taken out of what waited', async () => {
+    const room = missedCall('room', 4_000, {
+      caller: 'carol',
+      callee: 'dave',
+      transferredBy: 'alice',
+      members: [
+        { user: 'carol', name: 'Carol', state: 'LEFT', leftAt: 4_000 },
+        { user: 'alice', name: 'Alice', state: 'LEFT', invitedBy: 'carol', leftAt: 4_000 },
+        { user: 'erin', state: 'MISSED', invitedBy: 'alice', leftAt: 4_000 },
+      ],
+    })
+    spool.records.push(missedCall('before', 1_000), room, missedCall('nobody', 2_000, { callee: 'alice' }))
+    spool.records.push(missedCall('after', 9_000))
+    store.erased.set('alice', 5_000)
+    clock = new TestClock(60_000)
+    begins()
+    writer.start()
+    await settled()
+    expect(kept()).toEqual(['before', 'room', 'after'])
+    const { callerName: _, ...unnamed } = missedCall('before', 1_000, { caller: '' })
+    expect(store.calls.get('before')).toEqual(unnamed)
+    const { transferredBy: _by, ...others } = room
+    expect(store.calls.get('room')).toEqual({
+      ...others,
+      members: [
+        { user: 'carol', name: 'Carol', state: 'LEFT', leftAt: 4_000 },
+        { user: '', state: 'LEFT', invitedBy: 'carol', leftAt: 4_000 },
+        { user: 'erin', state: 'MISSED', leftAt: 4_000 },
+      ],
+    })
+    expect(store.calls.get('after')).toEqual(missedCall('after', 9_000))
+    expect(spool.records).toEqual([])
+    expect(told).toEqual(kept())
+  })
+
+  test('what is written at once asks nobody for that', async () => {
+    pushes('a')
+    await clock.advance(20)
+    expect([kept(), store.looks]).toEqual([['a'], 0])
+  })
+
   test('a spool that another process empties is waited for', async () => {
     await spool.put([missedCall('old', clock.now())])
     spool.taken = true

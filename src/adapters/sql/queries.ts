@@ -243,8 +243,22 @@ export function queriesIn(db: Kysely<Tables>, dialect: Dialect) {
       return db.deleteFrom('call_readers').where('user_id', '=', user).compile()
     },
 
-    /** Members first: they are found by the calls. */
+    /** From now on; somebody may be forgotten again. */
+    markForgotten(digest: string, until: number): CompiledQuery {
+      return db
+        .insertInto('forgotten')
+        .values({ digest, until })
+        .onConflict((conflict) => conflict.column('digest').doUpdateSet({ until }).where('forgotten.until', '<', until))
+        .compile()
+    },
+
+    forgotten(digests: readonly string[]): CompiledQuery {
+      return db.selectFrom('forgotten').selectAll().where('digest', 'in', digests).compile()
+    },
+
+    /** Members first: they are found by the calls. Nobody needs to know any more who was forgotten before. */
     deleteBefore(endedAt: number, atMost: number): CompiledQuery[] {
+      const marks = db.deleteFrom('forgotten').where('until', '<', endedAt).compile()
       const old = db
         .selectFrom('calls')
         .select(['ended_at', 'call_id'])
@@ -252,12 +266,13 @@ export function queriesIn(db: Kysely<Tables>, dialect: Dialect) {
         .orderBy('ended_at')
         .orderBy('call_id')
         .limit(atMost)
-      return (['call_members', 'calls'] as const).map((table) =>
+      const calls = (['call_members', 'calls'] as const).map((table) =>
         db
           .deleteFrom(table as 'calls')
           .where(({ refTuple }) => sql<boolean>`${refTuple('ended_at', 'call_id')} in (${old})`)
           .compile(),
       )
+      return [marks, ...calls]
     },
   }
 

@@ -65,16 +65,7 @@ export function membersText(members: readonly MemberRecord[]): string {
   return JSON.stringify(members, (_, value: unknown) => (typeof value === 'string' ? text(value) : value))
 }
 
-/** The members without one of them: nobody is left where they were. */
-export function withoutMember(members: readonly MemberRecord[], user: UserId): MemberRecord[] {
-  return members.map(({ name, invitedBy, ...member }) => ({
-    ...member,
-    ...(member.user === user ? { user: '' } : name !== undefined && { name }),
-    ...(invitedBy !== undefined && invitedBy !== user && { invitedBy }),
-  }))
-}
-
-const missedBy = (record: CallRecord, user: UserId) => (seenBy(record, user).seenAs === 'missed' ? 1 : 0)
+const missedBy = (record: CallRecord, user: UserId) => (user !== '' && seenBy(record, user).seenAs === 'missed' ? 1 : 0)
 
 /** SQLite cuts a text at NUL, PostgreSQL refuses it. Messages are refused with one; this is for what else may come. */
 export function text(value: string): string {

@@ -3,17 +3,19 @@
  * after growing pauses.
  */
 
+import { hash } from 'node:crypto'
 import type { Cancel, Clock } from '../../../broker/index.ts'
 import type { CallId } from '../../calls/types.ts'
+import { withoutMember } from '../../history/forgotten.ts'
 import type { HistoryStore } from '../../history/ports.ts'
 import type { CallRecord, Cursor, HistoryFilter } from '../../history/types.ts'
 import { Unavailable, type UserId } from '../../ports.ts'
 import { type Database, Overtaken, type Query, Refused, type Result, Unfit } from './database.ts'
 import { migrationsFor } from './migrations/index.ts'
 import { type Queries, queriesIn } from './queries.ts'
-import { membersText, recordOf, rowOf, text, withoutMember } from './rows.ts'
+import { membersText, recordOf, rowOf, text } from './rows.ts'
 import { sqlWriter } from './sql-writer.ts'
-import type { CallsTable } from './tables.ts'
+import type { CallsTable, ForgottenTable } from './tables.ts'
 
 const MOST_UNREAD = 1000
 
@@ -22,6 +24,9 @@ const MOST_COUNTED = 100_000
 
 const EXPORT_PORTION = 500
 const ERASE_PORTION = 200
+
+/** A database takes so many values in one question, and more. */
+const MOST_ASKED = 1000
 
 /** How often somebody else may be first before we give up. */
 const TRIES = 20
@@ -143,6 +148,20 @@ export class SqlHistory implements HistoryStore {
     return erased
   }
 
+  async forgotten(users: readonly UserId[]): Promise<ReadonlyMap<UserId, number>> {
+    const named = new Map(users.map((user) => [digestOf(text(user)), user]))
+    const digests = [...named.keys()]
+    const found = new Map<UserId, number>()
+    for (let at = 0; at < digests.length; at += MOST_ASKED) {
+      const query = this.#queries.forgotten(digests.slice(at, at + MOST_ASKED))
+      for (const { digest, until } of await this.#rows<ForgottenTable>(query)) {
+        const user = named.get(digest)
+        if (user !== undefined) found.set(user, Number(until))
+      }
+    }
+    return found
+  }
+
   async deleteBefore(endedAt: number, atMost: number): Promise<number> {
     const results = await this.#run(this.#queries.deleteBefore(endedAt, atMost))
     return results.at(-1)?.changed ?? 0
@@ -172,6 +191,7 @@ export class SqlHistory implements HistoryStore {
   }
 
   async #erase(user: UserId): Promise<number> {
+    await this.#run([this.#queries.markForgotten(digestOf(user), Math.ceil(this.#world.clock.now()))])
     let erased = 0
     for (let tries = 0; tries < TRIES; ) {
       const rows = await this.#rows<CallsTable>(this.#queries.naming(user, ERASE_PORTION))
@@ -288,3 +308,5 @@ export class SqlHistory implements HistoryStore {
 function latestFirst(a: CallsTable, b: CallsTable): number {
   return b.ended_at - a.ended_at || Buffer.compare(Buffer.from(b.call_id), Buffer.from(a.call_id))
 }
+
+const digestOf = (user: UserId): string => hash('sha256', user, 'base64url')

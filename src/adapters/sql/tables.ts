@@ -46,6 +46,13 @@ export interface CallReadersTable {
   missed_until: number
 }
 
+export interface ForgottenTable {
+  /** Of the id of a user. */
+  digest: string
+  /** What ended until then must not name them. */
+  until: number
+}
+
 /** A row per migration that has run. */
 export interface CarillonSchemaTable {
   version: number
@@ -55,6 +62,7 @@ export interface Tables {
   calls: CallsTable
   call_members: CallMembersTable
   call_readers: CallReadersTable
+  forgotten: ForgottenTable
   carillon_schema: CarillonSchemaTable
 }
 

@@ -7,12 +7,13 @@ import type { Compilable, Kysely } from 'kysely'
 import type { Dialect } from '../database.ts'
 import type { Tables } from '../tables.ts'
 import { calls } from './0001-calls.ts'
+import { forgotten } from './0002-forgotten.ts'
 
 export type Statement = Pick<Compilable, 'compile'>
 
 type Migration = (db: Kysely<Tables>, dialect: Dialect) => readonly Statement[]
 
-const MIGRATIONS: readonly Migration[] = [calls]
+const MIGRATIONS: readonly Migration[] = [calls, forgotten]
 
 /** All steps in their order, as SQL of this database. */
 export function migrationsFor(db: Kysely<Tables>, dialect: Dialect): string[][] {
