@@ -4,7 +4,9 @@ import { historyFaultsContract } from '../contracts/history-faults.ts'
 import { AT, record, room } from '../support/call-records.ts'
 import { startPooler } from '../support/pooler.ts'
 import { POSTGRES_PASSWORD, type Postgres, startPostgres } from '../support/postgres.ts'
+import { ServerProcess } from '../support/process.ts'
 import { historyAt } from '../support/sql-history.ts'
+import { Device, SECRET, tokenFor } from '../support/story.ts'
 
 let postgres: Postgres
 
@@ -194,4 +196,63 @@ test('two processes that forget different members of the same rooms do not undo 
   for await (const portion of one.all({})) expect(JSON.stringify(portion)).not.toMatch(/carol|dave|alice|bob/)
   expect(await one.count('erin', {})).toBe(100)
   await Promise.all([one.stop(), other.stop()])
+})
+
+describe('a server that keeps its calls there', () => {
+  const running: ServerProcess[] = []
+  const devices: Device[] = []
+  afterAll(async () => {
+    await Promise.all(devices.map((device) => device.vanishes()))
+    await Promise.all(running.map((server) => server.ends()))
+  })
+
+  async function starts(database: string): Promise<{ server: ServerProcess; url: string }> {
+    const auth = { AUTH_JWT_SECRET: SECRET, TURN_ENABLED: 'false' }
+    const server = new ServerProcess({ HOST: '127.0.0.1', ...auth, DATABASE_URL: database })
+    running.push(server)
+    return { server, url: await server.url() }
+  }
+
+  async function arrives(url: string, user: string): Promise<Device> {
+    const listens = ['request', 'response', 'ringing', 'hangup'].map((name) => `/user/queue/call/${name}`)
+    const device = new Device(url, user, 'phone', await tokenFor(user), { listens })
+    devices.push(device)
+    await device.connects()
+    return device
+  }
+
+  /** Over STOMP, as phones do it: answered, and ended by who has called. */
+  async function talks(url: string): Promise<string> {
+    const [alice, bob] = [await arrives(url, 'alice'), await arrives(url, 'bob')]
+    const callId = await alice.requests('bob')
+    await bob.hears('/user/queue/call/request', { callId })
+    await bob.accepts(callId)
+    await alice.hangsUp(callId)
+    await bob.hears('/user/queue/call/hangup', { callId })
+    return callId
+  }
+
+  async function listed(url: string): Promise<unknown[]> {
+    const response = await fetch(`${url}/imserver/call/history`, { headers: { ide: await tokenFor('bob') } })
+    const { data } = (await response.json()) as { data: { records: unknown[] } }
+    return data.records
+  }
+
+  test('has each of them once, after a kill and after a stop', async () => {
+    const url = postgres.newDatabase()
+    const first = await starts(url)
+    const killed = await talks(first.url)
+    const shown = await listed(first.url)
+    expect(shown).toMatchObject([{ callId: killed, seenAs: 'answered', reason: 'HANGUP' }])
+    await first.server.ends()
+
+    const second = await starts(url)
+    expect(await listed(second.url)).toEqual(shown)
+    const stopped = await talks(second.url)
+    second.server.signal('SIGTERM')
+    expect(await second.server.exited).toBe(0)
+    const rows = postgres.sql(new URL(url).pathname.slice(1), 'select call_id, status from calls order by ended_at')
+    expect(rows.split('\n')).toEqual([`${killed}|COMPLETED`, `${stopped}|COMPLETED`])
+    for (const { output } of running) expect(output).not.toContain(encodeURIComponent(POSTGRES_PASSWORD))
+  })
 })
