@@ -62,9 +62,11 @@ export function historyFaultsContract(name: string, open: () => string): void {
     test('what is asked before it is open, or while it stops, is answered; afterwards it is away', async () => {
       const { history } = historyAt(open())
       const written = history.write([record('c', 1)])
-      const found = history.find('c')
+      const found = history.find('another')
       await written
-      expect(await found).toMatchObject({ callId: 'c' })
+      // over another connection it may be answered first
+      expect(await found).toBeUndefined()
+      expect(await history.find('c')).toMatchObject({ callId: 'c' })
       const last = history.write([record('d', 2)])
       await history.stop()
       await last
