@@ -64,7 +64,7 @@ export const Invite = message({
   callId: someCall,
   userId: RtcUserId,
   invitees: z
-    .array(RtcUserId, 'must be a list of users')
+    .array(RtcUserId, { error: ({ input }) => (input === undefined ? 'is required' : 'must be a list of users') })
     .min(1, 'must name somebody')
     .max(64, 'must have at most 64 entries'),
   names: CallInvite.shape.names,

@@ -120,7 +120,7 @@ export type CallTransfer = z.output<typeof CallTransfer>
 export const CallInvite = message({
   callId,
   invitees: z
-    .array(userId, 'must be a list of users')
+    .array(userId, { error: ({ input }) => (input === undefined ? 'is required' : 'must be a list of users') })
     .min(1, 'must name somebody')
     .max(64, 'must have at most 64 entries'),
   names: z

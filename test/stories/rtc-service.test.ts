@@ -506,6 +506,8 @@ describe('a call of clients that can do more', () => {
     expect(attended.body.message).toBe('withCallId: is required with mode ATTENDED, and with it alone')
     const nobody = await asks(caller, '/call/invite', { callId, userId: caller, invitees: [] })
     expect(nobody.body.message).toBe('invitees: must name somebody')
+    const unsaid = await asks(caller, '/call/invite', { callId, userId: caller })
+    expect(unsaid.body.message).toBe('invitees: is required')
   })
 })
 
