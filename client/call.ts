@@ -4,13 +4,15 @@
  */
 
 import { CallMedia } from './call-media.ts'
-import type { Clock } from './clock.ts'
 import { Emitter } from './emitter.ts'
 import { asCallError, CallError } from './errors.ts'
-import type { MediaLeg, MediaSources } from './media-leg.ts'
+import { Holding } from './holding.ts'
+import type { CallFacts, Line } from './line.ts'
+import type { MediaLeg } from './media-leg.ts'
 import type { Candidate, Description } from './negotiation.ts'
-import type { Letter } from './outbox.ts'
-import { Roster } from './roster.ts'
+import { askHowItIs } from './reinquiry.ts'
+import { RoomLegs } from './room-legs.ts'
+import { SignalsOut } from './signals-out.ts'
 import type {
   Call,
   CallAbilities,
@@ -40,66 +42,13 @@ import {
   type CandidatePayload,
   CODE,
   type Feature,
-  type RosterMember,
   type ServerRefusal,
   type Signal,
   type SignalType,
 } from './wire.ts'
 
-/** What a call needs of the client it belongs to. */
-export interface Line {
-  readonly clock: Clock
-  /** Nothing: signalling only. */
-  readonly media: MediaSources | undefined
-  /** Who we are. */
-  readonly me: string
-  /** What this client says that it can do. */
-  readonly features: readonly Feature[]
-  /** Now or never. */
-  send(destination: string, body: unknown): Promise<void>
-  /** Now, or when the server can be reached again; in order with {@link post}. */
-  deliver(letter: Letter): Promise<void>
-  /** The same, and nobody waits. */
-  post(letter: Letter): void
-  /** What waits to be sent for this call is of no use any more. */
-  forget(callId: string): void
-  /** The network may be gone: the media have stopped. */
-  suspect(): void
-  /** The other side has passed us on: a new call takes the place of this one when it is answered. */
-  passedOn(call: LiveCall, news: CallTransferred): void
-  /** This one is talked in now: the server has put any other on hold. */
-  foreground(call: LiveCall): void
-  /** Told once. */
-  ended(call: LiveCall): void
-}
-
-export interface CallFacts {
-  readonly id: string
-  readonly direction: 'outgoing' | 'incoming'
-  readonly type: CallType
-  readonly peer: Party
-  /** How long it rings at most, as far as this side knows. */
-  readonly ringMs: number
-  /** The server cannot be reached as it begins. */
-  readonly away?: boolean
-  readonly waiting?: boolean
-  readonly transferredBy?: Party | undefined
-  /** Takes the place of this one: with its microphone and camera as they are there. */
-  readonly replaces?: LiveCall | undefined
-  /** What the other side's client can do, as far as it is known. */
-  readonly features?: readonly Feature[] | undefined
-  /** It is a room that we are invited into. */
-  readonly members?: readonly RosterMember[] | undefined
-}
-
-/** The server keeps 64 frames of a caller until a device answers; what is beyond waits here. */
-const MOST_SIGNALS_BEFORE_ANSWER = 60
 /** From the answer to the first media. */
 const CONNECTING_MS = 30_000
-/** Offers and candidates of somebody whom the roster has not named yet. */
-const MOST_OF_STRANGERS = 256
-/** The server lets fewer people into a room. */
-const MOST_HOLDERS = 64
 /** A server that could not say just now how a call is. */
 const ASK_AGAIN_MS = 2_000
 /** The server says when ringing is over; only when it cannot be heard this side decides by itself. */
@@ -112,34 +61,24 @@ export class LiveCall implements IncomingCall {
   readonly peer: Party
   readonly waiting: boolean
   readonly transferredBy: Party | undefined
-  readonly #replaces: LiveCall | undefined
+  readonly #replaces: Call | undefined
   readonly #line: Line
   readonly #events = new Emitter<CallEvents>()
-  /** Signals that the server would not keep. */
-  readonly #unsent: (Description | Candidate)[] = []
+  readonly #signals: SignalsOut
+  readonly #holding: Holding
+  readonly #room: RoomLegs
   #state: CallState
   #endReason: EndReason | undefined
   #endedBy: 'me' | 'peer' | 'server' | undefined
   #error: CallError | undefined
   #media: CallMedia | undefined
   #peerFeatures: ReadonlySet<Feature>
-  /** Users who have put it on hold. */
-  readonly #holders = new Set<string>()
-  /** Of what each has said of it last. */
-  readonly #holdVersions = new Map<string, number>()
   /** The call whose other side we pass on to that of this one. */
   #passing: LiveCall | undefined
   #holdings = 0
   #transferring: Transferring | undefined
-  #roster: Roster | undefined
-  #rosterVersion = 0
-  /** Of users who are not known to be in the room yet. */
-  readonly #strangers: { readonly from: string; readonly signal: Description | Candidate }[] = []
-  /** Of a room: those to whom the media path broke, and whom the person was told of. */
-  readonly #unreached = new Set<string>()
   #ringingDevices: number | undefined
   #answered = false
-  #signalsSent = 0
   #interrupted = false
   #forgotten: CallError | undefined
   #peerClosed = false
@@ -164,7 +103,19 @@ export class LiveCall implements IncomingCall {
     this.transferredBy = facts.transferredBy
     this.#replaces = facts.replaces
     this.#peerFeatures = new Set(facts.features)
-    if (facts.members) this.#roster = new Roster(line.me, facts.members)
+    this.#signals = new SignalsOut(line, facts.id)
+    // Who is called has somebody who hears them
+    if (facts.direction === 'incoming') this.#signals.answered()
+    this.#holding = new Holding(line.me, () => {
+      this.#rest()
+      this.#events.emit('held', this.held)
+    })
+    this.#room = new RoomLegs({
+      me: line.me,
+      media: () => this.#media,
+      isHeldBy: (user) => this.#holding.isBy(user),
+    })
+    if (facts.members) this.#room.invited(facts.members)
     this.#state = facts.direction === 'outgoing' ? 'calling' : 'ringing'
     this.#away = facts.away ?? false
     this.#cancelTimer = line.clock.after(facts.ringMs + RING_SLACK_MS, () => this.#unheard())
@@ -240,8 +191,7 @@ export class LiveCall implements IncomingCall {
   }
 
   get held(): Held {
-    const byMe = this.#holders.has(this.#line.me)
-    return { byMe, byPeer: this.#holders.size > Number(byMe) }
+    return this.#holding.held
   }
 
   get transferring(): Transferring | undefined {
@@ -255,31 +205,17 @@ export class LiveCall implements IncomingCall {
   get can(): CallAbilities {
     const free = this.#answered && this.#talks && !this.forgotten && this.#transferring === undefined
     const both = (feature: Feature) =>
-      free && this.#line.features.includes(feature) && (this.#roster !== undefined || this.#peerFeatures.has(feature))
+      free && this.#line.features.includes(feature) && (this.#room.exists || this.#peerFeatures.has(feature))
     const { byMe, byPeer } = this.held
     return {
       hold: both('hold'),
-      transfer: both('transfer') && !this.#roster,
+      transfer: both('transfer') && !this.#room.exists,
       invite: both('room') && !byMe && !byPeer,
     }
   }
 
   get room(): Room | undefined {
-    const roster = this.#roster
-    if (!roster) return undefined
-    const members = roster.members.map((member) => {
-      const leg = this.#media?.legs.get(member.userId)
-      return {
-        ...member,
-        stream: leg?.remoteStream,
-        video: leg?.remoteVideo ?? false,
-        connected: leg?.connected ?? false,
-        interrupted: leg?.interrupted ?? false,
-        held: this.#holders.has(member.userId),
-        peerConnection: leg?.connection,
-      }
-    })
-    return { members }
+    return this.#room.view
   }
 
   mute(on: boolean): void {
@@ -321,7 +257,7 @@ export class LiveCall implements IncomingCall {
       throw new CallError('wrong-state', `cannot answer: the call is ${this.#state}`)
     }
     // In a room the legs are to those whom the roster names
-    const leg = this.#openLeg(options.type ?? this.type, this.#roster === undefined)
+    const leg = this.#openLeg(options.type ?? this.type, !this.#room.exists)
     this.#connecting()
     try {
       await this.#line.deliver({
@@ -334,7 +270,7 @@ export class LiveCall implements IncomingCall {
       throw this.#notAnswered(asCallError(error, 'timeout'))
     }
     if (this.#over) return
-    this.#answered = true
+    this.#isAnswered()
     if (!this.#media) this.#connected()
     await leg?.start()
   }
@@ -401,17 +337,14 @@ export class LiveCall implements IncomingCall {
     if (type === 'REJECT') this.end(reason === 'BUSY' ? 'busy' : 'declined', 'peer')
     if (features) this.#peerFeatures = new Set(features)
     if (this.#answered || this.#over || this.direction === 'incoming') return
-    this.#answered = true
-    for (const signal of this.#unsent.splice(0)) this.#post(signal)
+    this.#isAnswered()
     if (!this.#media) this.#connected()
     else if (this.#state !== 'connected') this.#connecting()
   }
 
   /** Somebody has put it on hold, or takes it back: the other side, or we ourselves by another call. */
-  heardHold({ by, hold, version = 0 }: CallHeld): void {
-    if (!this.#talks || typeof by !== 'string' || version < (this.#holdVersions.get(by) ?? 0)) return
-    if (this.#holdVersions.size < MOST_HOLDERS || this.#holdVersions.has(by)) this.#holdVersions.set(by, version)
-    this.#holds(by, hold)
+  heardHold(news: CallHeld): void {
+    if (this.#talks) this.#holding.heard(news)
   }
 
   heardTransfer(news: CallTransferred): void {
@@ -428,29 +361,13 @@ export class LiveCall implements IncomingCall {
   }
 
   /** Who is in the room. The message is the whole truth each time. */
-  heardRoster({ members, version = 0 }: CallRoster): void {
-    if (this.#over || this.ringsHere || !Array.isArray(members)) return
-    if (version < this.#rosterVersion) return
-    this.#rosterVersion = version
-    const { me } = this.#line
-    const before = this.#roster
-    this.#roster = new Roster(me, members)
-    const joined = this.#roster.joined
-    if (!joined.has(me)) return
-    // Who has come later offers: we do to all who were there before us
-    const newcomer = before !== undefined && !before.joined.has(me)
-    this.#answered = true
-    for (const user of [...this.#holders]) if (!joined.has(user)) this.#holders.delete(user)
-    for (const user of [...(this.#media?.legs.keys() ?? [])]) {
-      if (joined.has(user)) continue
-      this.#media?.part(user)
-      this.#unreached.delete(user)
-    }
-    for (const user of joined) {
-      const isNew = !before?.joined.has(user) || newcomer
-      if (user !== me && isNew && !this.#media?.legs.has(user)) this.#meet(user, newcomer)
-    }
-    if (this.#state === 'connecting' && newcomer) this.#connected()
+  heardRoster(news: CallRoster): void {
+    if (this.#over || this.ringsHere || !Array.isArray(news.members)) return
+    const heard = this.#room.heard(news)
+    if (!heard) return
+    this.#isAnswered()
+    this.#holding.keep(heard.there)
+    if (this.#state === 'connecting' && heard.newcomer) this.#connected()
     this.#events.emit('room', undefined)
     this.#events.emit('media', undefined)
   }
@@ -481,15 +398,12 @@ export class LiveCall implements IncomingCall {
     // Only who has answered says so: its ACCEPT was missed by a device that could not be told
     if (type === 'ANSWER') this.heardResponse({ callId: this.id, type: 'ACCEPT' })
     const signal = { type, payload } as Description | Candidate
-    this.#events.emit('signal', { ...signal, ...(this.#roster && from !== undefined ? { from } : {}) })
+    this.#events.emit('signal', { ...signal, ...(this.#room.exists && from !== undefined ? { from } : {}) })
     const leg = this.#legFor(from, signal)
     if (leg) {
       if (reattached) leg.peerReattached()
       leg.receive(signal)
-    } else if (from !== undefined && this.#strangers.length < MOST_OF_STRANGERS) {
-      // Who has just joined offers at once, and over several servers that may be here before the roster
-      this.#strangers.push({ from, signal })
-    }
+    } else if (from !== undefined) this.#room.keepFor(from, signal)
   }
 
   /** A refusal that names this call and that nobody waits for. */
@@ -532,7 +446,7 @@ export class LiveCall implements IncomingCall {
   graceOver(): void {
     if (!this.#away || this.#over || this.forgotten) return
     this.#graceOver = true
-    if (this.#peerClosed) this.#ended()
+    if (this.#isClosedByPeer) this.#ended()
     else if (!this.#flows) this.#lostTouch()
   }
 
@@ -580,18 +494,9 @@ export class LiveCall implements IncomingCall {
     return first
   }
 
-  #legOf(user: string | undefined): MediaLeg | undefined {
-    if (this.#roster && user !== undefined) return this.#media?.legs.get(user)
-    return user === undefined || user === this.peer.userId ? this.#leg : undefined
-  }
-
-  /** The leg that a signal is for; in a room one to somebody who has begun anew, or whose leg is gone, is made for an offer. */
   #legFor(user: string | undefined, signal: Description | Candidate): MediaLeg | undefined {
-    const leg = this.#legOf(user)
-    const { joined } = this.#roster ?? {}
-    if (user === undefined || !joined?.has(user) || !joined.has(this.#line.me)) return leg
-    if (leg ? leg.isOfAnother(signal) : signal.type === 'OFFER') return this.#meet(user, false)
-    return leg
+    if (this.#room.exists && user !== undefined) return this.#room.legFor(user, signal)
+    return user === undefined || user === this.peer.userId ? this.#leg : undefined
   }
 
   async #hold(on: boolean): Promise<void> {
@@ -601,28 +506,20 @@ export class LiveCall implements IncomingCall {
       throw new CallError('wrong-state', `cannot be put on hold: the call is ${this.#state}`)
     }
     // At once, whatever the server says: nobody shall be heard a moment longer
-    this.#holds(me, on)
+    this.#holding.set(me, on)
     const mine = ++this.#holdings
     try {
       await this.#asks(APP.hold, { callId: this.id, hold: on } satisfies CallHold)
     } catch (error) {
-      if (mine === this.#holdings && this.#talks) this.#holds(me, !on)
+      if (mine === this.#holdings && this.#talks) this.#holding.set(me, !on)
       throw error
     }
     if (!on) this.#line.foreground(this)
   }
 
-  #holds(user: string, on: boolean): void {
-    if (this.#holders.has(user) === on) return
-    if (on) this.#holders.add(user)
-    else this.#holders.delete(user)
-    this.#rest()
-    this.#events.emit('held', this.held)
-  }
-
   /** By another call of ours, which the server has answered or taken back. */
   restsForAnother(): void {
-    if (this.#answered && this.#talks) this.#holds(this.#line.me, true)
+    if (this.#answered && this.#talks) this.#holding.set(this.#line.me, true)
   }
 
   /**
@@ -645,20 +542,6 @@ export class LiveCall implements IncomingCall {
         this.heardRefusal(refusal)
       throw error
     }
-  }
-
-  /** A leg to somebody in the room, in the place of any that there is. */
-  #meet(user: string, offers: boolean): MediaLeg | undefined {
-    const { me } = this.#line
-    if (!this.#media) return undefined
-    this.#peerClosed = false
-    const leg = this.#media.open(user, { offers, polite: me > user })
-    const waiting = this.#strangers.filter(({ from }) => from === user)
-    const others = this.#strangers.filter(({ from }) => from !== user)
-    this.#strangers.splice(0, Number.POSITIVE_INFINITY, ...others)
-    for (const { signal } of waiting) leg.receive(signal)
-    void leg.start()
-    return leg
   }
 
   /** Sound and picture come, with or without a server. */
@@ -701,61 +584,49 @@ export class LiveCall implements IncomingCall {
   }
 
   async #ask(): Promise<void> {
-    const { send } = this.#line
-    if (this.ringsHere) return send(APP.ringing, { callId: this.id })
-    if (this.#roster || this.direction === 'incoming') {
-      // Otherwise its ACCEPT is on its way. In a room the roster is the answer, also to who has begun the call
-      if (this.#answered) await send(APP.response, this.#acceptance)
-    } else {
-      if (this.#answered || !this.#request) await this.#askWhetherItLives()
-      // A server that knows nothing of a call that rings, rings anew: on the other side it is the same call
-      if (this.#request) await send(APP.request, this.#request)
-      this.#media?.repeatOffers()
-    }
-    if (this.#answered && this.#knowsHold) await this.#askWhoHolds()
-  }
-
-  /** Both sides' programs: what one has not announced is not asked of it. */
-  get #knowsHold(): boolean {
-    return this.#line.features.includes('hold') && (this.#roster !== undefined || this.#peerFeatures.has('hold'))
-  }
-
-  /** The server may have missed whether we hold it, and tells who says so once more how the others have it. */
-  async #askWhoHolds(): Promise<void> {
-    try {
-      await this.#line.send(APP.hold, { callId: this.id, hold: this.held.byMe } satisfies CallHold)
-    } catch (error) {
-      // That the call lives is known by now: of a server that knows no hold there is nothing to learn
-      const { code } = asCallError(error, 'timeout')
-      if (code !== CODE.notFound && code !== CODE.badRequest && code !== CODE.notNow) throw error
-    }
-  }
-
-  /** Without beginning it anew: a caller may not say that it rings, and is told so only of a call that lives. */
-  async #askWhetherItLives(): Promise<void> {
-    try {
-      await this.#line.send(APP.ringing, { callId: this.id })
-    } catch (error) {
-      if (asCallError(error, 'timeout').code !== CODE.forbidden) throw error
-    }
+    if (this.ringsHere) return this.#line.send(APP.ringing, { callId: this.id })
+    const inRoom = this.#room.exists
+    const ours = this.#line.features.includes('hold')
+    await askHowItIs(this.#line, {
+      id: this.id,
+      incoming: this.direction === 'incoming',
+      answered: this.#answered,
+      inRoom,
+      request: this.#request,
+      acceptance: this.#acceptance,
+      held: this.held.byMe,
+      knowsHold: ours && (inRoom || this.#peerFeatures.has('hold')),
+      repeatOffers: () => this.#media?.repeatOffers(),
+    })
   }
 
   #forget(error: CallError): void {
     if (this.#forgotten !== undefined) return
     this.#forgotten = error
-    if (this.#peerClosed) this.#ended()
+    if (this.#isClosedByPeer) this.#ended()
     else this.#events.emit('problem', error)
   }
 
   /** Nobody but the media says so when the server has forgotten the call, or this device; otherwise it says it better. */
   #closedByPeer(user: string): void {
-    if (this.#roster) {
+    this.#peerClosed = true
+    if (this.#room.exists) {
       this.#media?.part(user)
       this.#events.emit('room', undefined)
-      if (this.#media && this.#media.legs.size > 0) return
+      if (!this.#isClosedByPeer) return
     }
-    this.#peerClosed = true
     if (this.#forgotten !== undefined || this.#graceOver) this.#ended()
+  }
+
+  /** In a room: by all who were in it with us. */
+  get #isClosedByPeer(): boolean {
+    return this.#peerClosed && !(this.#room.exists && this.#media && this.#media.legs.size > 0)
+  }
+
+  #isAnswered(): void {
+    if (this.#answered) return
+    this.#answered = true
+    this.#signals.answered()
   }
 
   /** As the media say. */
@@ -825,9 +696,9 @@ export class LiveCall implements IncomingCall {
       muted: before?.muted ?? false,
       send: (user, signal) => this.#signal(signal, user),
       connected: (user) => {
-        this.#unreached.delete(user)
+        this.#room.reached(user)
         this.#connected()
-        if (this.#roster && !this.#over) this.#events.emit('room', undefined)
+        if (this.#room.exists && !this.#over) this.#events.emit('room', undefined)
       },
       changed: () => {
         if (!this.#over) this.#events.emit('media', undefined)
@@ -848,7 +719,7 @@ export class LiveCall implements IncomingCall {
   #mediaInterrupted(on: boolean): void {
     if (on) this.#line.suspect()
     this.#weighInterruption()
-    if (this.#roster && !this.#over) this.#events.emit('room', undefined)
+    if (this.#room.exists && !this.#over) this.#events.emit('room', undefined)
   }
 
   #weighInterruption(): void {
@@ -862,17 +733,15 @@ export class LiveCall implements IncomingCall {
 
   #mediaLost(user: string): void {
     const error = new CallError('negotiation', 'the media path broke and could not be repaired')
-    if (!this.#roster) {
+    if (!this.#room.exists) {
       this.#fail(error, this.#connectedAt === undefined ? 'failed' : 'lost')
       return
     }
-    // The others of a room go on, and with this one it is begun anew for as long as both are in it
-    if (this.#forgotten) this.#media?.part(user)
-    else this.#meet(user, true)
+    // The others of a room go on
+    const isNews = this.#room.lost(user, this.#forgotten === undefined)
     this.#weighInterruption()
     if (this.#over) return
-    if (!this.#unreached.has(user)) this.#events.emit('problem', error)
-    this.#unreached.add(user)
+    if (isNews) this.#events.emit('problem', error)
     this.#events.emit('room', undefined)
   }
 
@@ -883,14 +752,6 @@ export class LiveCall implements IncomingCall {
       if (signal.type === 'OFFER' && !this.#interrupted) this.#events.emit('problem', this.#forgotten)
       return
     }
-    const early = !this.#answered && this.direction === 'outgoing'
-    if (early && this.#signalsSent >= MOST_SIGNALS_BEFORE_ANSWER) this.#unsent.push(signal)
-    else this.#post(signal, to)
-  }
-
-  #post(signal: Description | Candidate, to?: string): void {
-    this.#signalsSent++
-    const body = { callId: this.id, ...signal, ...(this.#roster && to !== undefined ? { to } : {}) }
-    this.#line.post({ destination: APP.signaling, body, about: this.id })
+    this.#signals.send(signal, this.#room.exists ? to : undefined)
   }
 }

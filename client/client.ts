@@ -3,16 +3,26 @@
  * every message of the server to the call it names.
  */
 
-import { type Line, LiveCall } from './call.ts'
+import { LiveCall } from './call.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { Connection } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { asCallError, CallError } from './errors.ts'
 import { askHistory, type HistoryOptions, httpBase } from './history.ts'
+import type { Line } from './line.ts'
 import type { MediaSources } from './media-leg.ts'
 import { onNetworkNews } from './network-news.ts'
 import { Presence } from './presence.ts'
-import type { Call, ClientEvents, ClientOptions, ConnectionState, Party, SocketLike, StateChange } from './types.ts'
+import type {
+  Call,
+  ClientEvents,
+  ClientOptions,
+  ConnectionState,
+  IncomingCall,
+  Party,
+  SocketLike,
+  StateChange,
+} from './types.ts'
 import {
   APP,
   type CallDown,
@@ -73,7 +83,7 @@ export class CallClient {
   #cancelGrace: (() => void) | undefined
   #graceOver = false
   /** Incoming calls of somebody whom we are calling at this moment: not shown until it is known which call lives. */
-  readonly #shy = new Set<LiveCall>()
+  readonly #shy = new Set<IncomingCall>()
   /** Who waits for an incoming call that a refusal has named. */
   readonly #awaited = new Map<string, (call: LiveCall) => void>()
   /** The answer names no question: whoever asks meanwhile gets the same. */
@@ -397,7 +407,7 @@ export class CallClient {
     this.#events.emit('switched', call)
   }
 
-  #passedOn(old: LiveCall, { newCallId, target, transferredBy }: CallTransferred): void {
+  #passedOn(old: Call, { newCallId, target, transferredBy }: CallTransferred): void {
     if (this.#calls.has(newCallId)) return
     const by: Party = transferredBy === old.peer.userId ? old.peer : { userId: transferredBy, name: transferredBy }
     const call = new LiveCall(this.#line, {
