@@ -5,6 +5,8 @@ import { Player } from './player.js'
 import { RoomView } from './room-view.js'
 import { callStatus, duration, fault, memberNews, problem, reconnecting, roomTitle, transferNews } from './words.js'
 
+/** As style.css has it: on a telephone the stage covers all the rest. */
+const NARROW = matchMedia('(max-width: 52rem)')
 const ESCAPE_AGAIN_MS = 3000
 const PATH_EVERY_MS = 2000
 const MOST_CROPPED = 2
@@ -53,6 +55,7 @@ export class CallView {
     this.#actions = actions
     addEventListener('keydown', (event) => this.#key(event))
     this.#remote.addEventListener('resize', () => this.#fit())
+    NARROW.addEventListener('change', () => this.#cover())
     new ResizeObserver(() => this.#fit()).observe(this.#stage)
   }
 
@@ -68,6 +71,7 @@ export class CallView {
     this.#leave()
     this.#call = call
     this.#focusBefore = document.activeElement
+    this.#cover()
     this.#drawn = ''
     const { name } = call.peer
     paintAvatar($('peer-avatar'), name)
@@ -115,8 +119,15 @@ export class CallView {
     this.#stage.dataset.remoteVideo = this.#stage.dataset.localVideo = 'false'
     this.#stage.dataset.sound = 'none'
     $('timer').textContent = ''
+    this.#cover()
     this.#backAt = 0
     this.#showReconnecting('none', '')
+  }
+
+  /** What is covered is not to be reached by Tab, nor read out. */
+  #cover() {
+    const covered = NARROW.matches && this.#call !== undefined
+    for (const part of document.querySelectorAll('.bar, .people-pane')) part.toggleAttribute('inert', covered)
   }
 
   /** Also when what is on the stage is as it was, but a call beside it is not. */

@@ -138,7 +138,7 @@ export function past({ direction, seenAs, duration: seconds, members }) {
   const lasted = duration(seconds * 1000)
   switch (seenAs) {
     case 'answered':
-      return members ? `group call, ${lasted}` : lasted
+      return members ? `group, ${lasted}` : lasted
     case 'missed':
       return 'missed'
     case 'declined':
