@@ -32,10 +32,11 @@ export interface HistoryStore {
   /** Every call, the earliest end first, in portions: for an export. */
   all(filter: { from?: number; before?: number }): AsyncIterable<readonly CallRecord[]>
   /**
-   * Forgets a user: their names and ids are taken out of every call (the other party keeps the call, with somebody
-   * unknown), and calls that nobody is left in are deleted. How many calls that concerned. It is noted when this was.
+   * Forgets a user: their names and ids are taken out of every call that has ended until then (now); the other party keeps
+   * the call, with somebody unknown, and calls that nobody is left in are deleted. How many calls that concerned. It is
+   * noted until when.
    */
-  erase(user: UserId): Promise<number>
+  erase(user: UserId, until?: number): Promise<number>
   /** Who of these was forgotten, and until when: what ended until then must not be written with them in it. */
   forgotten(users: readonly UserId[]): Promise<ReadonlyMap<UserId, number>>
   /** Deletes what ended before, at most so many at a time; how many were deleted. */

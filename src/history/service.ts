@@ -204,17 +204,20 @@ export class HistoryService implements History {
 
   erase(user: UserId): Promise<Outcome<Erased>> {
     return this.#asking(async () => {
-      const calls = await this.#options.store.erase(user)
-      this.#eraseAgain(user)
+      const { store, clock } = this.#options
+      const until = clock.now()
+      const calls = await store.erase(user, until)
+      this.#eraseAgain(user, until)
       return { calls }
     }, FLUSH_ALL_MS)
   }
 
-  #eraseAgain(user: UserId): void {
+  /** Calls since then stay: who was forgotten may go on calling. */
+  #eraseAgain(user: UserId, until: number): void {
     const { store, clock, report } = this.#options
     const cancel = clock.after(AGAIN_MS, () => {
       this.#again.delete(cancel)
-      store.erase(user).catch((error: unknown) => {
+      store.erase(user, until).catch((error: unknown) => {
         if (!(error instanceof Unavailable)) report(error)
       })
     })

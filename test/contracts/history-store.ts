@@ -251,6 +251,15 @@ export function historyStoreContract(name: string, open: () => Promise<HistorySt
       expect(await exported(store)).toEqual([])
     })
 
+    test('leaves calls alone that have ended after the moment until which somebody is forgotten', async () => {
+      await store.write([record('c', 1), record('d', 2), room('r', 3, member('carol'))])
+      const [, , later] = await exported(store)
+      expect(await store.erase('alice', (later?.endedAt ?? 0) - 1)).toBe(2)
+      expect(ids(await page('alice'))).toEqual(['r'])
+      expect((await page('carol')).find(({ callId }) => callId === 'r')?.members).toHaveLength(3)
+      expect((await store.forgotten(['alice'])).get('alice')).toBe((later?.endedAt ?? 0) - 1)
+    })
+
     test('knows who was forgotten for as long as there may be older calls', async () => {
       await store.write([record('c', 1)])
       const users = Array.from({ length: 2500 }, (_, n) => `user ${n}`)

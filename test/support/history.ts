@@ -100,11 +100,12 @@ export class HistoryAtHand implements HistoryStore {
     for (let at = 0; at < calls.length; at += 2) yield calls.slice(at, at + 2)
   }
 
-  async erase(user: string): Promise<number> {
+  async erase(user: string, until = Number.POSITIVE_INFINITY): Promise<number> {
     this.#reached()
+    this.erased.set(user, until)
     let erased = 0
     for (const [callId, call] of this.calls) {
-      if (!usersOf(call).includes(user)) continue
+      if (!usersOf(call).includes(user) || call.endedAt > until) continue
       erased++
       const caller = call.caller === user ? '' : call.caller
       const callee = call.callee === user ? '' : call.callee

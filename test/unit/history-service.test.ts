@@ -171,6 +171,21 @@ describe('while the database is away', () => {
   })
 })
 
+describe('whoever was forgotten', () => {
+  test('is so in what other processes write a moment later, and may go on calling', async () => {
+    const { clock } = world
+    await miss('before')
+    const until = clock.now()
+    expect(await history.erase('alice')).toEqual({ ok: true, data: { calls: 1 } })
+    await store.write([missedCall('elsewhere', until)])
+    await clock.advance(100)
+    await miss('after')
+    await clock.advance(900)
+    expect(store.calls.get('elsewhere')).toMatchObject({ caller: '' })
+    expect(store.calls.get('after')).toMatchObject({ caller: 'alice' })
+  })
+})
+
 describe('who cannot wait for one call', () => {
   test('has it when the database says so in time, else nothing', async () => {
     await store.write([missedCall('a', 1)])

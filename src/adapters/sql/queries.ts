@@ -175,15 +175,21 @@ export function queriesIn(db: Kysely<Tables>, dialect: Dialect) {
       return found.orderBy('ended_at').orderBy('call_id').limit(size).compile()
     },
 
-    /** Calls that name the user somewhere. */
-    naming(user: UserId, atMost: number): CompiledQuery {
+    /** Calls until then that name the user somewhere. */
+    naming(user: UserId, until: number, atMost: number): CompiledQuery {
       const named = (column: 'caller' | 'callee' | 'transferred_by') =>
-        db.selectFrom('calls').select(['ended_at', 'call_id']).where(column, '=', user).limit(atMost)
+        db
+          .selectFrom('calls')
+          .select(['ended_at', 'call_id'])
+          .where(column, '=', user)
+          .where('ended_at', '<=', until)
+          .limit(atMost)
       // both tables have the columns that are asked for here
       const member = db
         .selectFrom('call_members' as 'calls')
         .select(['ended_at', 'call_id'])
         .where(sql.ref<string>('user_id'), '=', user)
+        .where('ended_at', '<=', until)
         .limit(atMost)
       const keysOf = (query: ReturnType<typeof named>, n: number) => db.selectFrom(query.as(`r${n}`)).selectAll()
       const found = keysOf(named('caller'), 0)

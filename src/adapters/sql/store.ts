@@ -141,9 +141,9 @@ export class SqlHistory implements HistoryStore {
     }
   }
 
-  erase(user: UserId): Promise<number> {
+  erase(user: UserId, until = this.#world.clock.now()): Promise<number> {
     if (user === '') return Promise.resolve(0)
-    const erased = this.#erasing.then(() => this.#erase(text(user)))
+    const erased = this.#erasing.then(() => this.#erase(text(user), Math.ceil(until)))
     this.#erasing = erased.catch(() => undefined)
     return erased
   }
@@ -190,11 +190,11 @@ export class SqlHistory implements HistoryStore {
     await this.write(records.slice(middle))
   }
 
-  async #erase(user: UserId): Promise<number> {
-    await this.#run([this.#queries.markForgotten(digestOf(user), Math.ceil(this.#world.clock.now()))])
+  async #erase(user: UserId, until: number): Promise<number> {
+    await this.#run([this.#queries.markForgotten(digestOf(user), until)])
     let erased = 0
     for (let tries = 0; tries < TRIES; ) {
-      const rows = await this.#rows<CallsTable>(this.#queries.naming(user, ERASE_PORTION))
+      const rows = await this.#rows<CallsTable>(this.#queries.naming(user, until, ERASE_PORTION))
       if (rows.length === 0) {
         await this.#run([this.#queries.forgetReader(user)])
         return erased
