@@ -12,8 +12,8 @@ import { shownId } from './ids.ts'
 import type { Initiate } from './messages.ts'
 import { shownTime } from './times.ts'
 
-/** Longer a call does not wait for a database: it rings, even if it should have rung before. */
-const RECALL_MS = 250
+/** Longer a call does not wait for a database that is slow or is just being opened: it rings, even if it has rung before. */
+const RECALL_MS = 1_000
 
 /** `data` of a call that has begun. `createdAt` in milliseconds since the epoch. */
 export const begun = (

@@ -181,7 +181,6 @@ export class HistoryService implements History {
   /** Nothing is flushed for it: what has just ended is known elsewhere. */
   async recall(callId: CallId, atMostMs: number): Promise<CallRecord | undefined> {
     const { store, clock } = this.#options
-    if (store.state === 'down') return undefined
     let cancel: Cancel = () => undefined
     const late = new Promise<undefined>((resolve) => {
       cancel = clock.after(atMostMs, () => resolve(undefined))
