@@ -57,18 +57,20 @@ export function postgresDatabase(url: PostgresUrl, onLost: (reason: string) => v
   let pool: pg.Pool | undefined
   let closed = false
   let plansAhead = url.plansAhead
-  /** By their texts: the name of one text is the same in every process, and never that of another. */
-  const names = new Map<string, string>()
+  const statements = new Map<string, Statement>()
 
   /** A statement that comes again and again is planned once by each connection, where that is possible. */
   async function ask(client: pg.ClientBase, query: Query): Promise<Result> {
     const { sql: text, parameters, recurring } = query
     const values = [...parameters]
     if (!recurring || !plansAhead) return resultOf(await client.query<object>(text, values))
-    const statement = names.get(text) ?? nameOf(text)
-    names.set(text, statement)
+    const statement = statements.get(text) ?? statementOf(text)
+    statements.set(text, statement)
     try {
-      return resultOf(await client.query<object>({ name: statement, text, values }))
+      const result = resultOf(await client.query<object>({ ...statement, values }))
+      if (!statement.asText) return result
+      const [{ rows }] = result.rows as readonly [{ rows: string }]
+      return { rows: JSON.parse(rows) as unknown[], changed: 0 }
     } catch (error) {
       if (!CANNOT_PLAN_AHEAD.has((error as { code?: string }).code)) throw error
       // nothing has been done
@@ -171,7 +173,19 @@ const library = async () => (await import('pg')).default
 
 const resultOf = ({ rows, rowCount }: pg.QueryResult<object>): Result => ({ rows, changed: rowCount ?? 0 })
 
-const nameOf = (text: string) => `carillon_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
+interface Statement {
+  readonly name: string
+  readonly text: string
+  /** It answers with all rows as one text of JSON, which is a fifth less work here than twenty rows of fifteen values. */
+  readonly asText: boolean
+}
+
+/** The name of one text is the same in every process, and never that of another. */
+function statementOf(query: string): Statement {
+  const asText = query.startsWith('select ')
+  const text = asText ? `select coalesce(json_agg(t), '[]')::text as rows from (${query}) as t` : query
+  return { name: `carillon_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`, text, asText }
+}
 
 async function inTransaction<T>(client: pg.ClientBase, work: () => Promise<T>): Promise<T> {
   await client.query('begin')

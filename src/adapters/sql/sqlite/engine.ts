@@ -23,8 +23,8 @@ const BUSY_MS = 2000
 const CHECKPOINT_PAGES = 8000
 const CACHE_KIB = 16_000
 
-/** Filters come in so many combinations at most; more would be a leak. */
-const MOST_STATEMENTS = 500
+/** What comes again and again is some thirty. */
+const MOST_STATEMENTS = 100
 
 const insertOf = (table: string, columns: readonly string[]) =>
   `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')}) on conflict do nothing`
