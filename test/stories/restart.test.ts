@@ -12,7 +12,11 @@ async function world(): Promise<World> {
   return opened
 }
 
+/** Peers that do not read, and so do not notice that they are cut. */
+const stuckPeers: WebSocket[] = []
+
 afterEach(async () => {
+  for (const peer of stuckPeers.splice(0)) peer.terminate()
   await Promise.all(worlds.splice(0).map((each) => each.closes()))
 })
 
@@ -72,8 +76,9 @@ describe('while it stops, for a peer that does not read holds it up', () => {
     const stuck = new WebSocket(`${url.replace('http', 'ws')}/imserver/ws`)
     await new Promise((resolve) => stuck.once('open', resolve))
     stuck.pause()
+    stuckPeers.push(stuck)
     const stopped = server.stop()
-    return { url, clock, stuck, stopped }
+    return { url, clock, stopped }
   }
 
   test('nobody new comes in: 503 and Retry-After over WebSocket, SockJS and HTTP, and not ready', async () => {
@@ -108,7 +113,7 @@ describe('while it stops, for a peer that does not read holds it up', () => {
   })
 
   test('it is cut after a while, and the server is done', async () => {
-    const { clock, stuck, stopped } = await stopping()
+    const { clock, stopped } = await stopping()
     let done = false
     void stopped.then(() => {
       done = true
@@ -117,6 +122,5 @@ describe('while it stops, for a peer that does not read holds it up', () => {
     expect(done).toBe(false)
     await clock.advance(5_200)
     await stopped
-    stuck.terminate()
   })
 })

@@ -8,12 +8,14 @@ import { settled, TestClock } from '../support/clock.ts'
 import { type Face, FakeServices, serveFace } from '../support/http-face.ts'
 
 let face: Face
-afterEach(() => face?.close())
+const faces: Face[] = []
+afterEach(() => Promise.all(faces.splice(0).map((each) => each.close())))
 
 async function serve(options: Partial<HttpOptions> = {}, prepare: (fake: FakeServices) => void = () => {}) {
   const fake = new FakeServices()
   prepare(fake)
   face = await serveFace(fake, options)
+  faces.push(face)
   return fake
 }
 

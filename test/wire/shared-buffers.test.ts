@@ -9,7 +9,7 @@ import { readShared } from '../../broker/transports/socket-reads.ts'
 import { writeOnce } from '../../broker/transports/socket-writes.ts'
 
 let server: Server
-const clients: Socket[] = []
+const sockets: Duplex[] = []
 
 beforeEach(async () => {
   server = createServer()
@@ -18,17 +18,19 @@ beforeEach(async () => {
 })
 
 afterEach(() => {
-  for (const client of clients.splice(0)) client.destroy()
+  for (const socket of sockets.splice(0)) socket.destroy()
   server.close()
 })
 
 /** Both ends of a connection that was upgraded. */
 async function upgraded(): Promise<[client: Socket, accepted: Duplex]> {
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
-  clients.push(client)
+  sockets.push(client)
   const upgrade = once(server, 'upgrade')
   client.write('GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n')
-  const [, accepted] = await upgrade
+  const [, accepted] = (await upgrade) as [unknown, Duplex]
+  // A server does not end what was upgraded
+  sockets.push(accepted)
   return [client, accepted]
 }
 
