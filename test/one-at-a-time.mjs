@@ -1,7 +1,6 @@
 /**
- * Runs test files that start several processes or browsers of their own: of each kind one after the other, since two of
- * a kind on one machine would only wait for each other, with everybody's timers. Two lanes go side by side: what mostly waits
- * for leases and grace times (processes with a Redis), and browsers. Beside them goes what needs nothing but time of a
+ * Runs test files one after the other: each starts several processes or browsers of its own, and two of them on one machine
+ * would only wait for each other, with everybody's timers. Beside them, in workers, goes what needs nothing but time of a
  * processor, and gives way to them: the long fuzz runs.
  */
 
@@ -10,33 +9,12 @@ import { createRequire } from 'node:module'
 const { default: TestRunner } = createRequire(import.meta.url)('jest-runner')
 
 export default class OneAtATime extends TestRunner {
-  #browsers
-  #fuzz
-
-  constructor(globalConfig, context) {
-    super(globalConfig, context)
-    this.#browsers = new TestRunner({ ...globalConfig, maxWorkers: 1 }, context)
-    this.#fuzz = new TestRunner({ ...globalConfig, maxWorkers: 2 }, context)
-  }
-
   async runTests(tests, watcher, { serial }) {
-    if (serial) return super.runTests(tests, watcher, { serial })
-    const of = (project) => tests.filter(({ context }) => context.config.displayName.name === project)
-    const beside = [
-      [this.#browsers, of('browser')],
-      [this.#fuzz, of('fuzz')],
-    ].filter(([, own]) => own.length > 0)
-    const others = tests.filter((test) => !beside.some(([, own]) => own.includes(test)))
+    const beside = serial ? [] : tests.filter(({ context }) => context.config.displayName.name === 'fuzz')
+    const inTurn = tests.filter((test) => !beside.includes(test))
     await Promise.all([
-      super.runTests(others, watcher, { serial: true }),
-      ...beside.map(([lane, own]) => lane.runTests(own, watcher, { serial: false })),
+      super.runTests(inTurn, watcher, { serial: true }),
+      ...(beside.length > 0 ? [super.runTests(beside, watcher, { serial: false })] : []),
     ])
-  }
-
-  on(event, listener) {
-    const offs = [super.on(event, listener), ...[this.#browsers, this.#fuzz].map((lane) => lane.on(event, listener))]
-    return () => {
-      for (const off of offs) off()
-    }
   }
 }
