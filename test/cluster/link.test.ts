@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import type { RedisLink, Script } from '../../src/adapters/redis/link.ts'
 import { slotOf } from '../../src/adapters/redis/servers.ts'
 import { Unavailable } from '../../src/ports.ts'
+import { TestClock } from '../support/clock.ts'
 import { CutProxy } from '../support/cut-proxy.ts'
 import {
   type RedisCluster,
@@ -64,6 +65,20 @@ describe('a link to one server', () => {
     const error = await link.run('a', ['INCR', `${link.prefix}x`]).catch((problem: unknown) => problem)
     expect(error).not.toBeInstanceOf(Unavailable)
     expect(error).toMatchObject({ message: expect.stringContaining('not an integer') })
+  })
+
+  test('that this process was too busy to hear is not taken for gone', async () => {
+    const clock = new TestClock()
+    const at = linkTo(redis.url, {}, { clock })
+    open.push(at.link)
+    await clock.advance(25)
+    await at.up()
+    const asked = at.link.run('a', ['PING'])
+    // The timers of a busy process come before what it has not read yet
+    clock.sleep(5000)
+    clock.fire()
+    expect(await asked).toBe('PONG')
+    expect(at.link.up).toBe(true)
   })
 
   test('commands of one key keep their order', async () => {

@@ -30,6 +30,14 @@ export class TestClock implements Clock {
     this.#now += ms
   }
 
+  /** Fires what is due, and nothing that this sets. */
+  fire(): void {
+    for (const [id, { at, run }] of [...this.#timers]) {
+      if (at > this.#now || !this.#timers.delete(id)) continue
+      run()
+    }
+  }
+
   /** Moves the hands, firing every timer that falls due on the way, and lets what they started settle in between. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms

@@ -53,6 +53,8 @@ export interface ConnectionOptions {
   readonly complain?: ((word: string) => void) | undefined
 }
 
+const READ_MS = 50
+
 /** Beyond it commands are refused: something is wrong, and memory is bounded. */
 const MOST_WAITING = 100_000
 
@@ -121,7 +123,9 @@ export class Connection {
       connection?.close(error)
     })
     client.on('end', () => connection?.close(new Error('the connection was closed')))
-    const cancel = options.clock.after(options.patienceMs, () => refused(new Error('no answer to the greeting')))
+    const cancel = afterReading(options.clock, options.patienceMs, () =>
+      refused(new Error('no answer to the greeting')),
+    )
     try {
       await Promise.race([client.connect(), failure])
     } catch (error) {
@@ -193,9 +197,9 @@ export class Connection {
       if (this.#waiting === 0 || this.#ended) return
       const left = this.#heardAt + this.#patience - clock.now()
       if (left <= 0) this.close(new Error('no answer'))
-      else this.#watching = clock.after(left, look)
+      else this.#watching = afterReading(clock, left, look)
     }
-    this.#watching = clock.after(this.#patience, look)
+    this.#watching = afterReading(clock, this.#patience, look)
   }
 
   #meaning(error: unknown): Error {
@@ -207,6 +211,14 @@ export class Connection {
     if (NOT_HERE.has(word)) queueMicrotask(() => this.close(new Error(`the server says ${word}`)))
     return new Unsent(`Redis says ${word}`)
   }
+}
+
+/** A process that was busy itself finds its timers due before it has read what has come meanwhile: that is read first. */
+function afterReading(clock: Clock, ms: number, work: () => void): Cancel {
+  let cancel = clock.after(ms, () => {
+    cancel = clock.after(READ_MS, work)
+  })
+  return () => cancel()
 }
 
 function clientOptions(server: Server, access: Access, { patienceMs }: ConnectionOptions): RedisClientOptions {
