@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import type { RedisServer } from '../support/redis.ts'
 import type { Device } from '../support/story.ts'
+import { Resumable } from './resumable.ts'
 import { alone, Cluster, type ClusterNode, own, STATUS } from './world.ts'
 
 let cluster: Cluster
@@ -115,6 +116,21 @@ test.each(ways)(
     await cluster.settles()
   },
 )
+
+test('who comes back to another server while Redis is away for a moment is the same device', async () => {
+  const bob = await Resumable.arrives(a, own('bob'))
+  const alice = await a.arrives(own('alice'))
+  await bob.cuts()
+  redis.pause()
+  while (!(await (await fetch(`${b.url}/metrics`)).text()).includes('carillon_redis_up 0'));
+  const back = bob.returns(b)
+  await b.asks(own('carol'), '/imserver/call/request', request(own('dan')))
+  redis.resume()
+  await back
+  expect(bob.resumed).toBe('true')
+  const callId = await accepted(a, alice.user, bob.user)
+  expect((await bob.hears('/user/queue/call/request')).body).toMatchObject({ callId })
+})
 
 test('a Redis that comes back empty is told who is there: users ring, are online, and go offline', async () => {
   const watcher = await a.arrives(own('watcher'), 'screen', { listens: [STATUS] })

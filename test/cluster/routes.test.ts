@@ -1,10 +1,17 @@
 /** Who is where, and the way there: the registry, routes and the hand-over of sessions, on a real Redis. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { TestClock } from '../support/clock.ts'
 import { CutProxy } from '../support/cut-proxy.ts'
-import type { NodeOptions } from '../support/nodes.ts'
 import { type RedisServer, startRedis, startRedisCluster } from '../support/redis.ts'
-import { FACTS, QUEUE, type RegisteredNode, registeredNode, sessionOf } from '../support/registered.ts'
+import {
+  FACTS,
+  QUEUE,
+  type RegisteredNode,
+  type RegisteredOptions,
+  registeredNode,
+  sessionOf,
+} from '../support/registered.ts'
 
 const LEASE = { leaseMs: 2000, renewMs: 300 }
 
@@ -22,7 +29,7 @@ afterEach(async () => {
   group++
 })
 
-async function joins(more: Partial<NodeOptions> = {}): Promise<RegisteredNode> {
+async function joins(more: Partial<RegisteredOptions> = {}): Promise<RegisteredNode> {
   const node = await registeredNode({ url: redis.url, prefix: `r${group}:`, ...LEASE, ...more })
   running.push(node)
   return node
@@ -148,11 +155,88 @@ describe('a device that moves', () => {
     expect(await a.registry.devices('bob')).toMatchObject([{ id: 'bob/1', node: a.id, epoch: 1 }])
   })
 
+  test('is waited for while its process shows that it lives', async () => {
+    const clock = new TestClock()
+    const [a, b] = [await joins(), await joins({ clock })]
+    await a.arrives('bob', 'bob/1')
+    let free = () => {}
+    a.busy = new Promise((resolve) => {
+      free = resolve
+    })
+    const back = b.resumes('bob', 'bob/1')
+    await a.notes('asked for bob/1')
+    for (let n = 0; n < 2; n++) {
+      while (clock.waiting === 0) await b.members.leaseUntil(a.id)
+      const lease = await b.members.leaseUntil(a.id)
+      while ((await b.members.leaseUntil(a.id)) === lease);
+      await clock.advance(2000)
+    }
+    free()
+    expect(await back).toEqual(sessionOf('bob', 'bob/1'))
+  })
+
+  test('whichever command to Redis fails on the way, it comes through, and is in one place', async () => {
+    const [a, b, c] = await nodes()
+    let n = 0
+    for (const parked of [false, true]) {
+      for (const carriedOut of [false, true]) {
+        for (const broken of parked ? [b] : [a, b]) {
+          for (let skip = 0; ; skip++) {
+            const device = `bob/${n++}`
+            await a.arrives('bob', device)
+            if (parked) {
+              a.sessions.delete(device)
+              a.devices.disconnect(device)
+              await a.handover.park([sessionOf('bob', device)])
+            }
+            broken.asking.breaks(skip, carriedOut)
+            const session = await b.resumes('bob', device)
+            const { waits } = broken.asking
+            broken.asking.breaks(Number.POSITIVE_INFINITY, false)
+            // As after every absence
+            await broken.residents.restore()
+            const entry = (await c.registry.devices('bob')).find(({ id }) => id === device)
+            if (session === undefined) {
+              // What was taken out of Redis by an answer that got lost is lost with it, and nobody is said to have it
+              expect({ parked, carriedOut, entry }).toEqual({ parked: true, carriedOut: true, entry: undefined })
+              expect(b.noted).toContain(`lost ${device}`)
+            } else {
+              expect(session).toEqual(sessionOf('bob', device))
+              expect(entry).toMatchObject({ node: b.id, away: false })
+              c.tells('bob', device, 'hello')
+              expect(await b.hasHeard(device, 1)).toEqual(['hello'])
+            }
+            if (waits) break
+          }
+        }
+      }
+    }
+  })
+
+  test('is left in Redis, whichever command fails on the way', async () => {
+    const [a, b] = await nodes()
+    for (const carriedOut of [false, true]) {
+      for (let skip = 0; ; skip++) {
+        const device = `bob/${carriedOut}/${skip}`
+        await a.arrives('bob', device)
+        a.sessions.delete(device)
+        a.devices.disconnect(device)
+        a.asking.breaks(skip, carriedOut)
+        await a.handover.park([sessionOf('bob', device)])
+        const { waits } = a.asking
+        a.asking.breaks(Number.POSITIVE_INFINITY, false)
+        expect(await b.resumes('bob', device)).toEqual(sessionOf('bob', device))
+        if (waits) break
+      }
+    }
+  })
+
   test('is taken from a process that says nothing, which may not write it any more', async () => {
     const [a, b] = await nodes()
     await a.arrives('bob', 'bob/1')
     // It hears of nothing, as if it were cut off
     a.bus.handle('claim', () => undefined)
+    await a.members.stop({ lingers: true })
     expect(await b.resumes('bob', 'bob/1')).toBeUndefined()
     expect(b.noted).toContain('lost bob/1')
     expect(await b.registry.devices('bob')).toEqual([])

@@ -3,10 +3,12 @@
 import { type Clock, systemClock } from '../../broker/clock.ts'
 import type { ResumeClaim, SuspendedSession } from '../../broker/index.ts'
 import { Handover } from '../../src/adapters/redis/handover.ts'
+import type { RedisLink } from '../../src/adapters/redis/link.ts'
 import { RegistryPresence } from '../../src/adapters/redis/presence.ts'
 import { type DeviceFacts, Registry } from '../../src/adapters/redis/registry.ts'
 import { Residents } from '../../src/adapters/redis/residents.ts'
 import { BusRoutes } from '../../src/adapters/redis/routes.ts'
+import { Unavailable } from '../../src/ports.ts'
 import { FakeDevices } from './devices.ts'
 import { type NodeAtHand, type NodeOptions, nodeAt } from './nodes.ts'
 
@@ -27,6 +29,10 @@ export interface RegisteredNode extends NodeAtHand {
   readonly bugs: unknown[]
   /** Sessions that can be given away. */
   readonly sessions: Map<string, SuspendedSession>
+  /** Given away only when this is fulfilled. */
+  busy: Promise<void>
+  /** What the registry asks of Redis. */
+  readonly asking: Pick<Breakable, 'breaks' | 'waits'>
   /** A device connects here, and is registered. */
   arrives(user: string, device: string): Promise<void>
   /** It has told somebody's device this. */
@@ -37,13 +43,62 @@ export interface RegisteredNode extends NodeAtHand {
   resumes(user: string, device: string, resumeId?: string): Promise<SuspendedSession | undefined>
 }
 
+/** Fails where a test says so: before Redis has heard of the command, or when it has carried it out. */
+class Breakable {
+  readonly #link: RedisLink
+  #left = Number.POSITIVE_INFINITY
+  #carriedOut = false
+
+  constructor(link: RedisLink) {
+    this.#link = link
+  }
+
+  /** The command after `skip` others fails. */
+  breaks(skip: number, carriedOut: boolean): void {
+    this.#left = skip
+    this.#carriedOut = carriedOut
+  }
+
+  /** Whether a fault still waits for its command. */
+  get waits(): boolean {
+    return this.#left >= 0 && this.#left < Number.POSITIVE_INFINITY
+  }
+
+  get link(): RedisLink {
+    const link = this.#link
+    return {
+      prefix: link.prefix,
+      time: () => link.time(),
+      run: (...args: Parameters<RedisLink['run']>) => this.#fails(() => link.run(...args)),
+      script: (...args: Parameters<RedisLink['script']>) => this.#fails(() => link.script(...args)),
+    } as RedisLink
+  }
+
+  async #fails(work: () => Promise<unknown>): Promise<unknown> {
+    if (this.#left-- !== 0) return work()
+    if (this.#carriedOut) await work()
+    throw new Unavailable('this command fails')
+  }
+}
+
 /** A busy machine is not a process that hangs: whoever is asked has four times as long to answer. */
 const patient: Clock = { now: () => systemClock.now(), after: (ms, work) => systemClock.after(4 * ms, work) }
 
 export const FACTS: DeviceFacts = { token: 't', former: [], rings: true, away: false, connectedAt: 1 }
 
-export async function registeredNode(options: NodeOptions, scope: 'all' | 'watched' = 'all'): Promise<RegisteredNode> {
+export interface RegisteredOptions extends NodeOptions {
+  readonly scope?: 'all' | 'watched'
+  /** Of the hand-over alone. */
+  readonly clock?: Clock
+}
+
+export async function registeredNode({
+  scope = 'all',
+  clock = systemClock,
+  ...options
+}: RegisteredOptions): Promise<RegisteredNode> {
   const node = await nodeAt(options)
+  const asking = new Breakable(node.link)
   const devices = new FakeDevices()
   const noted: string[] = []
   const bugs: unknown[] = []
@@ -61,7 +116,7 @@ export async function registeredNode(options: NodeOptions, scope: 'all' | 'watch
     return true
   }
   const report = (error: unknown) => void bugs.push(error)
-  const registry = new Registry(node.link, node.id)
+  const registry = new Registry(asking.link, node.id)
   const residents = new Residents({
     registry,
     calls: {
@@ -81,7 +136,15 @@ export async function registeredNode(options: NodeOptions, scope: 'all' | 'watch
       return done
     },
   }
-  const common = { bus: node.bus, registry, residents, clock: systemClock, report }
+  const common = {
+    link: node.link,
+    bus: node.bus,
+    members: node.members,
+    registry,
+    residents,
+    clock: systemClock,
+    report,
+  }
   const routes = new BusRoutes({
     ...common,
     clock: patient,
@@ -100,13 +163,15 @@ export async function registeredNode(options: NodeOptions, scope: 'all' | 'watch
   })
   residents.alsoRewrites(presence)
   const release = async ({ sessionId, resumeId }: ResumeClaim) => {
+    note(`asked for ${sessionId}`)
+    await self.busy
     const session = sessions.get(sessionId)
     if (session?.resumeId !== resumeId) return undefined
     sessions.delete(sessionId)
     devices.disconnect(sessionId)
     return session
   }
-  const handover = new Handover({ ...common, clock: patient, routes, sessions: { release }, graceMs: 30_000 })
+  const handover = new Handover({ ...common, clock, routes, sessions: { release }, graceMs: 30_000 })
   node.members.onDeath(async (dead) => {
     await residents.inherit(dead, (user, estate) => presence.inherited(user, estate))
     await node.bus.forget(dead)
@@ -120,8 +185,10 @@ export async function registeredNode(options: NodeOptions, scope: 'all' | 'watch
       first = false
     },
   })
-  return {
+  const self: RegisteredNode = {
     ...node,
+    busy: Promise.resolve(),
+    asking,
     registry,
     residents,
     routes,
@@ -156,6 +223,7 @@ export async function registeredNode(options: NodeOptions, scope: 'all' | 'watch
       return session
     },
   }
+  return self
 }
 
 export const sessionOf = (user: string, id: string): SuspendedSession => ({

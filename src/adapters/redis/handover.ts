@@ -3,19 +3,24 @@
  * registry names, over the bus; a process that stops leaves its sessions in Redis instead.
  *
  * The owner lets go of a session, writes the new owner into the registry, and only then sends the session: it is never
- * in two places. An owner that does not answer loses the device, so that it cannot write it any more.
+ * in two places. An owner that neither answers nor renews its lease loses the device, so that it cannot write it any more.
+ * A short absence of Redis costs no session: whoever wants one, or leaves one, tries again for a while.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Broker, ResumeClaim, SuspendedSession } from '../../../broker/index.ts'
-import { type Clock, type NodeId, Unavailable } from '../../ports.ts'
+import { type Cancel, type Clock, type DeviceId, type NodeId, Unavailable } from '../../ports.ts'
 import type { Bus, BusMessage } from './bus.ts'
+import type { RedisLink } from './link.ts'
+import type { LeasedMembers } from './members.ts'
 import { type DeviceFacts, type Entry, PARKED, type Registry } from './registry.ts'
 import type { Residents } from './residents.ts'
 import type { BusRoutes } from './routes.ts'
 
 export interface HandoverOptions {
+  readonly link: Pick<RedisLink, 'watch'>
   readonly bus: Bus
+  readonly members: Pick<LeasedMembers, 'leaseUntil'>
   readonly registry: Registry
   readonly residents: Residents
   readonly routes: BusRoutes
@@ -38,8 +43,17 @@ export interface HandoverCounts {
   silent: number
 }
 
-/** How long the owner of a session is waited for. */
-const PATIENCE_MS = 1_500
+/** How long the owner of a session is waited for: longer than it takes to renew a lease. */
+const PATIENCE_MS = 2_000
+
+/** The same for one that has renewed its lease meanwhile: it lives, and has much to do. */
+const BUSY_MS = 6_000
+
+/** How long Redis may be away before what is wanted of it is given up. */
+const AWAY_MS = 5_000
+
+/** Between two attempts while Redis refuses. */
+const PAUSE_MS = 50
 
 /** How often a session is looked for that moves meanwhile. */
 const MOST_TRIES = 3
@@ -63,17 +77,45 @@ interface Given {
   readonly given?: { readonly session: Travelling; readonly epoch: number; readonly facts: DeviceFacts }
 }
 
-type Answer = { readonly session: SuspendedSession; readonly epoch: number; readonly facts: DeviceFacts } | 'no'
+interface Gift {
+  readonly session: SuspendedSession
+  readonly epoch: number
+  readonly facts: DeviceFacts
+}
+
+type Answer = Gift | 'no'
+
+/** A session that is being fetched. */
+interface Wanted {
+  readonly claim: ResumeClaim
+  /** The question that was asked last; whatever was given in answer to an earlier one is welcome, too. */
+  asked: number
+  /** What has come while nobody waited for it. */
+  answer?: Answer
+  /** Who waits for an answer. */
+  hear?: (answer: Answer) => void
+}
 
 export class Handover {
   readonly counts: HandoverCounts = { fetched: 0, unparked: 0, given: 0, parked: 0, refused: 0, silent: 0 }
   readonly #options: HandoverOptions
-  readonly #asked = new Map<number, (answer: Answer) => void>()
+  readonly #wanted = new Set<Wanted>()
   #last = 0
+  /** Since when Redis has been away. */
+  #awaySince: number | undefined
 
   constructor(options: HandoverOptions) {
     this.#options = options
-    const { bus, report } = options
+    const { bus, link, clock, report } = options
+    this.#awaySince = clock.now()
+    link.watch({
+      up: () => {
+        this.#awaySince = undefined
+      },
+      down: () => {
+        this.#awaySince ??= clock.now()
+      },
+    })
     bus.handle('claim', (from, { facts }) => {
       this.#gives(from, facts as Asked).catch((error: unknown) => {
         bus.send(from, { kind: 'claimed', facts: { id: (facts as Asked).id } })
@@ -85,11 +127,31 @@ export class Handover {
 
   /** The session that is claimed, from whichever process has it; undefined: it cannot be had. */
   async fetch(claim: ResumeClaim): Promise<SuspendedSession | undefined> {
+    const wanted: Wanted = { claim, asked: 0 }
+    this.#wanted.add(wanted)
+    try {
+      return await this.#whileAway(this.#patience(), () => this.#look(wanted))
+    } finally {
+      this.#wanted.delete(wanted)
+      this.#givesUp(claim.sessionId)
+    }
+  }
+
+  /** Nobody wants it here any more, and it has not come. */
+  #givesUp(device: DeviceId): void {
+    const { residents, routes } = this.#options
+    if (residents.has(device)) return
+    for (const { claim } of this.#wanted) if (claim.sessionId === device) return
+    routes.givesUp(device)
+  }
+
+  async #look(wanted: Wanted): Promise<SuspendedSession | undefined> {
+    const { claim } = wanted
     let before: Entry | undefined
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const entry = await this.#find(claim)
       if (entry === undefined || (entry.node === before?.node && entry.epoch === before.epoch)) break
-      const session = await (entry.node === PARKED ? this.#unpark(claim, entry) : this.#fetchFrom(entry, claim))
+      const session = await this.#have(entry, wanted)
       if (session !== undefined) return session
       // Who was asked may have given it to somebody else, or have left it in Redis, in this very moment
       before = entry
@@ -97,28 +159,49 @@ export class Handover {
     return undefined
   }
 
-  async #find({ user, sessionId }: ResumeClaim): Promise<Entry | undefined> {
-    const { registry, bus } = this.#options
-    const entry = (await registry.devices(user)).find(({ id }) => id === sessionId)
-    return entry?.node === bus.self ? undefined : entry
+  async #have(entry: Entry, wanted: Wanted): Promise<SuspendedSession | undefined> {
+    if (entry.node === PARKED) return this.#unpark(wanted.claim, entry)
+    return entry.node === this.#options.bus.self ? this.#await(entry, wanted) : this.#fetchFrom(entry, wanted)
   }
 
-  async #fetchFrom(entry: Entry, claim: ResumeClaim): Promise<SuspendedSession | undefined> {
-    const { routes, residents } = this.#options
-    routes.expect(claim.user, entry.id)
-    const answer = await this.#ask(entry, claim).catch((error: unknown) => {
-      routes.givesUp(entry.id)
-      throw error
-    })
-    if (answer !== undefined && answer !== 'no') {
-      this.counts.fetched++
-      await residents.adopt(claim.user, entry.id, answer.epoch, answer.facts)
-      return answer.session
-    }
-    routes.givesUp(entry.id)
+  async #find({ user, sessionId }: ResumeClaim): Promise<Entry | undefined> {
+    const { registry, residents, bus } = this.#options
+    const entry = (await registry.devices(user)).find(({ id }) => id === sessionId)
+    return entry?.node === bus.self && residents.has(sessionId) ? undefined : entry
+  }
+
+  async #fetchFrom(entry: Entry, wanted: Wanted): Promise<SuspendedSession | undefined> {
+    const answer = await this.#expecting(entry, wanted, () => this.#ask(entry, wanted))
     if (answer === 'no') this.counts.refused++
-    else this.counts.silent++
+    else if (answer === undefined) this.counts.silent++
+    else return answer
     return undefined
+  }
+
+  /** The registry says that it is here, and it is not: it is on its way, or was lost on it. */
+  async #await(entry: Entry, wanted: Wanted): Promise<SuspendedSession | undefined> {
+    const { registry, residents } = this.#options
+    const { user } = wanted.claim
+    const answer = await this.#expecting(entry, wanted, () => this.#inTime(wanted))
+    if (answer !== undefined && answer !== 'no') return answer
+    if (!residents.has(entry.id) && (await registry.remove(user, entry.id, entry.epoch)))
+      await residents.bereave(user, entry)
+    return undefined
+  }
+
+  /** What comes for the device from now on is kept for it. A gift becomes a session of this process. */
+  async #expecting(
+    { id }: Entry,
+    { claim: { user } }: Wanted,
+    work: () => Promise<Answer | undefined>,
+  ): Promise<SuspendedSession | 'no' | undefined> {
+    const { routes, residents } = this.#options
+    routes.expect(user, id)
+    const answer = await work()
+    if (answer === undefined || answer === 'no') return answer
+    this.counts.fetched++
+    await residents.adopt(user, id, answer.epoch, answer.facts)
+    return answer.session
   }
 
   /**
@@ -128,10 +211,11 @@ export class Handover {
   async park(sessions: readonly SuspendedSession[]): Promise<void> {
     const { routes, report } = this.#options
     const room = new Room(AT_ONCE)
+    const until = this.#patience()
     // Every line is taken at once: nothing that comes from now on is looked for where the session was
     const parked = sessions.map((session) =>
       routes
-        .whileMoving(session.principal.user, () => room.use(() => this.#park(session)))
+        .whileMoving(session.principal.user, () => room.use(() => this.#park(session, until)))
         .catch((error: unknown) => {
           if (!(error instanceof Unavailable)) report(error)
         }),
@@ -139,15 +223,16 @@ export class Handover {
     await Promise.all(parked)
   }
 
-  async #park(session: SuspendedSession): Promise<void> {
+  async #park(session: SuspendedSession, until: number): Promise<void> {
     const { registry, residents, graceMs } = this.#options
     const { user } = session.principal
     const had = await residents.released(session.id)
     if (had === undefined) return
     const [travelling, body] = packed(session)
     const state = JSON.stringify({ ...travelling, body: body.toString('base64') })
-    if (await registry.park(user, session.id, had.epoch, { ...had.facts, away: true }, state, graceMs))
-      this.counts.parked++
+    const facts = { ...had.facts, away: true }
+    const leave = () => registry.park(user, session.id, had.epoch, facts, state, graceMs)
+    if (await this.#whileAway(until, leave)) this.counts.parked++
   }
 
   async #unpark(claim: ResumeClaim, entry: Entry): Promise<SuspendedSession | undefined> {
@@ -161,14 +246,8 @@ export class Handover {
       return undefined
     }
     routes.expect(user, entry.id)
-    const late = await registry.takeParked(user, entry).catch((error: unknown) => {
-      routes.givesUp(entry.id)
-      throw error
-    })
-    if (late === undefined) {
-      routes.givesUp(entry.id)
-      return undefined
-    }
+    const late = await registry.takeParked(user, entry)
+    if (late === undefined) return undefined
     for (const one of late) routes.keeps(entry.id, one)
     const { id: _, node: __, epoch, ...facts } = entry
     await residents.adopt(user, entry.id, epoch + 1, facts)
@@ -176,47 +255,99 @@ export class Handover {
     return unpacked(travelling, Buffer.from(body, 'base64'))
   }
 
-  /** Undefined: the owner says nothing, and has the device no longer. */
-  async #ask(entry: Entry, claim: ResumeClaim): Promise<Answer | undefined> {
-    const { bus, registry, residents } = this.#options
-    const id = ++this.#last
-    const answer = new Promise<Answer>((resolve) => this.#asked.set(id, resolve))
-    bus.send(entry.node, { kind: 'claim', facts: { id, claim } satisfies Asked })
-    try {
-      const first = await this.#inTime(answer)
-      if (first !== undefined) return first
-      if (await registry.fence(entry, claim.user)) {
-        await residents.bereave(claim.user, entry)
-        return undefined
+  /** Until when Redis is waited for by who begins now: not where it has been away for longer than anybody waits. */
+  #patience(): number {
+    return (this.#awaySince ?? this.#options.clock.now()) + AWAY_MS
+  }
+
+  /** While Redis is away it is tried again. */
+  async #whileAway<T>(until: number, work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!(error instanceof Unavailable) || !(await this.#isBack(until))) throw error
       }
-      // It has been given to us, or to somebody else, in this very moment
-      return (await this.#inTime(answer)) ?? 'no'
-    } finally {
-      this.#asked.delete(id)
     }
   }
 
-  async #inTime(answer: Promise<Answer>): Promise<Answer | undefined> {
-    let cancel = () => {}
-    const late = new Promise<undefined>((resolve) => {
-      cancel = this.#options.clock.after(PATIENCE_MS, () => resolve(undefined))
+  /** Redis is there. False: not by then. */
+  #isBack(until: number): Promise<boolean> {
+    const { link, clock } = this.#options
+    return new Promise((resolve) => {
+      const cancels: Cancel[] = []
+      const done = (isBack: boolean) => {
+        for (const cancel of cancels) cancel()
+        resolve(isBack)
+      }
+      cancels.push(clock.after(until - clock.now(), () => done(false)))
+      // Where it is there, and refuses
+      cancels.push(clock.after(PAUSE_MS, () => cancels.push(link.watch({ up: () => done(true) }))))
     })
-    return Promise.race([answer, late]).finally(() => cancel())
+  }
+
+  /** Undefined: the owner says nothing, and has the device no longer. */
+  async #ask(entry: Entry, wanted: Wanted): Promise<Answer | undefined> {
+    const { bus, clock, members, registry, residents } = this.#options
+    const { claim } = wanted
+    wanted.asked = ++this.#last
+    if (wanted.answer === 'no') delete wanted.answer
+    bus.send(entry.node, { kind: 'claim', facts: { id: wanted.asked, claim } satisfies Asked })
+    const until = clock.now() + BUSY_MS
+    let lease = await members.leaseUntil(entry.node)
+    for (;;) {
+      const answer = await this.#inTime(wanted)
+      if (answer !== undefined) return answer
+      const renewed = await members.leaseUntil(entry.node)
+      if (clock.now() >= until || renewed <= lease) break
+      lease = renewed
+    }
+    if (await registry.fence(entry, claim.user)) {
+      await residents.bereave(claim.user, entry)
+      return undefined
+    }
+    // It has been given to us, or to somebody else, in this very moment
+    return (await this.#inTime(wanted)) ?? 'no'
+  }
+
+  /** Undefined: nothing has come. */
+  async #inTime(wanted: Wanted): Promise<Answer | undefined> {
+    const { answer } = wanted
+    delete wanted.answer
+    if (answer !== undefined) return answer
+    return new Promise((resolve) => {
+      const done = (heard: Answer | undefined) => {
+        delete wanted.hear
+        cancel()
+        resolve(heard)
+      }
+      const cancel = this.#options.clock.after(PATIENCE_MS, () => done(undefined))
+      wanted.hear = done
+    })
   }
 
   #isGiven({ facts, body = Buffer.alloc(0) }: BusMessage): void {
     const { id, given } = facts as Given
-    this.#asked.get(id)?.(given ? { ...given, session: unpacked(given.session, body) } : 'no')
+    const all = [...this.#wanted]
+    const wanted =
+      all.find(({ asked }) => asked === id) ??
+      (given && all.find(({ claim: { sessionId } }) => sessionId === given.session.id))
+    const answer: Answer = given ? { ...given, session: unpacked(given.session, body) } : 'no'
+    if (wanted?.hear) wanted.hear(answer)
+    else if (wanted) wanted.answer = answer
   }
 
-  /** What comes for the device meanwhile is passed on after the session itself. */
+  /**
+   * What comes for the device meanwhile is passed on after the session itself. When Redis does not say whether it has
+   * moved, the session is sent all the same: nobody else has it, and whoever gets it writes it again.
+   */
   async #gives(from: NodeId, { id, claim }: Asked): Promise<void> {
     const { bus, registry, residents, routes, sessions } = this.#options
     await routes.whileMoving(claim.user, async () => {
       const session = await sessions.release(claim)
       const had = session && (await residents.released(session.id))
       const facts = had && { ...had.facts, away: true }
-      if (!facts || !(await registry.move(claim.user, session.id, had.epoch, from, facts))) {
+      if (!facts || !(await registry.move(claim.user, session.id, had.epoch, from, facts).catch(unlessAway))) {
         bus.send(from, { kind: 'claimed', facts: { id } satisfies Given })
         return
       }
@@ -226,6 +357,12 @@ export class Handover {
       this.counts.given++
     })
   }
+}
+
+/** Perhaps it has worked. */
+function unlessAway(error: unknown): true {
+  if (error instanceof Unavailable) return true
+  throw error
 }
 
 /** Some at a time. */

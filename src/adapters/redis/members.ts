@@ -173,6 +173,12 @@ export class LeasedMembers implements Members {
     if (!this.#living.includes(node)) this.#living = [...this.#living, node]
   }
 
+  /** When the lease of this process ends, by the clock of Redis; 0: it holds none. Rejected with `Unavailable`. */
+  async leaseUntil(node: NodeId): Promise<number> {
+    const [leases] = this.#keys
+    return Number((await this.#options.link.run(leases, ['ZSCORE', leases, node])) ?? 0)
+  }
+
   /** All that hold a lease, in no order. Rejected with `Unavailable`. */
   async reports(): Promise<readonly NodeReport[]> {
     const { link } = this.#options

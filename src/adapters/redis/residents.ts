@@ -80,6 +80,10 @@ export class Residents {
     return this.#devices.size
   }
 
+  has(device: DeviceId): boolean {
+    return this.#devices.has(device)
+  }
+
   /** Takes part in what is written again after Redis was away. */
   alsoRewrites(part: Rewritten): void {
     this.#rewritten.push(part)
@@ -147,6 +151,9 @@ export class Residents {
     await this.inLine(user, async () => {
       this.#owed.delete(device)
       await this.letGo(user)
+    }).catch((error: unknown) => {
+      // Their name is found by whoever inherits from this process, and nothing of theirs
+      if (!(error instanceof Unavailable)) throw error
     })
     return { epoch, facts }
   }
