@@ -27,9 +27,10 @@ import { turn } from './scenarios/turn.ts'
 import { type Installed, installed, OTHER_BROKERS } from './support/brokers.ts'
 import { chartOf, type Drawn } from './support/chart.ts'
 import { cores, pinThisProcess } from './support/cpu.ts'
+import { timesFaster } from './support/pace.ts'
 import { summaries } from './support/profile.ts'
 import type { Options, Scenario } from './support/scenario.ts'
-import { tableOf, verdict } from './support/target.ts'
+import { type Judged, tableOf, verdict } from './support/target.ts'
 
 const SCENARIOS: readonly Scenario[] = [relay, calls, fanOut, connect, presence, slow, turn, cluster, history]
 
@@ -69,7 +70,7 @@ for (const name of OTHER_BROKERS.filter((each) => !others.includes(each))) {
 // Ends by `exit`, so that what is to be cleared away is
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
-const drawn: Drawn[] = []
+const drawn: (Drawn & Judged)[] = []
 for (const scenario of chosen) {
   const missing = scenario.missing?.()
   if (missing !== undefined) {
@@ -86,7 +87,10 @@ for (const scenario of chosen) {
   options.progress('starting')
   const { rows, merits, targets } = await scenario.run(options)
   say(`${tableOf(`${scenario.name}: ${scenario.title(options)}`, rows)}\n`)
-  drawn.push({ name: scenario.name, merits, targets })
+  if (targets.some(({ onFaster }) => onFaster)) {
+    options.progress('how fast the machine is')
+    drawn.push({ name: scenario.name, merits, targets, timesFaster: await timesFaster() })
+  } else drawn.push({ name: scenario.name, merits, targets })
 }
 say(`${verdict(drawn)}\n`)
 const minutes = Math.ceil(performance.now() / 60_000)

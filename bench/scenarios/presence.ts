@@ -11,7 +11,7 @@ import { Peer, textMessage } from '../support/peer.ts'
 import type { Scenario } from '../support/scenario.ts'
 import { startCarillon, startRawRelay } from '../support/server.ts'
 import { CALL_QUEUES, destinationOf, type Login, logIn, loginOf, sendOf } from '../support/stomp.ts'
-import { below } from '../support/target.ts'
+import { below, timed } from '../support/target.ts'
 
 const ONLINE = 10_000
 /** Users who are away, so that whoever joins was really offline. */
@@ -75,7 +75,7 @@ export const presence: Scenario = {
         beside('joined', 'per s', watched.joined / watched.elapsed),
       ],
       merits: [whole],
-      targets: [below(10, whole)],
+      targets: [timed((row) => below(10, row), whole)],
     }
   },
 }

@@ -9,6 +9,7 @@ import {
   below,
   ratio,
   tableOf,
+  timed,
   timesBetter,
   verdict,
 } from '../../bench/support/target.ts'
@@ -56,6 +57,24 @@ describe('the figures of the benchmark', () => {
     const target = timesBetter(10, 'rabbitmq', cost)
     expect(target).toMatchObject({ met: false, found: undefined, reached: undefined })
     expect(verdict([{ name: 'relay', targets: [target] }])).toContain('| not measured |')
+  })
+
+  test('a rate and a time are also judged as they would be where the targets were set, and a ratio is not', () => {
+    const rate: Row = { what: 'calls', unit: 'calls/s', found: { carillon: [1500] } }
+    const slow: Row = { what: 'ring', unit: 'ms', found: { carillon: [15] } }
+    const table = verdict([
+      {
+        name: 'calls',
+        targets: [timed((row) => atLeast(3000, row), rate), timed((row) => atMost(10, row), slow)],
+        timesFaster: 2,
+      },
+      { name: 'relay', targets: [atMostTimes(1.25, 'raw', cost)], timesFaster: 2 },
+    ])
+    expect(table.split('\n').slice(2)).toEqual([
+      '| calls | calls | ≥ 3,000 calls/s | 1,500 calls/s | **not met** | 3,000 calls/s | met |',
+      '| calls | ring | ≤ 10 ms | 15 ms | **not met** | 7.5 ms | met |',
+      '| relay | server CPU per message | ≤ 1.25 × raw | 1.20 × | met |  |  |',
+    ])
   })
 
   test('a table has a column for whoever was measured, and for nobody else', () => {
