@@ -9,7 +9,7 @@ import type { CallId, CallType } from '../../calls/types.ts'
 import type { Cursor, HistoryFilter } from '../../history/types.ts'
 import type { UserId } from '../../ports.ts'
 import type { Dialect, Query } from './database.ts'
-import { CALL_COLUMNS, type Tables } from './tables.ts'
+import { CALL_COLUMNS, type CallsTable, type Tables } from './tables.ts'
 
 const TYPES: readonly CallType[] = ['AUDIO', 'VIDEO']
 
@@ -21,6 +21,7 @@ const NEVER = Number.MAX_SAFE_INTEGER
 type Side = 'caller' | 'callee' | 'user_id'
 
 type Keys = SelectQueryBuilder<Tables, 'calls', { ended_at: number; call_id: string }>
+type Rows = SelectQueryBuilder<Tables, 'calls', CallsTable>
 
 type Filter = Pick<HistoryFilter, 'only' | 'type'>
 
@@ -70,23 +71,22 @@ export function queriesIn(db: Kysely<Tables>, dialect: Dialect) {
     return { sql: found.sql, parameters, recurring: true }
   }
 
-  /** The keys of one range. */
-  function range(side: Side, type: CallType, missed: boolean, from: number | RawBuilder<number>): Keys {
+  /** One range, whatever is to be read of it. */
+  function range(side: Side, type: CallType, missed: boolean, from: number | RawBuilder<number>) {
     // both tables have the columns that are asked for here
     const table = (side === 'user_id' ? 'call_members' : 'calls') as 'calls'
-    const keys = db
+    const found = db
       .selectFrom(table)
-      .select(['ended_at', 'call_id'])
       .where(sql.ref<string>(side), '=', USER)
       .where('type', '=', sql.lit(type))
       .where('ended_at', '>=', from)
       .where(keyOf(BEHIND, '<'))
     // not as a parameter: the database must see that the partial index will do
-    return missed ? keys.where('missed', '=', sql.lit(1)) : keys
+    return { side, found: missed ? found.where('missed', '=', sql.lit(1)) : found }
   }
 
   /** The ranges that a filter asks for. No call is in two of them. */
-  function ranges({ only, type }: Filter, from: number | RawBuilder<number> = FROM): Keys[] {
+  function ranges({ only, type }: Filter, from: number | RawBuilder<number> = FROM) {
     const sides: Side[] = only === 'outgoing' ? ['caller'] : ['callee', 'user_id']
     if (only === undefined) sides.unshift('caller')
     return sides.flatMap((side) =>
@@ -94,38 +94,52 @@ export function queriesIn(db: Kysely<Tables>, dialect: Dialect) {
     )
   }
 
+  const keysIn = (filter: Filter, from?: RawBuilder<number>): Keys[] =>
+    ranges(filter, from).map(({ found }) => found.select(['ended_at', 'call_id']))
+
   /**
-   * The same, for a list in order. SQLite merges them, and reads each as far as it must. PostgreSQL would rather read and
-   * sort everything of somebody of whom it expects little, and is told how far it has to read.
+   * The keys of a list in order. SQLite merges the ranges, and reads each as far as it must. PostgreSQL would rather read
+   * and sort everything of somebody of whom it expects little, and is told how far it has to read.
    */
-  function orderedRanges(filter: Filter): Keys[] {
-    if (dialect === 'sqlite') return ranges(filter)
-    return ranges(filter).map((keys, n) => {
-      const first = keys.orderBy('ended_at', 'desc').orderBy('call_id', 'desc').limit(REACH)
-      return db.selectFrom(first.as(`r${n}`)).selectAll() as unknown as Keys
-    })
+  function orderedKeys(filter: Filter): Keys[] {
+    const keys = keysIn(filter)
+    return dialect === 'sqlite' ? keys : keys.map((each, n) => subquery(firstOf(each), n))
   }
 
   /** In no order. */
-  function page(filter: Filter) {
-    const found = allOf(orderedRanges(filter))
-      .orderBy('ended_at', 'desc')
-      .orderBy('call_id', 'desc')
-      .limit(SIZE)
-      .offset(SKIP)
-    return db
-      .selectFrom(found.as('k'))
+  function page(filter: Filter): Rows {
+    return rowsOf(sizedPart(allOf(orderedKeys(filter))))
+  }
+
+  /**
+   * The first page, in no order, for PostgreSQL: each range brings its rows along. To look for them by their keys takes
+   * longer than to read some that are not needed, unless the page is far behind the beginning.
+   */
+  function firstPage(filter: Filter): Rows {
+    const rows = ranges(filter).map(({ side, found }, n) =>
+      side === 'user_id'
+        ? rowsOf(firstOf(found.select(['ended_at', 'call_id'])))
+        : subquery(firstOf(found.select(CALL_COLUMNS)), n),
+    )
+    return sizedPart(allOf(rows))
+  }
+
+  const rowsOf = (keys: Keys): Rows =>
+    db
+      .selectFrom(keys.as('k'))
       .innerJoin('calls as c', (join) =>
         join.onRef('c.ended_at', '=', 'k.ended_at').onRef('c.call_id', '=', 'k.call_id'),
       )
-      .select(CALL_COLUMNS.map((column) => `c.${column}` as const))
-  }
+      .select(CALL_COLUMNS.map((column) => `c.${column}` as const)) as unknown as Rows
 
   return {
     /** In no order. */
     page(user: UserId, filter: HistoryFilter, size: number, after: Cursor | undefined, skip: number): Query {
       const values = { user, ...boundsOf(filter, after), size, skip, reach: size + skip }
-      return query(`page ${filter.only} ${filter.type}`, values, () => page(filter))
+      const { only, type } = filter
+      if (dialect === 'postgres' && skip === 0)
+        return query(`first page ${only} ${type}`, values, () => firstPage(filter))
+      return query(`page ${only} ${type}`, values, () => page(filter))
     },
 
     /** The last one that was called so: an id that comes again after a while is another call. */
@@ -142,14 +156,14 @@ export function queriesIn(db: Kysely<Tables>, dialect: Dialect) {
 
     count(user: UserId, filter: HistoryFilter, atMost: number): Query {
       const values = { user, ...boundsOf(filter), size: atMost }
-      return query(`count ${filter.only} ${filter.type}`, values, () => countOf(ranges(filter)))
+      return query(`count ${filter.only} ${filter.type}`, values, () => countOf(keysIn(filter)))
     },
 
     unread(user: UserId, atMost: number): Query {
       const values = { user, ...boundsOf({}), size: atMost }
       return query('unread', values, () => {
         const seen = sql`coalesce((select missed_until from call_readers where user_id = ${USER}), -1)`
-        return countOf(ranges({ only: 'missed' }, sql<number>`${seen} + 1`))
+        return countOf(keysIn({ only: 'missed' }, sql<number>`${seen} + 1`))
       })
     },
 
@@ -282,6 +296,11 @@ export function queriesIn(db: Kysely<Tables>, dialect: Dialect) {
     },
   }
 
+  /** A part of a union with an order of its own. */
+  function subquery<Q extends Keys | Rows>(part: Q, n: number): Q {
+    return db.selectFrom((part as Keys).as(`r${n}`)).selectAll() as unknown as Q
+  }
+
   function countOf(counted: readonly Keys[]) {
     return db.selectFrom(allOf(counted).limit(SIZE).as('u')).select(({ fn }) => fn.countAll<number>().as('count'))
   }
@@ -289,7 +308,15 @@ export function queriesIn(db: Kysely<Tables>, dialect: Dialect) {
 
 export type Queries = ReturnType<typeof queriesIn>
 
-const allOf = ([first, ...others]: readonly Keys[]): Keys => others.reduce((all, other) => all.unionAll(other), first!)
+const allOf = <Q extends Keys | Rows>([first, ...others]: readonly Q[]): Q =>
+  others.reduce((all, other) => (all as Keys).unionAll(other as Keys) as Q, first!)
+
+/** As far as a range must be read. */
+const firstOf = <Q extends Keys | Rows>(part: Q): Q => latestOf(part).limit(REACH) as Q
+
+const sizedPart = <Q extends Keys | Rows>(all: Q): Q => latestOf(all).limit(SIZE).offset(SKIP) as Q
+
+const latestOf = (all: Keys | Rows) => (all as Keys).orderBy('ended_at', 'desc').orderBy('call_id', 'desc')
 
 /** From when on, and behind what: a cursor, or the end of the time that is asked for, whichever comes first. */
 function boundsOf({ from = EVER, before = NEVER }: HistoryFilter, after?: Cursor) {
