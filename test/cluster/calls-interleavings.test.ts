@@ -9,6 +9,9 @@ import { systemClock } from '../../broker/clock.ts'
 import { RedisCallStore } from '../../src/adapters/redis/call-store.ts'
 import { TIMERS } from '../support/engine.ts'
 import {
+  ALICE_CALLS_BOB,
+  BOTH_CALL,
+  batchesOf,
   brokenLines,
   CONSULTING,
   Commits,
@@ -16,7 +19,9 @@ import {
   checkLines,
   last,
   lineStep,
+  type Race,
   step,
+  TWO_ACCEPT,
   take,
   WatchedStore,
   type World,
@@ -91,10 +96,9 @@ async function checkLinesOf(): Promise<void> {
 }
 
 test('whatever happens, with two engines on one Redis', async () => {
-  const batch = fc.array(fc.tuple(step, fc.nat({ max: 1 })), { minLength: 2, maxLength: 8 })
   let run = 0
   await fc.assert(
-    fc.asyncProperty(fc.array(batch, { maxLength: 5 }), async (batches) => {
+    fc.asyncProperty(batchesOf(step, 5), async (batches) => {
       const world = await newWorld()
       for (const steps of batches) {
         await Promise.all(steps.map(([one, node]) => take(world, one, node)))
@@ -112,10 +116,9 @@ test('whatever happens, with two engines on one Redis', async () => {
 }, 120_000)
 
 test('whatever happens with two calls of one user, with two engines on one Redis', async () => {
-  const batch = fc.array(fc.tuple(lineStep, fc.nat({ max: 1 })), { minLength: 2, maxLength: 6 })
   let run = 0
   await fc.assert(
-    fc.asyncProperty(fc.boolean(), fc.array(batch, { maxLength: 4 }), async (callWaiting, batches) => {
+    fc.asyncProperty(fc.boolean(), batchesOf(lineStep, 4, 6), async (callWaiting, batches) => {
       const world = await newWorld(callWaiting)
       for (const one of CONSULTING) await take(world, one, 0)
       for (const steps of batches) {
@@ -147,46 +150,30 @@ async function races(race: (world: RedisWorld) => Promise<unknown>, then: (world
   }
 }
 
-describe('hundreds of races on one Redis', () => {
-  test('both call each other, each by a process of its own: one call lives, one is glare', async () => {
-    await races(
-      (world) =>
-        Promise.all([
-          take(world, { do: 'request', who: 'alice/1', callee: 'bob', callId: 'c1', glare: false }, 0),
-          take(world, { do: 'request', who: 'bob/1', callee: 'alice', callId: 'c2', glare: false }, 1),
-        ]),
-      (world) => {
-        const ends = ['c1', 'c2'].map((id) => last(world, id)?.reason ?? 'live')
-        expect(ends.sort()).toEqual(['GLARE', 'live'])
-      },
-    )
-  }, 120_000)
+/** Each step by a process of its own. */
+const raceOf = ({ before, steps, holds }: Race): Promise<void> =>
+  races(async (world) => {
+    for (const one of before) await take(world, one, 0)
+    await Promise.all(steps.map((one, node) => take(world, one, node)))
+  }, holds)
 
-  test('two devices accept, each by a process of its own: one wins, the other is told once', async () => {
-    await races(
-      async (world) => {
-        await take(world, { do: 'request', who: 'alice/1', callee: 'bob', callId: 'c1', glare: false }, 0)
-        await Promise.all([
-          take(world, { do: 'accept', who: 'bob/1', callId: 'c1' }, 0),
-          take(world, { do: 'accept', who: 'bob/2', callId: 'c1' }, 1),
-        ])
-      },
-      (world) => {
-        const winner = last(world, 'c1')?.winner?.device
-        expect(['bob/1', 'bob/2']).toContain(winner)
-        expect(world.devices.of('alice/1').filter((frame) => frame.startsWith('call/response'))).toEqual([
-          'call/response ACCEPT',
-        ])
-        expect(world.devices.of(winner ?? '').some((frame) => frame.startsWith('call/down'))).toBe(false)
-        expect(world.devices.of('bob/3')).toEqual(['call/request VIDEO', 'call/down ACCEPT ANSWERED_ELSEWHERE'])
-      },
-    )
-  }, 120_000)
+describe('hundreds of races on one Redis', () => {
+  test(
+    'both call each other, each by a process of its own: one call lives, one is glare',
+    () => raceOf(BOTH_CALL),
+    120_000,
+  )
+
+  test(
+    'two devices accept, each by a process of its own: one wins, the other is told once',
+    () => raceOf(TWO_ACCEPT),
+    120_000,
+  )
 
   test('a deadline that two processes fire ends the call once', async () => {
     await races(
       async (world) => {
-        await take(world, { do: 'request', who: 'alice/1', callee: 'bob', callId: 'c1', glare: false }, 0)
+        await take(world, ALICE_CALLS_BOB, 0)
         await take(world, { do: 'ringing', who: 'bob/1', callId: 'c1' }, 1)
         // Whoever looks at the store does so every second
         for (const ms of [29_500, 1000, 1000]) {

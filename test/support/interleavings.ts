@@ -91,9 +91,57 @@ export const lineStep: fc.Arbitrary<Step> = fc.oneof(
   },
 )
 
+/** How a store hands out what it answers. */
+export type Answer = <T>(value: T) => Promise<T>
+
+export const ENGINES = [
+  ['one engine', 1],
+  ['two engines on one store', 2],
+] as const
+
+/** Taken at once, each step by the engine of this number. */
+type Batch<S> = readonly (readonly [step: S, node: number])[]
+
+export const batchesOf = <S>(step: fc.Arbitrary<S>, most: number, ofSteps = 8): fc.Arbitrary<readonly Batch<S>[]> =>
+  fc.array(fc.array(fc.tuple(step, fc.nat({ max: 1 })), { minLength: 2, maxLength: ofSteps }), { maxLength: most })
+
+/** For a race: one batch, each step by the next engine. */
+export const oneBatch = <S>(steps: readonly S[]): fc.Arbitrary<readonly Batch<S>[]> =>
+  fc.constant([steps.map((step, node) => [step, node] as const)])
+
+interface Lives<W, S> {
+  worldOf(answer: Answer): W
+  take(world: W, step: S, node: number): Promise<void>
+  /** Each life has one of these, in its order. */
+  readonly beginnings: readonly (readonly S[])[]
+  readonly batches: fc.Arbitrary<readonly Batch<S>[]>
+  readonly runs: number
+  /** What must be so when nothing is under way any more. */
+  holds(world: W): Promise<void> | void
+}
+
+/** Runs lives in which, after their beginning, the answers of the store come in any order. */
+export async function inAnyOrder<W, S>({ worldOf, take, beginnings, batches, runs, holds }: Lives<W, S>) {
+  const life = async (scheduler: fc.Scheduler, beginning: readonly S[], batches: readonly Batch<S>[]) => {
+    let running = false
+    const world = worldOf((value) => (running ? scheduler.schedule(Promise.resolve(value)) : Promise.resolve(value)))
+    for (const step of beginning) await take(world, step, 0)
+    running = true
+    for (const batch of batches) {
+      await scheduler.waitFor(Promise.all(batch.map(([step, node]) => take(world, step, node))))
+    }
+    running = false
+    await scheduler.waitAll()
+    await holds(world)
+  }
+  await fc.assert(fc.asyncProperty(fc.scheduler(), fc.constantFrom(...beginnings), batches, life), { numRuns: runs })
+}
+
+export const ALICE_CALLS_BOB: Step = { do: 'request', who: 'alice/1', callee: 'bob', callId: 'c1', glare: false }
+
 /** A life that is in the middle of something: alice consults carol, and bob is on hold. */
 export const CONSULTING: readonly Step[] = [
-  { do: 'request', who: 'alice/1', callee: 'bob', callId: 'c1', glare: false },
+  ALICE_CALLS_BOB,
   { do: 'accept', who: 'bob/1', callId: 'c1' },
   { do: 'hold', who: 'alice/1', callId: 'c1', hold: true },
   { do: 'request', who: 'alice/1', callee: 'carol', callId: 'c2', glare: false },
@@ -151,12 +199,12 @@ const areBeside = (call: Call, other: Call): boolean =>
 export class WatchedStore implements CallStore {
   readonly outlives: boolean
   readonly #inner: CallStore
-  readonly #answer: <T>(value: T) => Promise<T>
+  readonly #answer: Answer
   readonly #commits: Commits
   #pending = 0
   #wake: (() => void)[] = []
 
-  constructor(answer: <T>(value: T) => Promise<T>, commits: Commits, inner: CallStore = new MemoryCallStore()) {
+  constructor(answer: Answer, commits: Commits, inner: CallStore = new MemoryCallStore()) {
     this.#answer = answer
     this.#commits = commits
     this.#inner = inner
@@ -250,12 +298,7 @@ export function worldOf(
 }
 
 /** So many engines on one store in memory. */
-export function newWorld(
-  answer: <T>(value: T) => Promise<T>,
-  nodes: number,
-  callWaiting = false,
-  timers = TIMERS,
-): World {
+export function newWorld(answer: Answer, nodes: number, callWaiting = false, timers = TIMERS): World {
   const commits = new Commits(true)
   const store = new WatchedStore(answer, commits)
   const stores = Array.from({ length: nodes }, () => store)
@@ -453,4 +496,40 @@ export function checkLines(world: World): void {
       })
     }
   }
+}
+
+export interface Race {
+  readonly before: readonly Step[]
+  /** Taken at once, each by another engine if there is one. */
+  readonly steps: readonly Step[]
+  /** What must be so whoever was first. */
+  holds(world: World): void
+}
+
+/** One call lives, one is glare. */
+export const BOTH_CALL: Race = {
+  before: [],
+  steps: [ALICE_CALLS_BOB, { do: 'request', who: 'bob/1', callee: 'alice', callId: 'c2', glare: false }],
+  holds(world) {
+    const ends = ['c1', 'c2'].map((id) => last(world, id)?.reason ?? 'live')
+    expect(ends.sort()).toEqual(['GLARE', 'live'])
+  },
+}
+
+/** One wins, the other is told once, the caller hears one ACCEPT. */
+export const TWO_ACCEPT: Race = {
+  before: [ALICE_CALLS_BOB],
+  steps: [
+    { do: 'accept', who: 'bob/1', callId: 'c1' },
+    { do: 'accept', who: 'bob/2', callId: 'c1' },
+  ],
+  holds(world) {
+    const winner = last(world, 'c1')?.winner?.device
+    expect(['bob/1', 'bob/2']).toContain(winner)
+    expect(world.devices.of('alice/1').filter((frame) => frame.startsWith('call/response'))).toEqual([
+      'call/response ACCEPT',
+    ])
+    expect(world.devices.of(winner ?? '').some((frame) => frame.startsWith('call/down'))).toBe(false)
+    expect(world.devices.of('bob/3')).toEqual(['call/request VIDEO', 'call/down ACCEPT ANSWERED_ELSEWHERE'])
+  },
 }

@@ -7,11 +7,15 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { TIMERS } from '../support/engine.ts'
 import {
+  batchesOf,
   CONSULTING,
   checkLines,
+  ENGINES,
+  inAnyOrder,
   last,
   lineStep,
   newWorld,
+  oneBatch,
   type Step,
   take,
   type World,
@@ -40,89 +44,63 @@ describe.each([
     )
   }, 120_000)
 
-  test.each([
-    ['one engine', 1],
-    ['two engines on one store', 2],
-  ])(
+  test.each(ENGINES)(
     '%s, with the answers of the store in any order',
-    async (_, nodes) => {
-      const batch = fc.array(fc.tuple(lineStep, fc.nat({ max: 1 })), { minLength: 2, maxLength: 8 })
-      await fc.assert(
-        fc.asyncProperty(
-          fc.scheduler(),
-          fc.boolean(),
-          fc.array(batch, { maxLength: 4 }),
-          async (scheduler, consulting, batches) => {
-            let running = false
-            const world = newWorld(
-              (value) => (running ? scheduler.schedule(Promise.resolve(value)) : Promise.resolve(value)),
-              nodes,
-              callWaiting,
-              SHORT,
-            )
-            if (consulting) for (const step of CONSULTING) await take(world, step, 0)
-            running = true
-            for (const steps of batches) {
-              await scheduler.waitFor(Promise.all(steps.map(([step, node]) => take(world, step, node))))
-            }
-            running = false
-            await scheduler.waitAll()
-            await world.clock.advance(TO_THE_END_MS)
-            checkLines(world)
-          },
-        ),
-        { numRuns: 100 },
-      )
-    },
+    (_, nodes) =>
+      inAnyOrder({
+        worldOf: (answer) => newWorld(answer, nodes, callWaiting, SHORT),
+        take,
+        beginnings: [[], CONSULTING],
+        batches: batchesOf(lineStep, 4),
+        runs: 100,
+        async holds(world) {
+          await world.clock.advance(TO_THE_END_MS)
+          checkLines(world)
+        },
+      }),
     120_000,
   )
 })
 
+/** The call that takes the place of another one. */
+const newCall = (world: World) =>
+  [...world.commits.versions.values()].flatMap((versions) => versions.at(-1) ?? []).find(({ replaces }) => replaces)
+
+/** Stands for the id of that call, which nobody has chosen. */
+const NEW = 'new'
+
+const withId = (world: World, step: Step): Step =>
+  'callId' in step && step.callId === NEW ? { ...step, callId: newCall(world)?.callId ?? '' } : step
+
 /** Races from the middle of a consultation, a few hundred times, each with another order of the store's answers. */
-async function races(
+const races = (
   nodes: number,
   before: readonly Step[],
-  race: (world: World) => readonly Step[],
+  race: readonly Step[],
   then: (world: World) => void,
-): Promise<void> {
-  await fc.assert(
-    fc.asyncProperty(fc.scheduler(), async (scheduler) => {
-      let running = false
-      const world = newWorld(
-        (value) => (running ? scheduler.schedule(Promise.resolve(value)) : Promise.resolve(value)),
-        nodes,
-        false,
-        SHORT,
-      )
-      for (const step of [...CONSULTING, ...before]) await take(world, step, 0)
-      running = true
-      const steps = race(world)
-      await scheduler.waitFor(Promise.all(steps.map((step, place) => take(world, step, place))))
-      running = false
-      await scheduler.waitAll()
+): Promise<void> =>
+  inAnyOrder({
+    worldOf: (answer) => newWorld(answer, nodes, false, SHORT),
+    take: (world, step, node) => take(world, withId(world, step), node),
+    beginnings: [[...CONSULTING, ...before]],
+    batches: oneBatch(race),
+    runs: 200,
+    async holds(world) {
       expect(world.commits.broken).toEqual([])
       then(world)
       await world.clock.advance(TO_THE_END_MS)
       checkLines(world)
-    }),
-    { numRuns: 200 },
-  )
-}
+    },
+  })
 
 const TRANSFER: Step = { do: 'transfer', who: 'alice/1', callId: 'c1', target: 'carol', withCallId: 'c2' }
 
-const newCall = (world: World) =>
-  [...world.commits.versions.values()].flatMap((versions) => versions.at(-1) ?? []).find(({ replaces }) => replaces)
-
-describe.each([
-  ['one engine', 1],
-  ['two engines', 2],
-])('races of calls that change each other, %s', (_, nodes) => {
+describe.each(ENGINES)('races of calls that change each other, %s', (_, nodes) => {
   test('both calls are taken up at the same time: one is talked in, and nobody waits for ever', async () => {
     await races(
       nodes,
       [],
-      () => [
+      [
         { do: 'hold', who: 'alice/1', callId: 'c1', hold: false },
         { do: 'hold', who: 'alice/1', callId: 'c2', hold: false },
         { do: 'hold', who: 'alice/1', callId: 'c1', hold: false },
@@ -139,7 +117,7 @@ describe.each([
     await races(
       1,
       [],
-      () => [
+      [
         { do: 'hold', who: 'alice/1', callId: 'c1', hold: false },
         { do: 'hold', who: 'alice/1', callId: 'c2', hold: false },
         { do: 'hold', who: 'alice/1', callId: 'c1', hold: false },
@@ -164,7 +142,7 @@ describe.each([
     await races(
       nodes,
       [TRANSFER],
-      () => [
+      [
         { do: 'hangup', who: 'bob/1', callId: 'c1' },
         { do: 'accept ringing', who: 'carol/1' },
       ],
@@ -182,7 +160,7 @@ describe.each([
     await races(
       nodes,
       [TRANSFER],
-      () => [
+      [
         { do: 'accept ringing', who: 'carol/1' },
         { do: 'hold', who: 'alice/1', callId: 'c1', hold: false },
         { do: 'hangup', who: 'alice/1', callId: 'c1' },
@@ -199,13 +177,10 @@ describe.each([
     await races(
       nodes,
       [TRANSFER],
-      (world) => {
-        const callId = newCall(world)?.callId ?? ''
-        return [
-          { do: 'reject', who: 'carol/1', callId },
-          { do: 'hangup', who: 'bob/1', callId },
-        ]
-      },
+      [
+        { do: 'reject', who: 'carol/1', callId: NEW },
+        { do: 'hangup', who: 'bob/1', callId: NEW },
+      ],
       (world) => {
         expect(last(world, 'c1')).toMatchObject({ status: 'CONNECTED' })
         expect(last(world, 'c1')?.transfer).toBeUndefined()

@@ -9,7 +9,15 @@ import type { CallWrite } from '../../src/ports.ts'
 import { TestClock } from '../support/clock.ts'
 import { FakeDevices } from '../support/devices.ts'
 import { actor, engine, requestOf } from '../support/engine.ts'
-import { Commits, WatchedStore } from '../support/interleavings.ts'
+import {
+  type Answer,
+  batchesOf,
+  Commits,
+  ENGINES,
+  inAnyOrder,
+  oneBatch,
+  WatchedStore,
+} from '../support/interleavings.ts'
 
 const USERS = ['alice', 'bob', 'carol', 'dave', 'erin'] as const
 const DEVICES = USERS.flatMap((user) => [`${user}/1`, `${user}/2`])
@@ -115,7 +123,7 @@ interface World {
   readonly names: Map<string, string>
 }
 
-function worldOf(answer: <T>(value: T) => Promise<T>, nodes: number): World {
+function worldOf(answer: Answer, nodes: number): World {
   const commits = new RoomCommits()
   const store = new WatchedStore(answer, commits, new MemoryCallStore())
   const [devices, clock] = [new FakeDevices(), new TestClock()]
@@ -235,76 +243,49 @@ describe('rooms, whatever happens', () => {
     expect(rooms).toBeGreaterThan(100)
   }, 60_000)
 
-  test.each([
-    ['one engine', 1],
-    ['two engines on one store', 2],
-  ])(
+  test.each(ENGINES)(
     '%s, with the answers of the store in any order',
-    async (_, nodes) => {
-      const batch = fc.array(fc.tuple(step, fc.nat({ max: 1 })), { minLength: 2, maxLength: 8 })
-      await fc.assert(
-        fc.asyncProperty(fc.scheduler(), fc.array(batch, { maxLength: 5 }), async (scheduler, batches) => {
-          let running = true
-          const world = worldOf(
-            (value) => (running ? scheduler.schedule(Promise.resolve(value)) : Promise.resolve(value)),
-            nodes,
-          )
-          for (const step of BEGINNING) await scheduler.waitFor(take(world, step, 0))
-          for (const steps of batches) {
-            await scheduler.waitFor(Promise.all(steps.map(([step, node]) => take(world, step, node))))
-          }
-          running = false
-          await scheduler.waitAll()
+    (_, nodes) =>
+      inAnyOrder({
+        worldOf: (answer) => worldOf(answer, nodes),
+        take,
+        beginnings: [BEGINNING],
+        batches: batchesOf(step, 5),
+        runs: 200,
+        async holds(world) {
           await world.clock.advance(24 * 3_600_000)
           check(world)
-        }),
-        { numRuns: 200 },
-      )
-    },
+        },
+      }),
     60_000,
   )
 })
-
-/** Runs `race` a few hundred times after three have come together, each with another order of the store's answers. */
-async function manyTimes(
-  nodes: number,
-  before: readonly Step[],
-  race: readonly Step[],
-  then: (world: World, room: Call) => void,
-) {
-  await fc.assert(
-    fc.asyncProperty(fc.scheduler(), async (scheduler) => {
-      let running = false
-      const world = worldOf(
-        (value) => (running ? scheduler.schedule(Promise.resolve(value)) : Promise.resolve(value)),
-        nodes,
-      )
-      for (const step of [...BEGINNING, ...before]) await take(world, step, 0)
-      running = true
-      await scheduler.waitFor(Promise.all(race.map((step, node) => take(world, step, node))))
-      running = false
-      await scheduler.waitAll()
-      const room = world.commits.versions.get('c1')?.at(-1)
-      if (!room) throw new Error('no room')
-      then(world, room)
-      expect(world.commits.broken).toEqual([])
-    }),
-    { numRuns: 300 },
-  )
-}
 
 const stateOf = (room: Call, user: string) => room.members?.find((member) => member.user === user)?.state
 const accepts = (who: string): Step => ({ do: 'accept', who, callId: 'c1', to: '' })
 const hangsUp = (who: string): Step => ({ do: 'hangup', who, callId: 'c1', to: '' })
 const invites = (who: string, ...invitees: string[]): Step => ({ do: 'invite', who, callId: 'c1', invitees })
 
-describe.each([
-  ['one engine', 1],
-  ['two engines', 2],
-])('a race, %s', (_, nodes) => {
+describe.each(ENGINES)('a race, %s', (_, nodes) => {
+  /** A few hundred times, after three have come together. */
+  const manyTimes = (race: readonly Step[], then: (world: World, room: Call) => void): Promise<void> =>
+    inAnyOrder({
+      worldOf: (answer) => worldOf(answer, nodes),
+      take,
+      beginnings: [BEGINNING],
+      batches: oneBatch(race),
+      runs: 300,
+      holds(world) {
+        const room = world.commits.versions.get('c1')?.at(-1)
+        if (!room) throw new Error('no room')
+        then(world, room)
+        expect(world.commits.broken).toEqual([])
+      },
+    })
+
   test('somebody is invited and called at once: one of the two has their line, for the other they are busy', async () => {
     const calls: Step = { do: 'request', who: 'dave/1', callId: 'c2', callee: 'erin' }
-    await manyTimes(nodes, [], [invites('alice/1', 'erin'), calls], (world, room) => {
+    await manyTimes([invites('alice/1', 'erin'), calls], (world, room) => {
       const call = world.commits.versions.get('c2')?.at(-1)
       const called = call?.reason === 'BUSY' ? 'BUSY' : 'rings'
       expect(['RINGING BUSY', 'BUSY rings']).toContain(`${stateOf(room, 'erin')} ${called}`)
@@ -312,20 +293,20 @@ describe.each([
   }, 60_000)
 
   test('two invite at once, and there is one place: one of them gets it', async () => {
-    await manyTimes(nodes, [], [invites('alice/1', 'dave'), invites('bob/1', 'erin')], (_, room) => {
+    await manyTimes([invites('alice/1', 'dave'), invites('bob/1', 'erin')], (_, room) => {
       expect([stateOf(room, 'dave'), stateOf(room, 'erin')].sort()).toEqual(['RINGING', undefined])
     })
   }, 60_000)
 
   test('two invite the same person at once: they ring once', async () => {
-    await manyTimes(nodes, [], [invites('alice/1', 'dave'), invites('bob/1', 'dave')], (world, room) => {
+    await manyTimes([invites('alice/1', 'dave'), invites('bob/1', 'dave')], (world, room) => {
       expect(stateOf(room, 'dave')).toBe('RINGING')
       expect(world.devices.of('dave/1')).toEqual(['call/request VIDEO'])
     })
   }, 60_000)
 
   test('two devices accept at once: one is in, the other hears that', async () => {
-    await manyTimes(nodes, [], [accepts('carol/1'), accepts('carol/2')], (world, room) => {
+    await manyTimes([accepts('carol/1'), accepts('carol/2')], (world, room) => {
       const device = room.members?.[2]?.leg?.device
       const other = device === 'carol/1' ? 'carol/2' : 'carol/1'
       expect(world.devices.of(other).filter((frame) => frame.startsWith('call/down ACCEPT'))).not.toHaveLength(0)
@@ -334,14 +315,14 @@ describe.each([
   }, 60_000)
 
   test('somebody accepts while the inviter leaves: they are in', async () => {
-    await manyTimes(nodes, [], [accepts('carol/1'), hangsUp('alice/1')], (_, room) => {
+    await manyTimes([accepts('carol/1'), hangsUp('alice/1')], (_, room) => {
       expect(['alice', 'bob', 'carol'].map((user) => stateOf(room, user))).toEqual(['LEFT', 'JOINED', 'JOINED'])
       expect(room.endedAt).toBeUndefined()
     })
   }, 60_000)
 
   test('the last two leave at once: it is over, and who rang has missed it', async () => {
-    await manyTimes(nodes, [], [hangsUp('alice/1'), hangsUp('bob/1')], (world, room) => {
+    await manyTimes([hangsUp('alice/1'), hangsUp('bob/1')], (world, room) => {
       expect(['alice', 'bob', 'carol'].map((user) => stateOf(room, user))).toEqual(['LEFT', 'LEFT', 'MISSED'])
       expect(room.endedAt).toBeDefined()
       expect(world.devices.of('carol/2')).toEqual(['call/request VIDEO', 'call/hangup HANGUP'])
@@ -350,7 +331,7 @@ describe.each([
 
   test('somebody accepts while the last two leave: they are alone in it, or too late', async () => {
     const leaving = [hangsUp('alice/1'), hangsUp('bob/1'), accepts('carol/1')]
-    await manyTimes(nodes, [], leaving, (_, room) => {
+    await manyTimes(leaving, (_, room) => {
       expect([room.endedAt === undefined, stateOf(room, 'carol')]).toEqual(
         room.endedAt === undefined ? [true, 'JOINED'] : [false, 'MISSED'],
       )
