@@ -1,20 +1,9 @@
 /** A call is held and transferred between users whose devices are on different nodes. */
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { features, HANGUP, HOLD, inCall, listens, TRANSFER } from '../support/hold-and-transfer.ts'
 import type { Device } from '../support/story.ts'
 import { alone, Cluster, type ClusterNode } from './world.ts'
-
-const HOLD = '/user/queue/call/hold'
-const TRANSFER = '/user/queue/call/transfer'
-const HANGUP = '/user/queue/call/hangup'
-const listens = [
-  ...['request', 'response', 'down', 'hangup', 'timeout', 'ringing', 'hold', 'transfer'].map(
-    (name) => `/user/queue/call/${name}`,
-  ),
-  '/user/queue/rtc/signaling',
-  '/user/queue/errors',
-]
-const features = ['hold', 'transfer']
 
 let cluster: Cluster
 let nodes: readonly ClusterNode[]
@@ -24,15 +13,6 @@ beforeAll(async () => {
   nodes = await cluster.nodes(3)
 })
 afterAll(() => cluster.closes())
-
-async function inCall(caller: Device, callee: Device): Promise<string> {
-  const callId = await caller.requests(callee.user, { features })
-  await callee.hears('/user/queue/call/request', { callId })
-  await caller.hears('/user/queue/call/ringing', { callId })
-  await callee.accepts(callId, features)
-  await caller.hears('/user/queue/call/response', { callId, type: 'ACCEPT', features })
-  return callId
-}
 
 test('who consults somebody on a third node joins the two', async () => {
   const users = ['alice', 'bob', 'carol']

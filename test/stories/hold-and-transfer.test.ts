@@ -1,19 +1,8 @@
 /** A call is held, another one is made beside it, and the two are joined, over the wire. */
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { features, HANGUP, HOLD, inCall, listens, TRANSFER } from '../support/hold-and-transfer.ts'
 import { type Device, opens, type World } from '../support/story.ts'
-
-const HOLD = '/user/queue/call/hold'
-const TRANSFER = '/user/queue/call/transfer'
-const HANGUP = '/user/queue/call/hangup'
-const listens = [
-  ...['request', 'response', 'down', 'hangup', 'timeout', 'ringing', 'hold', 'transfer'].map(
-    (name) => `/user/queue/call/${name}`,
-  ),
-  '/user/queue/rtc/signaling',
-  '/user/queue/errors',
-]
-const features = ['hold', 'transfer']
 
 let world: World
 
@@ -27,14 +16,6 @@ async function arrive(...users: string[]): Promise<[Device, Device, Device]> {
   people++
   const devices = users.map((user) => world.arrives(`${user}-${people}`, 'phone', { listens }))
   return (await Promise.all(devices)) as [Device, Device, Device]
-}
-
-async function inCall(caller: Device, callee: Device): Promise<string> {
-  const callId = await caller.requests(callee.user, { features })
-  await callee.accepts(callId, features)
-  await caller.forgets()
-  await callee.forgets()
-  return callId
 }
 
 test('a call is held, taken up again, and the other one is told; over HTTP the own device is told too', async () => {
