@@ -99,9 +99,11 @@ const REFUSAL = {
   },
 }
 
+/** Of every request that comes with a token or a key. */
+const ALWAYS = ['unauthorized', 'forbidden', 'tooMany', 'internal', 'unavailable'] as const
+
 function operation(endpoint: Endpoint): Json {
   const { name, summary, description, query = {}, body, data, refusals } = endpoint
-  const always: readonly CodeName[] = ['badRequest', 'unauthorized', 'forbidden', 'tooMany', 'internal', 'unavailable']
   return {
     operationId: name,
     tags: ['calls'],
@@ -118,7 +120,9 @@ function operation(endpoint: Endpoint): Json {
       })),
     ],
     ...(body && { requestBody: requestBody(body, endpoint) }),
-    responses: responses(data, [...new Set([...always, ...(body ? (['tooLarge'] as const) : []), ...refusals])]),
+    responses: responses(data, [
+      ...new Set<CodeName>([...ALWAYS, 'badRequest', ...(body ? (['tooLarge'] as const) : []), ...refusals]),
+    ]),
   }
 }
 
@@ -189,15 +193,7 @@ const revokeOperation: Json = {
     'At least one of the three. After `userId` tokens that were issued until now (or do not say when) are refused, everywhere, until the user brings a newer one. Only where the server has an ADMIN_KEY.',
   security: [{ adminKey: [] }],
   requestBody: requestBody(RevokeRequest, { example: { userId: 'alice' } }),
-  responses: responses(Revoked, [
-    'badRequest',
-    'unauthorized',
-    'forbidden',
-    'tooLarge',
-    'tooMany',
-    'internal',
-    'unavailable',
-  ]),
+  responses: responses(Revoked, [...ALWAYS, 'badRequest', 'tooLarge']),
 }
 
 /** What a back end gets at WEBHOOK_URL. */
@@ -241,7 +237,7 @@ const nodesOperation: Json = {
   summary: 'The servers that act as one',
   description: 'A server on its own names itself alone. Only where the server has an ADMIN_KEY.',
   security: [{ adminKey: [] }],
-  responses: responses(NodeList, ['unauthorized', 'forbidden', 'tooMany', 'internal', 'unavailable']),
+  responses: responses(NodeList, ALWAYS),
 }
 
 const sessionsOperation: Json = {
@@ -251,7 +247,7 @@ const sessionsOperation: Json = {
   description: 'The oldest first; none: the user is not connected. Only where the server has an ADMIN_KEY.',
   security: [{ adminKey: [] }],
   parameters: [{ name: 'user', in: 'path', required: true, schema: { type: 'string' } }],
-  responses: responses(SessionList, ['unauthorized', 'forbidden', 'tooMany', 'internal', 'unavailable']),
+  responses: responses(SessionList, ALWAYS),
 }
 
 const eraseOperation: Json = {
@@ -262,15 +258,7 @@ const eraseOperation: Json = {
     'Their id and names are taken out of every call, which the other party keeps; calls that nobody is left in are deleted. Refused while something waits for the database. Only where the server has an ADMIN_KEY.',
   security: [{ adminKey: [] }],
   parameters: [{ name: 'user', in: 'path', required: true, schema: { type: 'string' } }],
-  responses: responses(Erased, [
-    'badRequest',
-    'unauthorized',
-    'forbidden',
-    'notFound',
-    'tooMany',
-    'internal',
-    'unavailable',
-  ]),
+  responses: responses(Erased, [...ALWAYS, 'badRequest', 'notFound']),
 }
 
 const exported = (name: string, description: string, schema: Json): Json => ({
@@ -294,15 +282,7 @@ const exportOperation: Json = {
     exported('before', 'Calls that ended before.', { type: 'string' }),
   ],
   responses: {
-    ...responses(undefined, [
-      'badRequest',
-      'unauthorized',
-      'forbidden',
-      'notFound',
-      'tooMany',
-      'internal',
-      'unavailable',
-    ]),
+    ...responses(undefined, [...ALWAYS, 'badRequest', 'notFound']),
     200: {
       description: 'One call a line.',
       content: {
