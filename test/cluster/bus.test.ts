@@ -1,29 +1,16 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { pack } from '../../src/adapters/redis/parcel.ts'
 import { CutProxy } from '../support/cut-proxy.ts'
+import { Group } from '../support/group.ts'
 import { type NodeAtHand, type NodeOptions, nodeAt } from '../support/nodes.ts'
-import { type RedisServer, startRedis, startRedisCluster } from '../support/redis.ts'
+import { startRedisCluster } from '../support/redis.ts'
 
 const LEASE = { leaseMs: 2000, renewMs: 300 }
 
-let redis: RedisServer
-const running: NodeAtHand[] = []
-let group = 0
+const group = new Group()
 
-beforeAll(async () => {
-  redis = await startRedis()
-})
-afterAll(() => redis.stop())
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((node) => node.stop()))
-  group++
-})
-
-async function joins(more: Partial<NodeOptions> = {}): Promise<NodeAtHand> {
-  const node = await nodeAt({ url: redis.url, prefix: `b${group}:`, ...LEASE, ...more })
-  running.push(node)
-  return node
-}
+const joins = (more: Partial<NodeOptions> = {}): Promise<NodeAtHand> =>
+  group.joins(nodeAt({ ...group.at, ...LEASE, ...more }))
 
 const numbers = (from: NodeAtHand, count: number) => Array.from({ length: count }, (_, n) => `${from.id} ${n}`)
 
@@ -66,13 +53,13 @@ describe('the bus', () => {
     })
     a.bus.send(b.id, { kind: 'bad', facts: null })
     a.bus.send(b.id, { kind: 'from the future', facts: null })
-    await redis.cli('XADD', `b${group}:{inbox:${b.id}}`, '*', 'm', 'nonsense')
+    await group.redis.cli('XADD', `${group.prefix}{inbox:${b.id}}`, '*', 'm', 'nonsense')
     a.says(b.id, 'good')
     expect(await b.hears(1)).toEqual([`${a.id} good`])
   })
 
   test('what was sent while the reader was cut off arrives afterwards, once and in order', async () => {
-    const proxy = await CutProxy.to(redis.port)
+    const proxy = await CutProxy.to(group.redis.port)
     const a = await joins()
     const b = await joins({ url: `redis://127.0.0.1:${proxy.port}`, leaseMs: 20_000 })
     a.says(b.id, '0')
@@ -87,7 +74,7 @@ describe('the bus', () => {
   })
 
   test('what was sent while the sender was cut off waits, and arrives once', async () => {
-    const proxy = await CutProxy.to(redis.port)
+    const proxy = await CutProxy.to(group.redis.port)
     const a = await joins({ url: `redis://127.0.0.1:${proxy.port}`, leaseMs: 20_000 })
     const b = await joins()
     a.says(b.id, '0')
@@ -107,7 +94,7 @@ describe('the bus', () => {
     const [a, b] = [await joins(), await joins()]
     a.says(b.id, 'once')
     await b.hears(1)
-    const key = `b${group}:{inbox:${b.id}}`
+    const key = `${group.prefix}{inbox:${b.id}}`
     const [[, fields]] = (await a.link.octets(key, ['XREVRANGE', key, '+', '-', 'COUNT', '1'])) as [[Buffer, Buffer[]]]
     await a.link.run(key, ['XADD', key, '*', 'm', fields[1] ?? ''])
     a.says(b.id, 'then')
@@ -123,7 +110,7 @@ describe('the bus', () => {
     await b.hears(1)
     const parcel = (number: number, after: number) =>
       pack({ from: a.id, number, after, messages: [{ kind: 'say', facts: `${number}` }] })
-    const key = `b${group}:{inbox:${b.id}}`
+    const key = `${group.prefix}{inbox:${b.id}}`
     await a.link.run(key, ['XADD', key, '*', 'm', parcel(8, 1)])
     await b.hears(2)
     expect(missed).toBe(0)
@@ -136,14 +123,14 @@ describe('the bus', () => {
     const [a, b] = [await joins(), await joins()]
     a.says(b.id, 'before')
     await b.hears(1)
-    await redis.restart()
+    await group.redis.restart()
     a.says(b.id, 'after')
     expect(await b.hears(2)).toEqual([`${a.id} before`, `${a.id} after`])
   })
 
   test('goes on when the ids have gone backwards', async () => {
     const [a, b] = [await joins(), await joins()]
-    const key = `b${group}:{inbox:${b.id}}`
+    const key = `${group.prefix}{inbox:${b.id}}`
     await a.link.run(key, ['XADD', key, '99999999999999-1', 'm', 'of a server whose clock is far ahead'])
     a.says(b.id, 'before')
     await b.hears(1)
@@ -168,11 +155,11 @@ describe('the bus', () => {
     await a.hears(1)
     while (a.bus.counts().waiting > 0) await a.link.run('x', ['PING'])
     expect(a.bus.counts().dropped).toBeGreaterThan(0)
-    expect(await redis.cli('EXISTS', `b${group}:{inbox:${b.id}}`)).toBe('0')
+    expect(await group.redis.cli('EXISTS', `${group.prefix}{inbox:${b.id}}`)).toBe('0')
   })
 
   test('what waits while Redis is away is bounded: the oldest are dropped, and counted', async () => {
-    const proxy = await CutProxy.to(redis.port)
+    const proxy = await CutProxy.to(group.redis.port)
     const a = await joins({ url: `redis://127.0.0.1:${proxy.port}`, leaseMs: 20_000, bounds: { messages: 10 } })
     const b = await joins()
     a.says(b.id, 'before')
@@ -195,7 +182,7 @@ describe('the bus', () => {
       a.says(b.id, String(n))
       await b.hears(n + 1)
     }
-    expect(Number(await redis.cli('XLEN', `b${group}:{inbox:${b.id}}`))).toBeLessThan(400)
+    expect(Number(await group.redis.cli('XLEN', `${group.prefix}{inbox:${b.id}}`))).toBeLessThan(400)
   })
 })
 
@@ -205,6 +192,6 @@ test('the bus works in a Cluster', async () => {
   const nodes = [await joins(at), await joins(at), await joins(at)]
   for (const from of nodes) for (const to of nodes) if (to !== from) from.says(to.id, 'hello')
   for (const node of nodes) expect((await node.hears(2)).length).toBe(2)
-  await Promise.all(running.splice(0).map((node) => node.stop()))
+  await group.ends()
   await cluster.stop()
 }, 60_000)

@@ -1,28 +1,16 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { CutProxy } from '../support/cut-proxy.ts'
+import { Group } from '../support/group.ts'
 import { type NodeAtHand, nodeAt } from '../support/nodes.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
 
 /** Short, so that tests need not wait; the relation is that of the product. */
 const LEASE = { leaseMs: 800, renewMs: 100 }
 
 describe('members', () => {
-  let redis: RedisServer
-  const running: NodeAtHand[] = []
-  let group = 0
+  const group = new Group()
 
-  beforeAll(async () => {
-    redis = await startRedis()
-  })
-  afterAll(() => redis.stop())
-  afterEach(async () => {
-    await Promise.all(running.splice(0).map((node) => node.stop()))
-    group++
-  })
-
-  async function joins(url = redis.url): Promise<NodeAtHand & { inherits(): Promise<string>; inherited: string[] }> {
-    const node = await nodeAt({ url, prefix: `m${group}:`, ...LEASE })
-    running.push(node)
+  async function joins(url = group.at.url): Promise<NodeAtHand & { inherits(): Promise<string>; inherited: string[] }> {
+    const node = await group.joins(nodeAt({ ...group.at, url, ...LEASE }))
     const inherited: string[] = []
     const wake: (() => void)[] = []
     node.members.onDeath(async (dead) => {
@@ -102,7 +90,7 @@ describe('members', () => {
   })
 
   test('a process that was taken for dead registers again, after its heir is done', async () => {
-    const proxy = await CutProxy.to(redis.port)
+    const proxy = await CutProxy.to(group.redis.port)
     const a = await joins(`redis://127.0.0.1:${proxy.port}`)
     const b = await joins()
     let finish: () => void = () => undefined
@@ -136,7 +124,7 @@ describe('members', () => {
     const revived = [a, b].map(
       ({ members }) => new Promise<void>((resolve) => members.onRevival(async () => resolve())),
     )
-    await redis.restart()
+    await group.redis.restart()
     await Promise.all(revived)
     expect([...a.inherited, ...b.inherited]).toEqual([])
     await Promise.all([a.up(), b.up()])
@@ -146,13 +134,13 @@ describe('members', () => {
   test('when nobody could renew for longer than a lease, nobody is taken for dead but who does not come back', async () => {
     const [a, b, c] = [await joins(), await joins(), await joins()]
     await c.dies()
-    await redis.cli('ZADD', `m${group}:{nodes}leases`, ...[a, b, c].flatMap(({ id }) => ['1', id]))
+    await group.redis.cli('ZADD', `${group.prefix}{nodes}leases`, ...[a, b, c].flatMap(({ id }) => ['1', id]))
     expect(await Promise.race([a.inherits(), b.inherits()])).toBe(c.id)
     expect([...a.inherited, ...b.inherited]).toEqual([c.id])
   })
 
   test('a short cut of the network is no death', async () => {
-    const proxy = await CutProxy.to(redis.port)
+    const proxy = await CutProxy.to(group.redis.port)
     const a = await joins(`redis://127.0.0.1:${proxy.port}`)
     const b = await joins()
     proxy.cut()

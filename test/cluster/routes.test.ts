@@ -1,9 +1,10 @@
 /** Who is where, and the way there: the registry, routes and the hand-over of sessions, on a real Redis. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { TestClock } from '../support/clock.ts'
 import { CutProxy } from '../support/cut-proxy.ts'
-import { type RedisServer, startRedis, startRedisCluster } from '../support/redis.ts'
+import { Group } from '../support/group.ts'
+import { startRedis, startRedisCluster } from '../support/redis.ts'
 import {
   FACTS,
   QUEUE,
@@ -15,25 +16,10 @@ import {
 
 const LEASE = { leaseMs: 2000, renewMs: 300 }
 
-let redis: RedisServer
-const running: RegisteredNode[] = []
-let group = 0
+const group = new Group<RegisteredNode>(({ bugs }) => expect(bugs).toEqual([]))
 
-beforeAll(async () => {
-  redis = await startRedis()
-})
-afterAll(() => redis.stop())
-afterEach(async () => {
-  expect(running.flatMap(({ bugs }) => bugs)).toEqual([])
-  await Promise.all(running.splice(0).map((node) => node.stop()))
-  group++
-})
-
-async function joins(more: Partial<RegisteredOptions> = {}): Promise<RegisteredNode> {
-  const node = await registeredNode({ url: redis.url, prefix: `r${group}:`, ...LEASE, ...more })
-  running.push(node)
-  return node
-}
+const joins = (more: Partial<RegisteredOptions> = {}): Promise<RegisteredNode> =>
+  group.joins(registeredNode({ ...group.at, ...LEASE, ...more }))
 
 const nodes = async (): Promise<[RegisteredNode, RegisteredNode, RegisteredNode]> => [
   await joins(),
@@ -294,7 +280,7 @@ describe('a process that dies', () => {
     await a.arrives('bob', 'bob/1')
     await b.arrives('bob', 'bob/2')
     await a.dies()
-    running.shift()
+    group.running.shift()
     await Promise.race([b.notes(`inherited ${a.id}`), c.notes(`inherited ${a.id}`)])
     expect([...b.noted, ...c.noted].filter((line) => line === 'lost bob/1')).toHaveLength(1)
     expect(await b.registry.devices('bob')).toMatchObject([{ id: 'bob/2' }])
@@ -324,13 +310,13 @@ describe('Redis', () => {
       b.tells('user7', 'device7', 'hello')
       expect(await a.hasHeard('device7', 1)).toEqual(['hello'])
     } finally {
-      await Promise.all(running.splice(0).map((node) => node.stop()))
+      await group.ends()
       await own.stop()
     }
   })
 
   test('that a process could not reach for longer than its lease takes its devices back', async () => {
-    const proxy = await CutProxy.to(redis.port)
+    const proxy = await CutProxy.to(group.redis.port)
     const a = await joins({ url: `redis://127.0.0.1:${proxy.port}` })
     const b = await joins()
     await a.arrives('bob', 'bob/1')
@@ -367,7 +353,7 @@ describe('a Cluster', () => {
         expect(await a.hasHeard(device, 2)).toEqual(['1', '3'])
       }
     } finally {
-      await Promise.all(running.splice(0).map((node) => node.stop()))
+      await group.ends()
       await cluster.stop()
     }
   })
