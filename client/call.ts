@@ -353,11 +353,15 @@ export class LiveCall implements IncomingCall {
     const known = this.#transferring?.newCallId === newCallId
     const byMe = transferredBy === this.#line.me
     const facts = { newCallId, target, by: transferredBy, byMe, mode, ...(reason === undefined ? {} : { reason }) }
-    this.#transferring = state === 'FAILED' ? undefined : facts
-    this.#rest()
-    if (state === 'RINGING' && !known && !byMe) this.#line.passedOn(this, news)
     const words = { RINGING: 'ringing', DONE: 'done', FAILED: 'failed' } as const
+    this.#restsWhile(state === 'FAILED' ? undefined : facts)
+    if (state === 'RINGING' && !known && !byMe) this.#line.passedOn(this, news)
     this.#events.emit('transfer', { ...facts, state: words[state] })
+  }
+
+  #restsWhile(transferring: Transferring | undefined): void {
+    this.#transferring = transferring
+    this.#rest()
   }
 
   /** Who is in the room. The message is the whole truth each time. */
@@ -586,7 +590,8 @@ export class LiveCall implements IncomingCall {
   async #ask(): Promise<void> {
     if (this.ringsHere) return this.#line.send(APP.ringing, { callId: this.id })
     const inRoom = this.#room.exists
-    const ours = this.#line.features.includes('hold')
+    const knowsHold = this.#line.features.includes('hold') && (inRoom || this.#peerFeatures.has('hold'))
+    const transferring = this.#transferring
     await askHowItIs(this.#line, {
       id: this.id,
       incoming: this.direction === 'incoming',
@@ -595,9 +600,13 @@ export class LiveCall implements IncomingCall {
       request: this.#request,
       acceptance: this.#acceptance,
       held: this.held.byMe,
-      knowsHold: ours && (inRoom || this.#peerFeatures.has('hold')),
+      knowsHold,
       repeatOffers: () => this.#media?.repeatOffers(),
     })
+    // Who is told how the call is on hold is told of a transfer too, if there is one still
+    if (!knowsHold || transferring === undefined || this.#transferring !== transferring) return
+    this.#restsWhile(undefined)
+    this.#events.emit('transfer', { ...transferring, state: 'failed' })
   }
 
   #forget(error: CallError): void {

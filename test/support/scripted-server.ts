@@ -18,8 +18,8 @@ export class ScriptedServer {
   /** What a CONNECT is answered with; nothing: silence. */
   greeting: ((connect: Written) => string) | undefined = () =>
     frame('CONNECTED', { version: '1.2', session: `s${this.sockets.length}`, 'user-name': 'alice' })
-  /** Of everything but SUBSCRIBE. */
-  receipts = true
+  /** Of everything but SUBSCRIBE; or of what goes to some destinations. */
+  receipts: boolean | ((destination: string) => boolean) = true
   /** Attempts that fail before they are open. */
   unreachable = false
 
@@ -72,7 +72,10 @@ export class ScriptedSocket implements SocketLike {
     const { destination = '', id = '', receipt } = written.headers
     if (written.command === 'CONNECT' && this.#server.greeting) this.says(this.#server.greeting(written))
     if (written.command === 'SUBSCRIBE') this.#subscriptions.set(destination, id)
-    if (receipt !== undefined && (this.#server.receipts || written.command === 'SUBSCRIBE')) this.receipt(receipt)
+    if (receipt === undefined) return
+    const { receipts } = this.#server
+    const answers = typeof receipts === 'function' ? receipts(destination) : receipts
+    if (answers || written.command === 'SUBSCRIBE') this.receipt(receipt)
   }
 
   close(): void {

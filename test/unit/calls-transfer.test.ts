@@ -211,6 +211,24 @@ describe('BLIND', () => {
     expect(await at.transfers('bob/phone', 'c1', 'carol')).toMatchObject({ code: 1008 })
   })
 
+  test('that is under way is told to who asks how the call is on hold, to nobody else, and not any more when it is over', async () => {
+    const fresh = await transfers()
+    at.world.devices.forgetHeard()
+    await at.holds('bob/phone', 'c1', false)
+    expect(at.world.devices.heard.map(({ device, queue, body }) => [device, queue, body])).toEqual([
+      ['bob/phone', 'call/hold', expect.objectContaining({ by: 'alice', hold: false })],
+      [
+        'bob/phone',
+        'call/transfer',
+        { callId: 'c1', newCallId: fresh, state: 'RINGING', target: 'carol', transferredBy: 'alice', mode: 'BLIND' },
+      ],
+    ])
+    await at.rejects('carol/phone', fresh)
+    at.world.devices.forgetHeard()
+    await at.holds('alice/phone', 'c1', false)
+    expect(at.hears('alice/phone')).toEqual(['c1 call/hold off by bob'])
+  })
+
   test('by the user over HTTP, and not by another device of theirs', async () => {
     expect(await at.transfers('alice/laptop', 'c1', 'carol')).toMatchObject({ code: 1004 })
     expect(await at.transfers('dave/phone', 'c1', 'carol')).toMatchObject({ code: 403 })

@@ -267,6 +267,27 @@ describe('a transfer', () => {
     expect([call.state, call.transferring, call.can.transfer]).toEqual(['connected', undefined, true])
   })
 
+  test.each([
+    ['goes on', true],
+    ['has failed', false],
+  ])('%s while this device is away without a bridge, and it learns of that', async (_what, goesOn) => {
+    const { call, server, clock, tells } = await talks()
+    const told: unknown[] = []
+    call.on('transfer', ({ state }) => told.push(state))
+    await tells(HEARS.transfer, news(call, 'RINGING'))
+    server.socket.breaks(1006)
+    await settled()
+    server.receipts = (destination) => destination !== '/app/call/hold'
+    await clock.advance(500)
+    const [asked] = server.socket.sends('/app/call/hold')
+    if (goesOn) await server.socket.tells(HEARS.transfer, news(call, 'RINGING'))
+    expect(call.transferring).toBeDefined()
+    server.socket.receipt(asked?.headers.receipt ?? '')
+    await settled()
+    expect([call.state, call.transferring?.newCallId]).toEqual(['connected', goesOn ? 'c3' : undefined])
+    expect(told).toEqual(['ringing', goesOn ? 'ringing' : 'failed'])
+  })
+
   test('to somebody whom we have asked first names the call with them', async () => {
     const { call, client, tells, sent } = await talks()
     await call.hold()

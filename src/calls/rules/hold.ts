@@ -7,7 +7,7 @@ import { bind, cameBack } from './binding.ts'
 import { type Change, type Decision, refused, type Situation } from './decision.ts'
 import { speaksFor } from './legs.ts'
 import { isJoined, isRoom, memberOf, rejoined } from './room-members.ts'
-import { elsewhere, legsOf, tell, tellHold } from './words.ts'
+import { elsewhere, legsOf, tell, tellHold, transferred } from './words.ts'
 
 export function hold(
   call: Call,
@@ -24,7 +24,7 @@ export function hold(
   const rebound = takenUp(call, leg, actor, now, timers)
   const held = call.held ?? []
   if (held.includes(user) === on) {
-    return { outcome: accepted, ...rebound, effects: [...rebound.effects, ...asTheyHold(rebound.write ?? call, actor)] }
+    return { outcome: accepted, ...rebound, effects: [...rebound.effects, ...asItIs(rebound.write ?? call, actor)] }
   }
   const next = changed(rebound.write ?? call, {
     held: on ? [...held, user] : held.filter((other) => other !== user),
@@ -37,15 +37,20 @@ export function hold(
   }
 }
 
-/** For the device that says what is so already: it may have come back, and not know what the others have done meanwhile. */
-function asTheyHold(call: Call, { user, device, overHttp }: Actor): readonly Effect[] {
+/**
+ * For the device that says what is so already: it may have come back, and not know what the others have done meanwhile, nor
+ * whether a transfer is still under way.
+ */
+function asItIs(call: Call, { user, device, overHttp }: Actor): readonly Effect[] {
   if (device === undefined || overHttp === true) return []
-  const { callId, held = [], version } = call
-  return legsOf(call)
-    .filter((leg) => leg.user !== user)
-    .map(({ user: by }) =>
-      tell({ user, devices: [device] }, 'call/hold', { callId, hold: held.includes(by), by, version }),
-    )
+  const { callId, held = [], transfer, version } = call
+  const to = { user, devices: [device] }
+  return [
+    ...legsOf(call)
+      .filter((leg) => leg.user !== user)
+      .map(({ user: by }) => tell(to, 'call/hold', { callId, hold: held.includes(by), by, version })),
+    ...(transfer ? [tell(to, 'call/transfer', transferred(call, transfer, 'RINGING'))] : []),
+  ]
 }
 
 /**

@@ -88,17 +88,17 @@ export function tellTransfer(
   state: 'RINGING' | 'DONE' | 'FAILED',
   reason?: EndReason,
 ): readonly Effect[] {
-  const { to, target, by, mode } = transfer
-  const body = {
-    callId: call.callId,
-    newCallId: to,
-    state,
-    target,
-    transferredBy: by,
-    mode,
-    ...(reason === undefined ? {} : { reason }),
-  }
+  const body = { ...transferred(call, transfer, state), ...(reason === undefined ? {} : { reason }) }
   return legsOf(call).map((leg) => tell(targetOf(leg), 'call/transfer', body))
+}
+
+/** The body of `call/transfer`. */
+export function transferred(
+  { callId }: Call,
+  { to, target, by, mode }: Transfer,
+  state: 'RINGING' | 'DONE' | 'FAILED',
+) {
+  return { callId, newCallId: to, state, target, transferredBy: by, mode }
 }
 
 /** Told to the two who talk: what they have goes from device to device, only nobody carries their words any more. */
