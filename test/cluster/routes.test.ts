@@ -81,7 +81,80 @@ describe('a message for a device of another process', () => {
   })
 })
 
+describe('a message for a device that had moved on before the process died where it was', () => {
+  test('goes to where it is now, when the process is known to be dead', async () => {
+    const [a, b, c] = await nodes()
+    await b.arrives('bob', 'bob/1')
+    a.tells('bob', 'bob/1', '1')
+    await b.hasHeard('bob/1', 1)
+    await c.resumes('bob', 'bob/1')
+    await b.dies()
+    group.running.splice(group.running.indexOf(b), 1)
+    await Promise.race([a.notes(`inherited ${b.id}`), c.notes(`inherited ${b.id}`)])
+    while (a.members.living().includes(b.id)) await a.members.leaseUntil(a.id)
+    a.tells('bob', 'bob/1', '2')
+    expect(await c.hasHeard('bob/1', 1)).toEqual(['2'])
+  })
+
+  test('that had left in order, before another one left', async () => {
+    const [a, b, c] = await nodes()
+    const d = await joins()
+    await b.arrives('bob', 'bob/1')
+    a.tells('bob', 'bob/1', '1')
+    await b.hasHeard('bob/1', 1)
+    await c.resumes('bob', 'bob/1')
+    await b.routes.leaves(2000)
+    await b.stop()
+    while ([a, d].some(({ members }) => members.living().includes(b.id))) await a.members.leaseUntil(a.id)
+    await d.routes.leaves(2000)
+    a.tells('bob', 'bob/1', '2')
+    expect(await c.hasHeard('bob/1', 1)).toEqual(['2'])
+  })
+
+  test('follows it in order, when it had been sent to the process that takes nothing any more', async () => {
+    const [a, b, c] = await nodes()
+    await b.arrives('bob', 'bob/1')
+    a.tells('bob', 'bob/1', '1')
+    await b.hasHeard('bob/1', 1)
+    await c.resumes('bob', 'bob/1')
+    // Its inbox is gone, its lease is not
+    await b.members.stop({ lingers: true })
+    await b.bus.stop()
+    for (const text of ['2', '3', '4']) a.tells('bob', 'bob/1', text)
+    expect(await c.hasHeard('bob/1', 3)).toEqual(['2', '3', '4'])
+  })
+})
+
 describe('a device that moves', () => {
+  test('to the process that sends to it: what was under way to where it was comes first', async () => {
+    const [a, b] = await nodes()
+    await a.arrives('bob', 'bob/1')
+    // As calls do: what is here is told at once
+    const says = (text: string) =>
+      b.devices.holds('bob/1')
+        ? void b.devices.tell('bob/1', QUEUE, { body: JSON.stringify({ text }) })
+        : b.tells('bob', 'bob/1', text)
+    says('1')
+    await a.hasHeard('bob/1', 1)
+    let free = () => {}
+    a.busy = new Promise((resolve) => {
+      free = resolve
+    })
+    const back = b.resumes('bob', 'bob/1').then(() => says('4'))
+    await a.notes('asked for bob/1')
+    let passesOn = () => {}
+    const slow = a.routes.whileMoving('bob', () => new Promise<void>((resolve) => (passesOn = resolve)))
+    free()
+    while (a.devices.holds('bob/1')) await a.busy
+    for (const text of ['2', '3']) says(text)
+    while (b.handover.counts.fetched === 0) await b.registry.devices('bob')
+    // It could be connected by now
+    for (let n = 0; n < 5; n++) await b.registry.devices('bob')
+    passesOn()
+    await Promise.all([back, slow])
+    expect(await b.hasHeard('bob/1', 3)).toEqual(['2', '3', '4'])
+  })
+
   test('is given with what it had, and what was sent meanwhile comes after it, in order', async () => {
     const [a, b, c] = await nodes()
     await b.arrives('bob', 'bob/1')
@@ -123,6 +196,19 @@ describe('a device that moves', () => {
       const heard = devices.heard.map(({ body }) => Number(body.text))
       expect(heard).toEqual([...heard].sort((one, other) => one - other))
     }
+  })
+
+  test('just when a message for all of its user is on the way: it follows the device', async () => {
+    const [a, b, c] = await nodes()
+    await b.arrives('bob', 'bob/1')
+    await b.arrives('bob', 'bob/2')
+    const before = await a.registry.devices('bob')
+    await c.resumes('bob', 'bob/1')
+    a.registry.devices = () => Promise.resolve(before)
+    a.routes.tell({ user: 'bob' }, QUEUE, { body: '{"text":"all"}' })
+    expect(await c.hasHeard('bob/1', 1)).toEqual(['all'])
+    expect(b.devices.of('bob/2')).toHaveLength(1)
+    expect(b.devices.of('bob/1')).toEqual([])
   })
 
   test('brings its session along, octets and all', async () => {

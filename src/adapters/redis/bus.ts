@@ -23,6 +23,8 @@ export interface Bus {
   handle(kind: string, handler: (from: NodeId, message: BusMessage) => void): void
   /** Told when something that was sent to this process has been lost: what it was told to keep right may be wrong. */
   onMissing?(handler: () => void): void
+  /** Told of messages that a process has not taken, and never will, since it is gone: in the order in which they were sent. */
+  onUndelivered?(handler: (messages: readonly BusMessage[]) => void): void
 }
 
 /** What the processes know of each other. */

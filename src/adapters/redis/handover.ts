@@ -200,6 +200,7 @@ export class Handover {
     const answer = await work()
     if (answer === undefined || answer === 'no') return answer
     this.counts.fetched++
+    await routes.catchesUp(user, id)
     await residents.adopt(user, id, answer.epoch, answer.facts)
     return answer.session
   }
@@ -250,6 +251,7 @@ export class Handover {
     if (late === undefined) return undefined
     for (const one of late) routes.keeps(entry.id, one)
     const { id: _, node: __, epoch, ...facts } = entry
+    await routes.catchesUp(user, entry.id)
     await residents.adopt(user, entry.id, epoch + 1, facts)
     this.counts.unparked++
     return unpacked(travelling, Buffer.from(body, 'base64'))

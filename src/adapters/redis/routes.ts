@@ -66,6 +66,8 @@ interface Told {
   /** Absent: all of the user's devices but `except`. */
   readonly devices?: readonly DeviceId[]
   readonly except?: DeviceId
+  /** Of a message for all: those that the receiver had when they were looked up. */
+  readonly known?: readonly DeviceId[]
   readonly destination: string
   readonly contentType?: string
   readonly headers?: Readonly<Record<string, string>>
@@ -78,6 +80,8 @@ interface Told {
 interface Expected {
   readonly user: UserId
   readonly held: { readonly destination: string; readonly message: Message }[]
+  /** Its session is here, and is about to be connected: it is looked for nowhere else. */
+  here?: boolean
 }
 
 export class BusRoutes implements Routes {
@@ -101,6 +105,7 @@ export class BusRoutes implements Routes {
     this.#options = options
     const { bus } = options
     bus.handle('tell', (from, message) => this.#told(from, message))
+    bus.onUndelivered?.((messages) => this.#undelivered(messages))
     bus.handle('ring', (_, { facts }) => {
       const { user, callId } = facts as { user: UserId; callId: CallId }
       this.counts.received++
@@ -142,6 +147,20 @@ export class BusRoutes implements Routes {
   /** What comes for the device from now on is kept until it is here. */
   expect(user: UserId, device: DeviceId): void {
     if (!this.#expected.has(device)) this.#expected.set(device, { user, held: [] })
+  }
+
+  /**
+   * The session of a device that is expected has come. What was sent from here to where it was is still on its way back:
+   * fulfilled when that has arrived, and nothing that is sent from here from now on overtakes it.
+   */
+  async catchesUp(user: UserId, device: DeviceId): Promise<void> {
+    await this.#lines.run(user, async () => {
+      const before = this.#placeOf(device)
+      if (before !== undefined && before !== this.#self) await this.#isThrough(user, device, before, this.#self)
+      this.#places.delete(device)
+      const expected = this.#expected.get(device)
+      if (expected) expected.here = true
+    })
   }
 
   /** It is here: it is told what has come for it meanwhile. */
@@ -235,7 +254,9 @@ export class BusRoutes implements Routes {
   #toDevices(told: Told, devices: readonly DeviceId[], body: Buffer): Awaitable<void> {
     const [first] = devices
     if (first === undefined) return undefined
-    const place = devices.length === 1 ? this.#placeOf(first) : undefined
+    if (devices.length > 1) return this.#eachToItsPlace(told, devices, body)
+    if (this.#isHere(told, first, body)) return undefined
+    const place = this.#placeOf(first)
     if (place === undefined) return this.#eachToItsPlace(told, devices, body)
     this.#send(place, told, body)
     return undefined
@@ -246,7 +267,8 @@ export class BusRoutes implements Routes {
     const entries = known ? [] : await this.#lookUp(told.user)
     const byNode = new Map<NodeId, DeviceId[]>()
     for (const device of devices) {
-      const place = this.#places.get(device)
+      if (this.#isHere(told, device, body)) continue
+      const place = known ? this.#places.get(device) : this.#placeAmong(entries, device)
       if (place === undefined) await this.#elsewhere(told, device, entries, body)
       else byNode.set(place, [...(byNode.get(place) ?? []), device])
     }
@@ -255,9 +277,22 @@ export class BusRoutes implements Routes {
 
   async #toUser(told: Told, body: Buffer): Promise<void> {
     const entries = await this.#lookUp(told.user)
-    for (const node of nodesOf(entries, this.#self)) this.#send(node, told, body)
+    for (const node of nodesOf(entries, this.#self)) {
+      const known = entries.filter((entry) => entry.node === node && entry.id !== told.except).map(({ id }) => id)
+      this.#send(node, { ...told, known }, body)
+    }
     for (const { id, node } of entries)
       if (id !== told.except && (node === PARKED || node === this.#self)) await this.#elsewhere(told, id, entries, body)
+  }
+
+  /** Whether the device has come here meanwhile, or is just coming: then it is told. */
+  #isHere({ destination, contentType, headers }: Told, device: DeviceId, body: Buffer): boolean {
+    const { devices } = this.#options
+    const message = () => messageOf(contentType, headers, body)
+    if (devices.holds(device)) devices.tell(device, destination, message())
+    else if (this.#expected.get(device)?.here) this.#hold(device, destination, message())
+    else return false
+    return true
   }
 
   /** Nobody has the device now: it is on its way here, waits for somebody, or is no more. */
@@ -276,14 +311,33 @@ export class BusRoutes implements Routes {
     } else if (entry === undefined || entry.node === this.#self) this.counts.lost++
   }
 
+  /** Where it is, as far as is remembered; of a process that is gone, or goes, that is worth nothing. */
   #placeOf(device: DeviceId): NodeId | undefined {
     const place = this.#places.get(device)
-    return place !== undefined && this.#leaving.has(place) ? undefined : place
+    if (place === undefined || this.#leaving.has(place)) return undefined
+    return this.#options.members.living().includes(place) ? place : undefined
+  }
+
+  /** After a look: a device that nobody has any more is not where it was. */
+  #placeAmong(entries: readonly Entry[], device: DeviceId): NodeId | undefined {
+    if (!entries.some(({ id }) => id === device)) this.#places.delete(device)
+    return this.#places.get(device)
   }
 
   #send(node: NodeId, told: Told, body: Buffer): void {
     this.counts.sent++
     this.#options.bus.send(node, { kind: 'tell', facts: told, body })
+  }
+
+  /** A process has died before it took these: its devices may have moved on before. In the order in which they were sent. */
+  #undelivered(messages: readonly BusMessage[]): void {
+    for (const { kind, facts, body = NOTHING } of messages) {
+      if (kind !== 'tell') continue
+      const told = facts as Told
+      const { user, devices, hops = 0 } = told
+      if (devices === undefined || hops >= MOST_HOPS) this.counts.lost += devices?.length ?? 1
+      else this.#inLine(user, () => this.#toDevices({ ...told, hops: hops + 1 }, devices, body))
+    }
   }
 
   // Receiving
@@ -297,7 +351,7 @@ export class BusRoutes implements Routes {
   }
 
   #deliver(told: Told, body: Buffer, origin: NodeId): void {
-    const { user, devices: named, except, destination, contentType, headers } = told
+    const { user, devices: named, known = [], except, destination, contentType, headers } = told
     const { devices } = this.#options
     const message = messageOf(contentType, headers, body)
     if (named === undefined) {
@@ -305,6 +359,9 @@ export class BusRoutes implements Routes {
         if (device !== except) devices.tell(device, destination, message)
       for (const [device, expected] of this.#expected)
         if (expected.user === user && device !== except) this.#hold(device, destination, message)
+      // It was here when it was looked up, and has moved on meanwhile
+      const gone = known.filter((device) => !devices.holds(device) && !this.#expected.has(device))
+      if (gone.length > 0) this.#passOn({ ...told, devices: gone, origin }, gone, body)
       return
     }
     const moved: DeviceId[] = []
@@ -327,7 +384,7 @@ export class BusRoutes implements Routes {
       const known = devices.every((device) => this.#placeOf(device) !== undefined)
       const entries = known ? [] : await this.#lookUp(user)
       for (const device of devices) {
-        const place = this.#places.get(device)
+        const place = known ? this.#places.get(device) : this.#placeAmong(entries, device)
         this.counts.forwarded++
         if (place !== undefined) this.#send(place, { ...told, devices: [device], hops: hops + 1 }, body)
         else await this.#elsewhere(told, device, entries, body)

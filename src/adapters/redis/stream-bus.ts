@@ -115,7 +115,7 @@ interface Outbox {
   /** The number of the last parcel made for it. */
   number: number
   /** Sent and not acknowledged. */
-  parcel: { readonly octets: Buffer; readonly messages: number; readonly at: number } | undefined
+  parcel: { readonly octets: Buffer; readonly messages: readonly BusMessage[]; readonly at: number } | undefined
   sending: boolean
 }
 
@@ -125,6 +125,7 @@ export class StreamBus implements Bus {
   readonly #bounds: BusBounds
   readonly #handlers = new Map<string, (from: NodeId, message: BusMessage) => void>()
   readonly #missing: (() => void)[] = []
+  readonly #undelivered: ((messages: readonly BusMessage[]) => void)[] = []
   readonly #outboxes = new Map<NodeId, Outbox>()
   /** The number of the last parcel of each sender. */
   readonly #last = new Map<NodeId, number>()
@@ -169,7 +170,8 @@ export class StreamBus implements Bus {
 
   counts(): BusCounts {
     let waiting = 0
-    for (const outbox of this.#outboxes.values()) waiting += outbox.waiting.length + (outbox.parcel?.messages ?? 0)
+    for (const outbox of this.#outboxes.values())
+      waiting += outbox.waiting.length + (outbox.parcel?.messages.length ?? 0)
     return { waiting, ...this.#counts }
   }
 
@@ -207,6 +209,10 @@ export class StreamBus implements Bus {
     this.#missing.push(handler)
   }
 
+  onUndelivered(handler: (messages: readonly BusMessage[]) => void): void {
+    this.#undelivered.push(handler)
+  }
+
   /** The heir of a process removes its inbox. */
   async forget(dead: NodeId): Promise<void> {
     this.#giveUp(dead)
@@ -229,7 +235,7 @@ export class StreamBus implements Bus {
       try {
         const id = await link.run(key, [...command, outbox.parcel.octets])
         if (id !== null) {
-          this.#counts.sent += outbox.parcel.messages
+          this.#counts.sent += outbox.parcel.messages.length
           this.#counts.parcels++
           outbox.parcel = undefined
           continue
@@ -244,7 +250,7 @@ export class StreamBus implements Bus {
       }
       await this.#pause(PAUSE_MS)
       if (outbox.parcel && clock.now() - outbox.parcel.at > this.#bounds.waitMs) {
-        this.#dropped(outbox.parcel.messages, outbox.to)
+        this.#dropped(outbox.parcel.messages.length, outbox.to)
         outbox.parcel = undefined
       }
     }
@@ -271,7 +277,7 @@ export class StreamBus implements Bus {
     outbox.number = ++this.#parcels
     return {
       octets: pack({ from: this.self, number: outbox.number, after, messages }),
-      messages: count,
+      messages,
       at: first.at,
     }
   }
@@ -292,13 +298,14 @@ export class StreamBus implements Bus {
   #giveUp(node: NodeId): void {
     const outbox = this.#outboxes.get(node)
     if (outbox === undefined) return
-    const lost = outbox.waiting.length + (outbox.parcel?.messages ?? 0)
-    if (lost > 0) this.#dropped(lost, node)
+    const lost = [...(outbox.parcel?.messages ?? []), ...outbox.waiting.map(({ message }) => message)]
+    if (lost.length > 0) this.#dropped(lost.length, node)
     outbox.waiting = []
     outbox.bytes = 0
     outbox.parcel = undefined
     outbox.sending = false
     if (!this.#options.living().includes(node)) this.#outboxes.delete(node)
+    if (lost.length > 0) for (const handler of this.#undelivered) handler(lost)
   }
 
   #dropped(messages: number, to: NodeId): void {
