@@ -401,17 +401,20 @@ describe('Redis', () => {
     }
   })
 
-  test('that a process could not reach for longer than its lease takes its devices back', async () => {
+  test('that a process could not reach for longer than its lease has no device of it any more: what was sent to them is lost', async () => {
     const proxy = await CutProxy.to(group.redis.port)
     const a = await joins({ url: `redis://127.0.0.1:${proxy.port}` })
     const b = await joins()
     await a.arrives('bob', 'bob/1')
     proxy.cut()
-    await b.notes('lost bob/1')
-    expect(await b.registry.devices('bob')).toEqual([])
+    await b.notes(`inherited ${a.id}`)
+    expect(b.noted).toContain('lost bob/1')
     proxy.heal()
-    await a.notes('returned bob/1')
-    expect(await b.registry.devices('bob')).toMatchObject([{ id: 'bob/1', node: a.id }])
+    await a.notes('fenced bob/1')
+    await a.arrives('bob', 'bob/2')
+    expect(await b.registry.devices('bob')).toMatchObject([{ id: 'bob/2', node: a.id }])
+    expect(a.noted).not.toContain('returned bob/1')
+    expect(await b.resumes('bob', 'bob/1')).toBeUndefined()
     await proxy.stop()
   })
 })

@@ -36,7 +36,7 @@ export interface Estate extends PresenceChange {
   readonly devices: readonly Entry[]
 }
 
-/** How long it is remembered that a device was taken away from a process that did not answer. */
+/** How long it is remembered that a device was taken away from a process that did not answer, or was dead. */
 const FENCE_MS = 10 * 60_000
 
 /** Parked devices that nobody has asked for are dropped some time after their session. */
@@ -167,9 +167,10 @@ export class Registry implements Directory {
     return texts(await this.#link.run(key, ['SRANDMEMBER', key, String(atMost)]))
   }
 
-  /** Removes what a dead process has left of this user. */
+  /** Removes what a dead process has left of this user. Should it live after all, it may not write its devices any more. */
   async inherit(user: UserId, dead: NodeId): Promise<Estate> {
-    const [changed, at, watching, ...rest] = texts(await this.#link.script(INHERIT, [this.#user(user)], [dead]))
+    const args = [dead, String(FENCE_MS)]
+    const [changed, at, watching, ...rest] = texts(await this.#link.script(INHERIT, [this.#user(user)], args))
     const watchers = rest.splice(0, Number(watching))
     const devices: Entry[] = []
     for (let i = 0; i + 1 < rest.length; i += 2) {
@@ -353,13 +354,15 @@ return {tostring(redis.call('HEXISTS', KEYS[1], 'on')), micros()}`,
 const INHERIT: Script = {
   name: 'registry.inherit',
   source: `${OWNER}${PRESENCE}
-local dead = ARGV[1]
+local dead, fence = ARGV[1], ARGV[2]
 local devices = {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   if string.sub(all[i], 1, 2) == 'd:' and string.match(all[i + 1], '^%S+') == dead then
+    local device = string.sub(all[i], 3)
     redis.call('HDEL', KEYS[1], all[i])
-    devices[#devices + 1] = string.sub(all[i], 3)
+    redis.call('SET', KEYS[1] .. ':gone:' .. device, string.match(all[i + 1], '^%S+ (%d+) '), 'PX', fence)
+    devices[#devices + 1] = device
     devices[#devices + 1] = all[i + 1]
   end
 end
