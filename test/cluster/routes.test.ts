@@ -338,6 +338,45 @@ describe('a device that moves', () => {
     expect(await b.resumes('bob', 'bob/1')).toBeUndefined()
   })
 
+  test('whose process has stopped is told at once, though the lease of that one still stands', async () => {
+    const a = await joins({ patience: new TestClock() })
+    const [b, c] = [await joins(), await joins()]
+    for (const device of ['bob/1', 'bob/2']) {
+      await b.arrives('bob', device)
+      a.tells('bob', device, '1')
+      await b.hasHeard(device, 1)
+      b.devices.disconnect(device)
+      await b.handover.park([sessionOf('bob', device)])
+    }
+    await b.routes.leaves(2000)
+    b.bus.handle('mark', () => undefined)
+    for (const device of ['bob/1', 'bob/2']) {
+      await c.resumes('bob', device)
+      a.tells('bob', device, '2')
+      expect(await c.hasHeard(device, 1)).toEqual(['2'])
+    }
+    expect(a.members.living()).toContain(b.id)
+  })
+
+  test('and whose process says nothing any more is waited for once, not for each device', async () => {
+    const clock = new TestClock()
+    const a = await joins({ patience: clock })
+    const [b, c] = [await joins(), await joins()]
+    for (const user of ['bob', 'carol']) {
+      await b.arrives(user, `${user}/1`)
+      a.tells(user, `${user}/1`, '1')
+      await b.hasHeard(`${user}/1`, 1)
+      await c.resumes(user, `${user}/1`)
+    }
+    b.bus.handle('mark', () => undefined)
+    a.routes.ring('bob', 'c1')
+    while (clock.waiting === 0) await a.members.leaseUntil(a.id)
+    await clock.advance(1000)
+    await c.notes('rings bob c1')
+    a.routes.ring('carol', 'c2')
+    await c.notes('rings carol c2')
+  })
+
   test('is had from the process that asks for it while its own is just leaving it in Redis', async () => {
     const [a, b] = await nodes()
     for (let n = 0; n < 20; n++) {

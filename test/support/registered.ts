@@ -90,11 +90,14 @@ export interface RegisteredOptions extends NodeOptions {
   readonly scope?: 'all' | 'watched'
   /** Of the hand-over alone. */
   readonly clock?: Clock
+  /** Of the routes alone. */
+  readonly patience?: Clock
 }
 
 export async function registeredNode({
   scope = 'all',
   clock = systemClock,
+  patience = patient,
   ...options
 }: RegisteredOptions): Promise<RegisteredNode> {
   const node = await nodeAt(options)
@@ -147,7 +150,7 @@ export async function registeredNode({
   }
   const routes = new BusRoutes({
     ...common,
-    clock: patient,
+    clock: patience,
     members: node.members,
     devices: heard,
     calls: { ringsHere: (user, callId) => note(`rings ${user} ${callId}`), inTurn: (_, work) => work() },

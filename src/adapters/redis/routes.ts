@@ -98,7 +98,11 @@ export class BusRoutes implements Routes {
   readonly #expected = new Map<DeviceId, Expected>()
   /** Devices that are known to have moved, which waits for its turn. */
   readonly #moving = new Set<DeviceId>()
-  readonly #marks = new Map<number, () => void>()
+  /** Processes that have stopped: there is nothing of theirs to wait for, though their lease may still stand. */
+  readonly #left = new Set<NodeId>()
+  /** Processes that have let a mark wait, and were not heard of since. */
+  readonly #silent = new Set<NodeId>()
+  readonly #marks = new Map<number, { readonly over: NodeId; readonly through: () => void }>()
   #lastMark = 0
 
   constructor(options: RouteOptions) {
@@ -112,11 +116,17 @@ export class BusRoutes implements Routes {
       options.calls.ringsHere(user, callId)
     })
     bus.handle('moved', (from, { facts }) => this.#hearsOfMove(from, facts as Moved))
-    bus.handle('mark', (_, { facts }) => this.#marked(facts as Mark))
+    bus.handle('mark', (from, { facts }) => this.#marked(from, facts as Mark))
     bus.handle('leaving', (from) => {
       this.#leaving.add(from)
       for (const node of this.#leaving) if (!options.members.living().includes(node)) this.#leaving.delete(node)
       bus.send(from, { kind: 'understood', facts: {} })
+    })
+    bus.handle('left', (from) => {
+      for (const gone of [this.#left, this.#silent])
+        for (const node of gone) if (!options.members.living().includes(node)) gone.delete(node)
+      this.#left.add(from)
+      for (const { over, through } of [...this.#marks.values()]) if (over === from) through()
     })
   }
 
@@ -209,6 +219,7 @@ export class BusRoutes implements Routes {
     })
     // What had come before is being passed on
     await Promise.all(this.#lines.keys().map((user) => this.#lines.run(user, () => undefined)))
+    bus.broadcast({ kind: 'left', facts: {} })
   }
 
   get #self(): NodeId {
@@ -345,6 +356,7 @@ export class BusRoutes implements Routes {
   #told(from: NodeId, { facts, body = NOTHING }: BusMessage): void {
     const told = facts as Told
     this.counts.received++
+    this.#silent.delete(from)
     const work = () => this.#deliver(told, body, told.origin ?? from)
     if (told.about === undefined) work()
     else this.#options.calls.inTurn(told.about, work)
@@ -406,7 +418,7 @@ export class BusRoutes implements Routes {
   async #lookUp(user: UserId): Promise<readonly Entry[]> {
     this.counts.lookups++
     const entries = await this.#options.registry.devices(user)
-    for (const { id, node } of entries) await this.#remember(user, id, node)
+    await Promise.all(entries.map(({ id, node }) => this.#remember(user, id, node)))
     return entries
   }
 
@@ -437,23 +449,28 @@ export class BusRoutes implements Routes {
   /** Fulfilled when everything that went over `before` has arrived, or is not to be waited for. */
   async #isThrough(user: UserId, device: DeviceId, before: NodeId, now: NodeId): Promise<void> {
     const { bus, members, clock } = this.#options
-    if (!members.living().includes(before)) return
+    if (!members.living().includes(before) || this.#left.has(before) || this.#silent.has(before)) return
     const id = ++this.#lastMark
     await new Promise<void>((resolve) => {
-      const cancel = clock.after(MARK_MS, resolve)
-      this.#marks.set(id, () => {
-        cancel()
+      const cancel = clock.after(MARK_MS, () => {
+        this.#silent.add(before)
         resolve()
       })
+      const through = () => {
+        cancel()
+        resolve()
+      }
+      this.#marks.set(id, { over: before, through })
       const mark: Mark = { id, user, device, origin: bus.self, to: now }
       bus.send(before, { kind: 'mark', facts: mark })
     })
     this.#marks.delete(id)
   }
 
-  #marked({ id, user, device, origin, to }: Mark): void {
+  #marked(from: NodeId, { id, user, device, origin, to }: Mark): void {
     const { bus } = this.#options
-    if (origin === bus.self) this.#marks.get(id)?.()
+    this.#silent.delete(from)
+    if (origin === bus.self) this.#marks.get(id)?.through()
     else if (to === bus.self) bus.send(origin, { kind: 'mark', facts: { id, user, device, origin, to } })
     else {
       const next = to === PARKED ? origin : to
