@@ -77,10 +77,17 @@ interface Told {
   readonly hops?: number
 }
 
+interface Held {
+  readonly destination: string
+  readonly message: Message
+}
+
 interface Expected {
   readonly user: UserId
-  readonly held: { readonly destination: string; readonly message: Message }[]
-  /** Its session is here, and is about to be connected: it is looked for nowhere else. */
+  readonly held: Held[]
+  /** Its session is here, and it is looked for nowhere else: what follows on what is still under way. */
+  behind?: Held[]
+  /** All that was under way has come. */
   here?: boolean
 }
 
@@ -164,13 +171,15 @@ export class BusRoutes implements Routes {
    * fulfilled when that has arrived, and nothing that is sent from here from now on overtakes it.
    */
   async catchesUp(user: UserId, device: DeviceId): Promise<void> {
-    await this.#lines.run(user, async () => {
-      const before = this.#placeOf(device)
-      if (before !== undefined && before !== this.#self) await this.#isThrough(user, device, before, this.#self)
-      this.#places.delete(device)
-      const expected = this.#expected.get(device)
-      if (expected) expected.here = true
-    })
+    const expected = this.#expected.get(device)
+    if (expected === undefined) return
+    // Nobody else waits in the user's line for this: whoever is asked may wait for something that passes here
+    expected.behind ??= []
+    const before = this.#places.get(device)
+    if (before !== undefined) await this.#isThrough(user, device, before, this.#self)
+    this.#places.delete(device)
+    expected.held.push(...expected.behind.splice(0))
+    expected.here = true
   }
 
   /** It is here: it is told what has come for it meanwhile. */
@@ -299,9 +308,11 @@ export class BusRoutes implements Routes {
   /** Whether the device has come here meanwhile, or is just coming: then it is told. */
   #isHere({ destination, contentType, headers }: Told, device: DeviceId, body: Buffer): boolean {
     const { devices } = this.#options
+    const { behind, here } = this.#expected.get(device) ?? {}
     const message = () => messageOf(contentType, headers, body)
     if (devices.holds(device)) devices.tell(device, destination, message())
-    else if (this.#expected.get(device)?.here) this.#hold(device, destination, message())
+    else if (here) this.#hold(device, destination, message())
+    else if (behind) this.#keep(behind, destination, message())
     else return false
     return true
   }
@@ -407,7 +418,10 @@ export class BusRoutes implements Routes {
   }
 
   #hold(device: DeviceId, destination: string, message: Message): void {
-    const held = this.#expected.get(device)?.held
+    this.#keep(this.#expected.get(device)?.held, destination, message)
+  }
+
+  #keep(held: Held[] | undefined, destination: string, message: Message): void {
     if (held !== undefined && held.length < MOST_WAITING) held.push({ destination, message })
     else this.counts.lost++
   }
