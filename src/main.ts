@@ -10,6 +10,8 @@ import { type RunningServer, startServer } from './server.ts'
 /** What an operator's service manager sees: 78 is EX_CONFIG of sysexits.h, it makes no sense to try again. */
 const EXIT_WRONG_CONFIGURATION = 78
 
+const HOUR_MS = 3_600_000
+
 try {
   process.loadEnvFile('.env')
 } catch (error) {
@@ -26,7 +28,11 @@ process.on('uncaughtException', (error) => {
 for (const warning of config.warnings) log.warn({}, warning)
 const starting = startServer(config, { clock: systemClock, log }).catch((error: unknown) => fail(reasonOf(error)))
 stopOnSignals(starting, log)
-greet(config, await starting)
+// Timers of the server keep no process alive, and until it listens there may be nothing else: it may be waiting for Redis
+const alive = setInterval(() => undefined, HOUR_MS)
+const server = await starting
+clearInterval(alive)
+greet(config, server)
 
 function configuration(): Config {
   try {

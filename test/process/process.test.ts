@@ -2,6 +2,7 @@
 
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { WebSocket } from 'ws'
 import { ServerProcess } from '../support/process.ts'
@@ -29,6 +30,25 @@ async function connects(url: string, user: string): Promise<WebSocket> {
   expect(frame.toString()).toMatch(/^CONNECTED\n/)
   return socket
 }
+
+test('a Redis that cannot be reached is waited for: the process goes on', async () => {
+  let asked = 0
+  const refuses = createServer((socket) => {
+    asked++
+    socket.destroy()
+  })
+  await once(refuses.listen(0, '127.0.0.1'), 'listening')
+  refuses.unref()
+  const { port } = refuses.address() as AddressInfo
+  const server = starts({ ...keyed, REDIS_URL: `redis://127.0.0.1:${port}` })
+  const again = (async () => {
+    while (asked < 3) await once(refuses, 'connection')
+    return 'it asks again'
+  })()
+  expect(await Promise.race([again, server.exited])).toBe('it asks again')
+  await server.ends()
+  refuses.close()
+})
 
 describe('without a key', () => {
   test('it says in plain words that it is a demo, on 127.0.0.1, and gives tokens to anybody', async () => {
