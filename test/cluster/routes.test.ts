@@ -338,6 +338,22 @@ describe('a device that moves', () => {
     expect(await b.resumes('bob', 'bob/1')).toBeUndefined()
   })
 
+  test('hears what was left for it in Redis before what has come since', async () => {
+    const [a, b, c] = await nodes()
+    await a.arrives('bob', 'bob/1')
+    a.devices.disconnect('bob/1')
+    await a.handover.park([sessionOf('bob', 'bob/1')])
+    for (const text of ['1', '2']) c.tells('bob', 'bob/1', text)
+    await c.routes.whileMoving('bob', async () => undefined)
+    // As from somebody who already knows that it is here
+    b.routes.expect('bob', 'bob/1')
+    const facts = { user: 'bob', devices: ['bob/1'], destination: QUEUE }
+    c.bus.send(b.id, { kind: 'tell', facts, body: Buffer.from('{"text":"3"}') })
+    while (b.routes.counts.received === 0) await b.registry.devices('bob')
+    expect(await b.resumes('bob', 'bob/1')).toBeDefined()
+    expect(await b.hasHeard('bob/1', 3)).toEqual(['1', '2', '3'])
+  })
+
   test('whose process has stopped is told at once, though the lease of that one still stands', async () => {
     const a = await joins({ patience: new TestClock() })
     const [b, c] = [await joins(), await joins()]

@@ -249,7 +249,7 @@ export class Handover {
     routes.expect(user, entry.id)
     const late = await registry.takeParked(user, entry)
     if (late === undefined) return undefined
-    for (const one of late) routes.keeps(entry.id, one)
+    routes.keeps(entry.id, late)
     const { id: _, node: __, epoch, ...facts } = entry
     await routes.catchesUp(user, entry.id)
     await residents.adopt(user, entry.id, epoch + 1, facts)

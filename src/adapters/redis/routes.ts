@@ -197,10 +197,16 @@ export class BusRoutes implements Routes {
     this.#expected.delete(device)
   }
 
-  /** Something that was left for a device while nobody had it, as {@link Registry.takeParked} gives it back. */
-  keeps(device: DeviceId, left: string): void {
-    const [destination, contentType, headers, body] = JSON.parse(left) as Left
-    this.#hold(device, destination, messageOf(contentType, headers, Buffer.from(body, 'base64')))
+  /**
+   * What was left for a device while nobody had it, as {@link Registry.takeParked} gives it back: before whatever has come
+   * for it since it was taken.
+   */
+  keeps(device: DeviceId, left: readonly string[]): void {
+    const messages = left.map((one) => {
+      const [destination, contentType, headers, body] = JSON.parse(one) as Left
+      return { destination, message: messageOf(contentType, headers, Buffer.from(body, 'base64')) }
+    })
+    this.#expected.get(device)?.held.unshift(...messages)
   }
 
   /** A device of the user is given away: messages for it that come meanwhile are passed on behind what `work` sends. */
