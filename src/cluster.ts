@@ -55,6 +55,9 @@ const UNREADY_AFTER_MS = 5_000
 /** At the start Redis is waited for so long; a server without it starts as well, and asks for no traffic. */
 const START_MS = 5_000
 
+/** How long a start waits for what others have heard lately. */
+const LATELY_MS = 1_000
+
 /** Until all others know that this process holds nothing any more. */
 const FAREWELL_MS = 1_000
 
@@ -137,6 +140,8 @@ export class Cluster {
       hears: (changes, ours) => parts().presence.hears(changes, ours),
       learns: (change) => parts().presence.learns(change),
       remembered: () => parts().presence.remembered(),
+      lately: () => parts().presence.lately(),
+      changedLately: (changes) => parts().presence.changedLately(changes),
     })
     residents.alsoRewrites(this.presence)
     this.revocations = new RedisRevocations({
@@ -170,6 +175,7 @@ export class Cluster {
     await this.clock.start()
     await this.#members.start()
     await this.#bus.start()
+    await this.presence.asksLately(LATELY_MS)
     await this.revocations.catchUp().catch(unlessAway)
     this.#started = true
   }

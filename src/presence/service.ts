@@ -67,8 +67,11 @@ const MOST_MISSED = 10_000
 /** Users whose changes are remembered for devices that resume. */
 const MOST_CHANGED = 50_000
 
-/** Of those, as many go with a device to another process. */
+/** Of those, as many go with a device to another process, */
 const MOST_PACKED = 1_000
+
+/** and as many to a process that has just begun. */
+const MOST_LATELY = 5_000
 
 const NOBODY: ReadonlySet<UserId> = new Set()
 
@@ -78,6 +81,9 @@ export interface DevicePresence {
   readonly missed: readonly UserId[]
   readonly awaySince?: number | undefined
 }
+
+/** Who has changed, and how many milliseconds ago. */
+export type LateChange = readonly [user: UserId, agoMs: number]
 
 interface Presence {
   readonly devices: Set<DeviceId>
@@ -301,6 +307,26 @@ export class PresenceService {
       if (at > now - 2 * missableMs && this.#lately.size <= MOST_CHANGED) break
       this.#lately.delete(user)
     }
+  }
+
+  /** Users who have changed not long ago, and how many milliseconds ago: the latest last. */
+  lately(): readonly LateChange[] {
+    const now = this.#options.clock.now()
+    return [...this.#lately].slice(-MOST_LATELY).map(([user, at]) => [user, now - at])
+  }
+
+  /**
+   * The same from another process: this one may have heard nothing then. A device that comes here was away meanwhile, and
+   * the process that it comes from takes for granted that every other has heard the same.
+   */
+  changedLately(changes: readonly LateChange[]): void {
+    const { clock, missableMs } = this.#options
+    if (missableMs === 0) return
+    const now = clock.now()
+    const all = new Map(this.#lately)
+    for (const [user, agoMs] of changes) all.set(user, Math.max(all.get(user) ?? 0, now - agoMs))
+    this.#lately.clear()
+    for (const [user, at] of [...all].sort(([, a], [, b]) => a - b).slice(-MOST_CHANGED)) this.#lately.set(user, at)
   }
 
   /** Nothing is pushed any more. */

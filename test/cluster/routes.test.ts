@@ -429,6 +429,17 @@ describe('a process that dies', () => {
   })
 })
 
+describe('a process that has just begun', () => {
+  test('is told by the others whose presence has changed lately', async () => {
+    const [a, b, c] = await nodes()
+    a.lately.push(['bob', 5])
+    b.lately.push(['carol', 7])
+    await c.presence.asksLately(60_000)
+    expect(c.lately).toHaveLength(2)
+    expect(c.lately).toEqual(expect.arrayContaining([...a.lately, ...b.lately]))
+  })
+})
+
 describe('Redis', () => {
   test('that comes back empty is told everything again, and what was owed to it', async () => {
     const own = await startRedis()

@@ -29,6 +29,8 @@ export interface RegisteredNode extends NodeAtHand {
   readonly bugs: unknown[]
   /** Sessions that can be given away. */
   readonly sessions: Map<string, SuspendedSession>
+  /** Whose presence has changed not long ago. */
+  readonly lately: (readonly [user: string, agoMs: number])[]
   /** Given away only when this is fulfilled. */
   busy: Promise<void>
   /** What the registry asks of Redis. */
@@ -155,6 +157,7 @@ export async function registeredNode({
     devices: heard,
     calls: { ringsHere: (user, callId) => note(`rings ${user} ${callId}`), inTurn: (_, work) => work() },
   })
+  const lately: (readonly [string, number])[] = []
   const presence = new RegistryPresence({
     ...common,
     scope,
@@ -163,6 +166,8 @@ export async function registeredNode({
     },
     learns: ({ user, online }) => void note(`${user} is ${online ? 'online' : 'offline'}`),
     remembered: () => [],
+    lately: () => lately,
+    changedLately: (changes) => void lately.push(...changes),
   })
   residents.alsoRewrites(presence)
   const release = async ({ sessionId, resumeId }: ResumeClaim) => {
@@ -191,6 +196,7 @@ export async function registeredNode({
   const self: RegisteredNode = {
     ...node,
     busy: Promise.resolve(),
+    lately,
     asking,
     registry,
     residents,

@@ -302,4 +302,27 @@ describe('a device that loses its connection, and may resume', () => {
       ['a1', ['carol ONLINE']],
     ])
   })
+
+  test('hears of changes that the process it comes to has only been told of', async () => {
+    const service = presence()
+    service.arrived('dave', 'd1')
+    await clock.advance(130_000)
+    service.away('ann', 'a1', false)
+    service.arrived('bob', 'b1')
+    await clock.advance(1000)
+    service.arrived('carol', 'c1')
+    await clock.advance(250)
+    const elsewhere = presence()
+    elsewhere.changedLately(service.lately())
+    elsewhere.changedLately([['bob', 100_000]])
+    expect(elsewhere.lately()).toEqual([
+      ['bob', 1000],
+      ['carol', 0],
+    ])
+    told = []
+    elsewhere.unpack('a1', service.packed('a1'))
+    elsewhere.arrived('ann', 'a1')
+    elsewhere.caughtUp('a1')
+    expect(told).toEqual([['a1', ['bob OFFLINE', 'carol OFFLINE']]])
+  })
 })

@@ -13,7 +13,7 @@ import {
   Unavailable,
   type UserId,
 } from '../../ports.ts'
-import type { Bus } from './bus.ts'
+import type { Bus, Members } from './bus.ts'
 import type { PresenceChange, Registry } from './registry.ts'
 import type { Residents, Rewritten } from './residents.ts'
 
@@ -21,6 +21,7 @@ export interface RegistryPresenceOptions {
   readonly registry: Registry
   readonly residents: Residents
   readonly bus: Bus
+  readonly members: Pick<Members, 'living'>
   readonly clock: Clock
   readonly scope: 'all' | 'watched'
   /** `ours`: found by this process. */
@@ -28,6 +29,9 @@ export interface RegistryPresenceOptions {
   readonly learns: (change: SharedChange) => void
   /** Users of whom it is remembered how they were. */
   readonly remembered: () => readonly UserId[]
+  /** Who has changed not long ago, and how many milliseconds ago; and the same from another process. */
+  readonly lately: () => readonly Late[]
+  readonly changedLately: (changes: readonly Late[]) => void
   readonly report: (error: unknown) => void
 }
 
@@ -35,6 +39,8 @@ export interface RegistryPresenceOptions {
 const GATHER_MS = 20
 
 const MOST_AT_ONCE = 500
+
+type Late = readonly [UserId, number]
 
 /** As they travel: user, online, at. */
 type Packed = readonly [UserId, 0 | 1, number]
@@ -50,12 +56,38 @@ export class RegistryPresence implements SharedPresence, Rewritten {
   readonly #watched = new Set<UserId>()
   readonly #outgoing = new Map<NodeId, Packed[]>()
   #sending: Cancel | undefined
+  #answered: (from: NodeId) => void = () => undefined
 
   constructor(options: RegistryPresenceOptions) {
     this.#options = options
     const { bus, hears } = options
     bus.handle('presence', (_, { facts }) => hears((facts as Packed[]).map(unpacked), false))
     bus.handle('presence?', (from) => this.#tellsAll(from))
+    bus.handle('lately?', (from) => bus.send(from, { kind: 'lately', facts: options.lately() }))
+    bus.handle('lately', (from, { facts }) => {
+      options.changedLately(facts as readonly Late[])
+      this.#answered(from)
+    })
+  }
+
+  /**
+   * What has changed before this process could hear of it: devices that come here may have missed it. Fulfilled when all
+   * others have said so, or after a moment.
+   */
+  async asksLately(patienceMs: number): Promise<void> {
+    const { bus, members, clock, scope } = this.#options
+    const others = new Set(members.living().filter((node) => node !== bus.self))
+    if (scope === 'watched' || others.size === 0) return
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(patienceMs, resolve)
+      this.#answered = (from) => {
+        others.delete(from)
+        if (others.size > 0) return
+        cancel()
+        resolve()
+      }
+      bus.broadcast({ kind: 'lately?', facts: {} })
+    })
   }
 
   entered(user: UserId): void {
@@ -134,6 +166,7 @@ export class RegistryPresence implements SharedPresence, Rewritten {
     const { registry, bus, hears, remembered, scope } = this.#options
     if (scope === 'watched') return
     bus.broadcast({ kind: 'presence?', facts: {} })
+    bus.broadcast({ kind: 'lately?', facts: {} })
     const users = remembered()
     const since = await registry.now()
     for (let at = 0; at < users.length; at += MOST_AT_ONCE) {
