@@ -49,6 +49,8 @@ class StompBroker implements Broker {
   readonly #listeners = new Listeners()
   /** Every connection, logged in or not, the oldest first. */
   readonly #connections = new Set<Session>()
+  /** Those of which something may be left to do, though their connection is gone. */
+  readonly #unfinished = new Set<Session>()
   readonly #addresses: Addresses
   #stopped: Promise<void> | undefined
   #onEmpty: (() => void) | undefined
@@ -82,6 +84,7 @@ class StompBroker implements Broker {
       backlogs: new Backlogs(clock, limits.bufferedMs),
       familiar: new FamiliarHeads(),
       gone: (session) => this.#gone(session),
+      finished: (session) => this.#finished(session),
     }
   }
 
@@ -103,6 +106,7 @@ class StompBroker implements Broker {
     }
     const session = new Session(connection, this.#surroundings)
     this.#connections.add(session)
+    this.#unfinished.add(session)
     this.#addresses.add(connection.peer.address)
     connection.handler = session
   }
@@ -231,13 +235,22 @@ class StompBroker implements Broker {
       const cancelDeadline = clock.after(deadlineMs, end)
       this.#onEmpty = end
       step()
-      if (this.#connections.size === 0) end()
+      if (this.#isEmpty) end()
     })
   }
 
   #gone(session: Session): void {
     if (this.#connections.delete(session)) this.#addresses.remove(session.address)
-    if (this.#connections.size === 0) this.#onEmpty?.()
+    if (this.#isEmpty) this.#onEmpty?.()
+  }
+
+  #finished(session: Session): void {
+    this.#unfinished.delete(session)
+    if (this.#isEmpty) this.#onEmpty?.()
+  }
+
+  get #isEmpty(): boolean {
+    return this.#connections.size === 0 && this.#unfinished.size === 0
   }
 }
 

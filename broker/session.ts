@@ -47,6 +47,8 @@ export interface SessionSurroundings extends Surroundings {
   readonly resumption: Resumption | undefined
   /** The connection is over; nothing comes from it any more. */
   gone(session: Session): void
+  /** Everything that came over it is done: the session is away, or over. */
+  finished(session: Session): void
 }
 
 /** A CONNECT that is let in: what it has settled already. */
@@ -586,6 +588,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     this.#connectTimer()
     this.#state = { phase: 'closed' }
     if (state.phase === 'connected') this.#part(state.session)
+    this.#all.finished(this)
     for (const resolve of this.#waiting ?? []) resolve()
   }
 

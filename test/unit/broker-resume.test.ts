@@ -568,6 +568,25 @@ test('when the server stops, sessions are away and not over', async () => {
   expect(world.clock.waiting).toBe(0)
 })
 
+test('a stop waits for what is still worked on, so that its session is away, too', async () => {
+  let done = () => {}
+  const slow = new Promise<undefined>((resolve) => {
+    done = () => resolve(undefined)
+  })
+  const world = start({ handlers: { '/app/slow': () => slow } })
+  const { at, id } = await arrives(world)
+  await at.send(frame('SEND', { destination: '/app/slow' }))
+  let isStopped = false
+  const stopped = world.broker.stop({ perStep: 10, stepMs: 1, deadlineMs: 1000 }).then(() => {
+    isStopped = true
+  })
+  await world.clock.advance(10)
+  expect([at.over?.code, isStopped]).toEqual([1012, false])
+  done()
+  await stopped
+  expect(world.broker.releaseAll().map((one) => one.id)).toEqual([id])
+})
+
 test('a stop loses no session for being one of many', async () => {
   const world = start({ resume: { awayPerUser: 1, away: 1 } })
   for (let i = 0; i < 3; i++) await arrives(world)
