@@ -82,12 +82,18 @@ describe('a message for a device of another process', () => {
 })
 
 describe('a message for a device that had moved on before the process died where it was', () => {
-  test('goes to where it is now, when the process is known to be dead', async () => {
+  /** The first remembers bob's device at the second, from where it has moved on to the third. */
+  async function movedOn() {
     const [a, b, c] = await nodes()
     await b.arrives('bob', 'bob/1')
     a.tells('bob', 'bob/1', '1')
     await b.hasHeard('bob/1', 1)
     await c.resumes('bob', 'bob/1')
+    return [a, b, c] as const
+  }
+
+  test('goes to where it is now, when the process is known to be dead', async () => {
+    const [a, b, c] = await movedOn()
     await b.dies()
     group.running.splice(group.running.indexOf(b), 1)
     await Promise.race([a.notes(`inherited ${b.id}`), c.notes(`inherited ${b.id}`)])
@@ -97,12 +103,8 @@ describe('a message for a device that had moved on before the process died where
   })
 
   test('that had left in order, before another one left', async () => {
-    const [a, b, c] = await nodes()
+    const [a, b, c] = await movedOn()
     const d = await joins()
-    await b.arrives('bob', 'bob/1')
-    a.tells('bob', 'bob/1', '1')
-    await b.hasHeard('bob/1', 1)
-    await c.resumes('bob', 'bob/1')
     await b.routes.leaves(2000)
     await b.stop()
     while ([a, d].some(({ members }) => members.living().includes(b.id))) await a.members.leaseUntil(a.id)
@@ -112,11 +114,7 @@ describe('a message for a device that had moved on before the process died where
   })
 
   test('follows it in order, when it had been sent to the process that takes nothing any more', async () => {
-    const [a, b, c] = await nodes()
-    await b.arrives('bob', 'bob/1')
-    a.tells('bob', 'bob/1', '1')
-    await b.hasHeard('bob/1', 1)
-    await c.resumes('bob', 'bob/1')
+    const [a, b, c] = await movedOn()
     // Its inbox is gone, its lease is not
     await b.members.stop({ lingers: true })
     await b.bus.stop()
