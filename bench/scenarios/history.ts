@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DatabaseSync } from '@photostructure/sqlite'
 import pg from 'pg'
+import { keyOf, LIST_AGAIN, LIST_BETWEEN, NEXT_KEY } from '../../src/adapters/sql/sqlite/lists.ts'
 import { type Postgres, postgresFolder, startPostgres } from '../../test/support/postgres.ts'
 import { cores, costOf, type Meter, meterOf, pinProcess } from '../support/cpu.ts'
 import type { Row, Scenario } from '../support/scenario.ts'
@@ -21,10 +22,15 @@ const CALLS = 1_000_000
 const USERS = 10_000
 const PER_SECOND = 1000
 const EVERY_MS = 50
+/** Calls that are written together. */
+const BATCH = (PER_SECOND * EVERY_MS) / 1000
 const WARMING_S = 5
 const WRITING_S = 5
 const PLAIN_CALLS = 1000
 const PAGES = 1000
+
+/** When the first call ended; one ends each second. */
+const FIRST_END = 1_700_000_000_000
 
 /** Has 100,000 calls, three of them missed. */
 const BUSY = 'user-0'
@@ -109,11 +115,10 @@ async function measure(site: Site, seconds: number, progress: (text: string) => 
     slowest = Math.max(slowest, percentile(took, 0.99))
   }
   progress(`${name}: ${PER_SECOND} calls per second`)
-  const size = (PER_SECOND * EVERY_MS) / 1000
   const count = PER_SECOND * WRITING_S * seconds
-  await reader.ask('prepare', { count: PER_SECOND * WARMING_S, size })
+  await reader.ask('prepare', { count: PER_SECOND * WARMING_S, size: BATCH })
   await reader.ask('write', { everyMs: EVERY_MS })
-  await reader.ask('prepare', { count, size })
+  await reader.ask('prepare', { count, size: BATCH })
   const { cpuMicros, took, elapsed } = await costOf(reader.meter, () =>
     reader.ask<{ took: number[]; elapsed: number }>('write', { everyMs: EVERY_MS }),
   )
@@ -186,14 +191,14 @@ async function startReader(url: string): Promise<Reader> {
 }
 
 /** Of call `i`: every tenth is made by the busy one, every twentieth goes to them; the others are anybody's. */
-const fillOf = (random: string, series: string) => `
-  insert into calls (ended_at, call_id, type, caller, callee, missed, status, reason, created_at, ringing_at,
-    connected_at, caller_name, callee_name)
-  select 1700000000000 + i * 1000, 'call-' || i || '-' || (${random} % 100000000),
+const fillOf = (random: string, series: string, key?: { column: string; value: string }) => `
+  insert into calls (${key ? `${key.column}, ` : ''}ended_at, call_id, type, caller, callee, missed, status, reason,
+    created_at, ringing_at, connected_at, caller_name, callee_name)
+  select ${key ? `${key.value}, ` : ''}${FIRST_END} + i * 1000, 'call-' || i || '-' || (${random} % 100000000),
     case when i % 3 = 0 then 'AUDIO' else 'VIDEO' end, caller, callee, missed,
     case when missed = 1 then 'MISSED' else 'COMPLETED' end, case when missed = 1 then 'NO_ANSWER' else 'HANGUP' end,
-    1700000000000 + i * 1000 - 60000, 1700000000000 + i * 1000 - 59000,
-    case when missed = 1 then null else 1700000000000 + i * 1000 - 50000 end, 'Alice Example', 'Bob Example'
+    ${FIRST_END} + i * 1000 - 60000, ${FIRST_END} + i * 1000 - 59000,
+    case when missed = 1 then null else ${FIRST_END} + i * 1000 - 50000 end, 'Alice Example', 'Bob Example'
   from (
     select i,
       case when i % 20 = 0 then '${BUSY}' else 'user-' || (1 + (${random} % ${USERS - 1})) end as caller,
@@ -205,6 +210,10 @@ const fillOf = (random: string, series: string) => `
 
 const PLAIN = `insert into calls (ended_at, call_id, type, caller, callee, missed, status, reason, created_at)
   values ($1, $2, 'VIDEO', $3, $4, 0, 'COMPLETED', 'HANGUP', $1)`
+
+const PLAIN_SQLITE = PLAIN.replaceAll(/\$(\d)/g, '?$1')
+  .replace('created_at)', 'created_at, key)')
+  .replace(/\)$/, `, ${NEXT_KEY})`)
 
 const somebody = () => `user-${1 + Math.floor(Math.random() * (USERS - 1))}`
 
@@ -222,25 +231,32 @@ function sqlite(file: string): Site {
     url: `sqlite:${file}`,
     fill() {
       const db = new DatabaseSync(file)
-      const indexes = db.prepare("select name, sql from sqlite_schema where type = 'index' and sql is not null").all()
-      for (const { name } of indexes as { name: string }[]) db.exec(`drop index ${name}`)
       db.exec('pragma synchronous = off; pragma cache_size = -100000')
       db.exec(
         fillOf(
           'abs(random())',
           `with recursive n(i) as (select 0 union all select i + 1 from n where i < ${CALLS - 1}) select i from n`,
+          { column: 'key', value: keyOf(`(${FIRST_END} + i * 1000)`) },
         ),
       )
-      // sorted once, which is much less work than a million insertions
-      for (const { sql } of indexes as { sql: string }[]) db.exec(sql)
+      // in batches as they come, so that the index has the parts that it has then
+      const list = db.prepare(LIST_BETWEEN)
+      for (let at = 0; at < CALLS; at += BATCH) list.run(FIRST_END + at * 1000, FIRST_END + (at + BATCH) * 1000)
       db.close()
     },
     plain(count) {
       const db = new DatabaseSync(file)
       db.exec('pragma synchronous = full')
-      const insert = db.prepare(PLAIN.replaceAll(/\$(\d)/g, '?$1'))
+      const insert = db.prepare(PLAIN_SQLITE)
+      const list = db.prepare(LIST_AGAIN)
       const cost = ownCost(() => {
-        for (let n = 0; n < count; n++) insert.run(Date.now(), crypto.randomUUID(), somebody(), somebody())
+        for (let n = 0; n < count; n++) {
+          const [endedAt, callId] = [Date.now(), crypto.randomUUID()]
+          db.exec('begin immediate')
+          insert.run(endedAt, callId, somebody(), somebody())
+          list.run(endedAt, callId)
+          db.exec('commit')
+        }
       })
       db.close()
       return cost

@@ -79,6 +79,8 @@ const filters: fc.Arbitrary<HistoryFilter> = fc.record(
   { requiredKeys: [] },
 )
 
+const sizes = fc.integer({ min: 1, max: 8 })
+
 /** What `page` and `count` speak of, by the rules alone. */
 function belongs(call: CallRecord, user: string, { only, type, from, before }: HistoryFilter): boolean {
   const { caller, callee, endedAt } = call
@@ -165,6 +167,20 @@ export function historyStoreContract(name: string, open: () => Promise<HistorySt
       ])
     })
 
+    test('cuts pages of any size anywhere in one moment, in whatever order its calls were written', async () => {
+      const order = ['c07', 'c02', 'c11', 'c05', 'c00', 'c09', 'c03', 'c10', 'c01', 'c08', 'c06', 'c04']
+      await store.write(order.map((id) => record(id, Math.floor(Number(id.slice(1)) / 5))))
+      const all = [...order].sort().reverse()
+      for (let size = 1; size <= all.length; size++) {
+        for (let skip = 0; skip < all.length; skip++) {
+          const wanted = all.slice(skip, skip + size)
+          expect(ids(await store.page('alice', {}, { size, skip }))).toEqual(wanted)
+          const [before] = skip > 0 ? await store.page('alice', {}, { size: 1, skip: skip - 1 }) : []
+          if (before) expect(ids(await store.page('alice', {}, { size, after: before }))).toEqual(wanted)
+        }
+      }
+    })
+
     test('finds a call by its id, the last one when an id has come again', async () => {
       await store.write([record('c', 1), record('d', 2), record('c', 3, { caller: 'carol' })])
       expect(await store.find('c')).toMatchObject({ callId: 'c', caller: 'carol' })
@@ -173,14 +189,17 @@ export function historyStoreContract(name: string, open: () => Promise<HistorySt
 
     test('filters and counts as the rules of who has seen what say', async () => {
       await fc.assert(
-        fc.asyncProperty(calls, filters, users, async (written, filter, user) => {
+        fc.asyncProperty(calls, filters, users, sizes, sizes, async (written, filter, user, size, skip) => {
           await store.deleteBefore(Number.MAX_SAFE_INTEGER, 1_000_000)
           await store.write(written)
           const wanted = written.filter((call) => belongs(call, user, filter)).sort(latestFirst)
           expect((await page(user, filter)).map(plain)).toEqual(wanted.map(plain))
           expect(await store.count(user, filter)).toBe(wanted.length)
-          const behind = wanted[1]
-          if (behind) expect(ids(await page(user, filter, { after: behind }))).toEqual(ids(wanted.slice(2)))
+          expect(ids(await store.page(user, filter, { size, skip }))).toEqual(ids(wanted.slice(skip, skip + size)))
+          const after = wanted[skip]
+          if (!after) return
+          const behind = wanted.slice(skip + 1, skip + 1 + size)
+          expect(ids(await store.page(user, filter, { size, after }))).toEqual(ids(behind))
         }),
         { numRuns: 150 },
       )

@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from '@jest/globals'
 import { DatabaseSync } from '@photostructure/sqlite'
-import { AT, record } from '../support/call-records.ts'
+import { systemClock } from '../../broker/clock.ts'
+import { migrationsFor } from '../../src/adapters/sql/migrations/index.ts'
+import { rowOf } from '../../src/adapters/sql/rows.ts'
+import { sqlWriter } from '../../src/adapters/sql/sql-writer.ts'
+import { sqliteDatabase } from '../../src/adapters/sql/sqlite/sqlite.ts'
+import { CALL_COLUMNS, MEMBER_COLUMNS } from '../../src/adapters/sql/tables.ts'
+import type { HistoryFilter } from '../../src/history/types.ts'
+import { AT, member, missed, record, room } from '../support/call-records.ts'
 import { TestClock } from '../support/clock.ts'
 import { historyAt } from '../support/sql-history.ts'
 import { historyFaultsContract } from './history-faults.ts'
@@ -127,6 +134,40 @@ test('a new file, and those beside it, are for this account alone; the mode of o
   const { history } = historyAt(`sqlite:${file}`)
   await history.write([record('d', 2)])
   expect(modes()).toEqual([0o640, 0o640, 0o640])
+  await history.stop()
+})
+
+test('a file from before the lists had an index of their own is taken over, with all its calls', async () => {
+  const file = join(folder, 'old.db')
+  const before = sqliteDatabase(file, systemClock)
+  await before.open(migrationsFor(sqlWriter('sqlite'), 'sqlite').slice(0, 2))
+  await before.close()
+  const all = [
+    record('b', 1),
+    record('a', 1),
+    missed('m', 1, { caller: 'carol' }),
+    room('r', 2, member('carol', { state: 'MISSED', joinedAt: undefined })),
+  ]
+  const db = new DatabaseSync(file)
+  const into = (table: string, columns: readonly string[]) =>
+    db.prepare(`insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`)
+  const [calls, members] = [into('calls', CALL_COLUMNS), into('call_members', MEMBER_COLUMNS)]
+  for (const row of all.map(rowOf)) {
+    calls.run(...row.call)
+    for (const each of row.members) members.run(...each)
+  }
+  db.close()
+  const { history } = historyAt(`sqlite:${file}`)
+  await history.write([record('c', 1), record('d', 3)])
+  const list = async (user: string, filter: HistoryFilter = {}) =>
+    (await history.page(user, filter, { size: 10 })).map(({ callId }) => callId)
+  expect([await list('alice'), await list('carol')]).toEqual([
+    ['d', 'r', 'c', 'b', 'a'],
+    ['r', 'm'],
+  ])
+  expect([await list('bob', { only: 'missed' }), await history.unread('carol')]).toEqual([['m'], 1])
+  expect(await history.find('a')).toMatchObject({ caller: 'alice' })
+  expect(await history.erase('carol')).toBe(2)
   await history.stop()
 })
 

@@ -9,7 +9,9 @@ import {
   SqliteAdapter,
   SqliteIntrospector,
   SqliteQueryCompiler,
+  sql,
 } from 'kysely'
+import type { Cursor } from '../../history/types.ts'
 import type { Dialect } from './database.ts'
 import type { Tables } from './tables.ts'
 
@@ -32,3 +34,7 @@ export function sqlWriter(dialect: Dialect): Kysely<Tables> {
           },
   })
 }
+
+/** In the order of the key of `calls`: before or behind that one. */
+export const keyIs = (side: '<' | '>', { endedAt, callId }: Cursor) =>
+  sql<boolean>`(ended_at, call_id) ${sql.raw(side)} (${endedAt}, ${callId})`

@@ -7,7 +7,7 @@ import type { CallType, EndReason, EndStatus } from '../../calls/types.ts'
 
 /**
  * One row per call. Its key begins with the end, so that new rows lie beside each other and old ones go together; what a
- * call is known by is its end and its id.
+ * call is known by is its end and its id. In SQLite it has a number as well (sqlite/lists.ts).
  */
 export interface CallsTable {
   /** Milliseconds since the epoch, like all times. */

@@ -8,12 +8,13 @@ import type { Dialect } from '../database.ts'
 import type { Tables } from '../tables.ts'
 import { calls } from './0001-calls.ts'
 import { forgotten } from './0002-forgotten.ts'
+import { lists } from './0003-lists.ts'
 
 export type Statement = Pick<Compilable, 'compile'>
 
 type Migration = (db: Kysely<Tables>, dialect: Dialect) => readonly Statement[]
 
-const MIGRATIONS: readonly Migration[] = [calls, forgotten]
+const MIGRATIONS: readonly Migration[] = [calls, forgotten, lists]
 
 /** All steps in their order, as SQL of this database. */
 export function migrationsFor(db: Kysely<Tables>, dialect: Dialect): string[][] {

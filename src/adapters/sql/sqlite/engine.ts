@@ -2,18 +2,18 @@
  * A SQLite file, or a database in memory, as this thread sees it: everything here waits for the disk. Knows neither
  * threads nor Kysely.
  *
- * WAL with `synchronous=FULL`: what is committed survives the loss of power, and other processes read meanwhile. A batch
- * changes two pages of the indexes for each call, anywhere in them; so the log is brought into the file seldom, when many of
- * its pages have been changed several times.
+ * WAL with `synchronous=FULL`: what is committed survives the loss of power, and other processes read meanwhile. The log is
+ * brought into the file seldom, when many of its pages have been changed several times.
  */
 
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync, type DatabaseSyncInstance, type StatementSyncInstance } from '@photostructure/sqlite'
-import { newerThanKnown, type Query } from '../database.ts'
+import { newerThanKnown, type Query, type SqlValue } from '../database.ts'
 import type { CallRow } from '../rows.ts'
 import { CALL_COLUMNS, MEMBER_COLUMNS } from '../tables.ts'
 import { failureOf, NewerTables, NothingChanged } from './failures.ts'
+import { LIST_CALLS, NEXT_KEY, PLACE } from './lists.ts'
 import type { Found, Outcome, Work } from './messages.ts'
 
 /** How long another process may hold the file before we give up. */
@@ -26,11 +26,16 @@ const CACHE_KIB = 16_000
 /** What comes again and again is some thirty. */
 const MOST_STATEMENTS = 100
 
-const insertOf = (table: string, columns: readonly string[]) =>
-  `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')}) on conflict do nothing`
+const valuesOf = (columns: readonly string[]) => columns.map((_, n) => `?${n + 1}`).join(', ')
 
-const INSERT_CALL = insertOf('calls', CALL_COLUMNS)
-const INSERT_MEMBER = insertOf('call_members', MEMBER_COLUMNS)
+/** Its end is the first value. */
+const INSERT_CALL =
+  `insert into calls (${CALL_COLUMNS.join(', ')}, key) values (${valuesOf(CALL_COLUMNS)}, ${NEXT_KEY}) ` +
+  `on conflict (ended_at, call_id) do nothing returning ${PLACE} as place`
+
+const INSERT_MEMBER =
+  `insert into call_members (${MEMBER_COLUMNS.join(', ')}) values (${valuesOf(MEMBER_COLUMNS)}) ` +
+  'on conflict do nothing'
 
 export class SqliteEngine {
   readonly #path: string | undefined
@@ -162,11 +167,15 @@ export class SqliteEngine {
   #write(rows: readonly CallRow[]): void {
     this.#inTransaction(() => {
       const call = this.#statement(INSERT_CALL)
+      const written: [endedAt: SqlValue, place: number][] = []
       for (const row of rows) {
+        const inserted = call.get(...row.call) as { place: number } | undefined
         // of a call that was there already, a member may have been forgotten since
-        if (Number(call.run(...row.call).changes) === 0) continue
+        if (!inserted) continue
+        written.push([row.call[0]!, inserted.place])
         for (const member of row.members) this.#statement(INSERT_MEMBER).run(...member)
       }
+      if (written.length > 0) this.#statement(LIST_CALLS).run(JSON.stringify(written))
     })
   }
 

@@ -108,11 +108,13 @@ class Thread {
   ask(work: Work): Promise<Outcome> {
     if (!this.alive) return Promise.resolve(unavailable('its thread has ended'))
     if (this.#waiting.size >= MOST_WAITING) return Promise.resolve(unavailable('too much waits for the disk'))
+    const cause =
+      work.kind === 'open' ? 'it is still being made ready, or the disk is too slow' : 'the disk is too slow'
     const id = this.#next++
     const question: Question = { ...work, id, until: Date.now() + PATIENCE_MS }
     return new Promise((settled) => {
       const cancel: Cancel = this.#clock.after(PATIENCE_MS, () =>
-        this.#settle(id, unavailable(`no answer within ${PATIENCE_MS / 1000} s: the disk is too slow`)),
+        this.#settle(id, unavailable(`no answer within ${PATIENCE_MS / 1000} s: ${cause}`)),
       )
       if (this.#waiting.size === 0) this.#worker.ref()
       this.#waiting.set(id, (outcome) => {
