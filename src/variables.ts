@@ -494,7 +494,7 @@ export const VARIABLES = {
   ),
   LIMIT_RESUME_BYTES: fixed(
     whole(1024, 64 * MIB),
-    '131072',
+    '65536',
     'What was lately sent to a session, kept for a resume; never more than LIMIT_BUFFERED_BYTES.',
   ),
   LIMIT_RESUME_ALL_BYTES: fixed(bytes(64 * 1024 * MIB), '134217728', 'The same of all sessions together.'),

@@ -240,7 +240,7 @@ async function record(): Promise<string> {
       'A SUBSCRIBE takes the place of the subscription that was there before: of the one with its id, and of one to the same',
       'destination under another id. So clients that subscribe anew after every CONNECTED need no other code for this.',
       '',
-      '- `resumed:false`: it is a new session, with a new `resume-id`. The time is over, or more was missed than is kept (128 KiB',
+      '- `resumed:false`: it is a new session, with a new `resume-id`. The time is over, or more was missed than is kept (64 KiB',
       '  by default), or STOMP’s version is another one, or the session ended: by DISCONNECT, by an ERROR, because its token was',
       '  revoked. The client subscribes, and asks for what it shows. A claim with a wrong secret, or of another user, changes',
       '  nothing for the session that it names.',
