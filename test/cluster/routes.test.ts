@@ -283,6 +283,24 @@ describe('a device that moves', () => {
     }
   })
 
+  test('that was given is not lost, though its process says no when it is asked once more', async () => {
+    const [a, b] = [await joins(), await joins()]
+    await a.arrives('bob', 'bob/1')
+    const leaseUntil = b.members.leaseUntil.bind(b.members)
+    let questions = 0
+    b.members.leaseUntil = async (node) => {
+      questions++
+      while (b.bus.counts().received < questions) await leaseUntil(node)
+      return leaseUntil(node)
+    }
+    // The registry does not hear that it moves, and who asks does not hear how long the other one lives
+    a.asking.breaks(1, false)
+    b.asking.breaks(1, true)
+    expect(await b.resumes('bob', 'bob/1')).toEqual(sessionOf('bob', 'bob/1'))
+    expect(questions).toBe(2)
+    expect(await a.registry.devices('bob')).toMatchObject([{ id: 'bob/1', node: b.id, epoch: 2, away: false }])
+  })
+
   test('is left in Redis, whichever command fails on the way', async () => {
     const [a, b] = await nodes()
     for (const carriedOut of [false, true]) {

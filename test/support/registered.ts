@@ -33,7 +33,7 @@ export interface RegisteredNode extends NodeAtHand {
   readonly lately: (readonly [user: string, agoMs: number])[]
   /** Given away only when this is fulfilled. */
   busy: Promise<void>
-  /** What the registry asks of Redis. */
+  /** What the registry and the hand-over ask of Redis. */
   readonly asking: Pick<Breakable, 'breaks' | 'waits'>
   /** A device connects here, and is registered. */
   arrives(user: string, device: string): Promise<void>
@@ -71,12 +71,13 @@ class Breakable {
     return {
       prefix: link.prefix,
       time: () => link.time(),
-      run: (...args: Parameters<RedisLink['run']>) => this.#fails(() => link.run(...args)),
-      script: (...args: Parameters<RedisLink['script']>) => this.#fails(() => link.script(...args)),
+      run: (...args: Parameters<RedisLink['run']>) => this.does(() => link.run(...args)),
+      script: (...args: Parameters<RedisLink['script']>) => this.does(() => link.script(...args)),
     } as RedisLink
   }
 
-  async #fails(work: () => Promise<unknown>): Promise<unknown> {
+  /** A command that goes another way. */
+  async does<T>(work: () => Promise<T>): Promise<T> {
     if (this.#left-- !== 0) return work()
     if (this.#carriedOut) await work()
     throw new Unavailable('this command fails')
@@ -179,7 +180,8 @@ export async function registeredNode({
     devices.disconnect(sessionId)
     return session
   }
-  const handover = new Handover({ ...common, clock, routes, sessions: { release }, graceMs: 30_000 })
+  const members = { leaseUntil: (id: string) => asking.does(() => node.members.leaseUntil(id)) }
+  const handover = new Handover({ ...common, members, clock, routes, sessions: { release }, graceMs: 30_000 })
   node.members.onDeath(async (dead) => {
     await residents.inherit(dead, (user, estate) => presence.inherited(user, estate))
     await node.bus.forget(dead)

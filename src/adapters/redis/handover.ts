@@ -336,7 +336,8 @@ export class Handover {
       (given && all.find(({ claim: { sessionId } }) => sessionId === given.session.id))
     const answer: Answer = given ? { ...given, session: unpacked(given.session, body) } : 'no'
     if (wanted?.hear) wanted.hear(answer)
-    else if (wanted) wanted.answer = answer
+    // Who has given it to us has it no longer, and says no when asked again: the gift stays
+    else if (wanted) wanted.answer = given ? answer : (wanted.answer ?? answer)
   }
 
   /**
