@@ -104,6 +104,9 @@ export interface SharedChange {
   readonly at: number
 }
 
+/** A user who has come or gone not long ago, and how many milliseconds ago: another process may have heard nothing then. */
+export type LateChange = readonly [user: UserId, agoMs: number]
+
 /** Something that the answer depends on cannot be reached: refused with 503, nothing was changed as far as is known. */
 export class Unavailable extends Error {
   override readonly name = 'Unavailable'

@@ -16,6 +16,7 @@ import {
   type Cancel,
   type Clock,
   type DeviceId,
+  type LateChange,
   type SharedChange,
   type SharedPresence,
   Unavailable,
@@ -81,9 +82,6 @@ export interface DevicePresence {
   readonly missed: readonly UserId[]
   readonly awaySince?: number | undefined
 }
-
-/** Who has changed, and how many milliseconds ago. */
-export type LateChange = readonly [user: UserId, agoMs: number]
 
 interface Presence {
   readonly devices: Set<DeviceId>

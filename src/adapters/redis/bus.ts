@@ -3,7 +3,7 @@
  * event loop to the same process is one entry.
  */
 
-import type { NodeId } from '../../ports.ts'
+import type { Clock, NodeId } from '../../ports.ts'
 
 /** Facts as JSON, octets beside them untouched. */
 export interface BusMessage {
@@ -36,4 +36,41 @@ export interface Members {
   onDeath(heir: (dead: NodeId) => Promise<void>): void
   /** Told when this process finds that it was taken for dead itself, or that Redis was emptied: it registers again. */
   onRevival(again: () => Promise<void>): void
+}
+
+/** What others have been asked, until it is over. */
+export interface Round {
+  /** This one has answered. False: it was not asked, or has answered before. */
+  answers(from: NodeId): boolean
+  /** Fulfilled when all have answered, or after a moment; at once when there was nobody to ask. */
+  readonly over: Promise<void>
+}
+
+/** What it takes to ask others. */
+export interface Asking {
+  readonly bus: Bus
+  readonly members: Pick<Members, 'living'>
+  readonly clock: Clock
+}
+
+/** Asks every other living process, and waits no longer than `patienceMs`. Whoever hears their answers says so to the round. */
+export function askOthers({ bus, members, clock }: Asking, question: BusMessage, patienceMs: number): Round {
+  const others = new Set(members.living())
+  others.delete(bus.self)
+  let done = () => {}
+  const answers = (from: NodeId) => {
+    const isNew = others.delete(from)
+    if (isNew && others.size === 0) done()
+    return isNew
+  }
+  if (others.size === 0) return { answers, over: Promise.resolve() }
+  const over = new Promise<void>((resolve) => {
+    const cancel = clock.after(patienceMs, resolve)
+    done = () => {
+      cancel()
+      resolve()
+    }
+  })
+  bus.broadcast(question)
+  return { answers, over }
 }

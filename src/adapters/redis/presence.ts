@@ -7,13 +7,14 @@
 import {
   type Cancel,
   type Clock,
+  type LateChange,
   type NodeId,
   type SharedChange,
   type SharedPresence,
   Unavailable,
   type UserId,
 } from '../../ports.ts'
-import type { Bus, Members } from './bus.ts'
+import { askOthers, type Bus, type Members, type Round } from './bus.ts'
 import type { PresenceChange, Registry } from './registry.ts'
 import type { Residents, Rewritten } from './residents.ts'
 
@@ -29,9 +30,9 @@ export interface RegistryPresenceOptions {
   readonly learns: (change: SharedChange) => void
   /** Users of whom it is remembered how they were. */
   readonly remembered: () => readonly UserId[]
-  /** Who has changed not long ago, and how many milliseconds ago; and the same from another process. */
-  readonly lately: () => readonly Late[]
-  readonly changedLately: (changes: readonly Late[]) => void
+  /** Who has changed not long ago, and the same from another process. */
+  readonly lately: () => readonly LateChange[]
+  readonly changedLately: (changes: readonly LateChange[]) => void
   readonly report: (error: unknown) => void
 }
 
@@ -39,8 +40,6 @@ export interface RegistryPresenceOptions {
 const GATHER_MS = 20
 
 const MOST_AT_ONCE = 500
-
-type Late = readonly [UserId, number]
 
 /** As they travel: user, online, at. */
 type Packed = readonly [UserId, 0 | 1, number]
@@ -56,7 +55,8 @@ export class RegistryPresence implements SharedPresence, Rewritten {
   readonly #watched = new Set<UserId>()
   readonly #outgoing = new Map<NodeId, Packed[]>()
   #sending: Cancel | undefined
-  #answered: (from: NodeId) => void = () => undefined
+  /** All others are asked who has changed lately. */
+  #asked: Round | undefined
 
   constructor(options: RegistryPresenceOptions) {
     this.#options = options
@@ -65,8 +65,8 @@ export class RegistryPresence implements SharedPresence, Rewritten {
     bus.handle('presence?', (from) => this.#tellsAll(from))
     bus.handle('lately?', (from) => bus.send(from, { kind: 'lately', facts: options.lately() }))
     bus.handle('lately', (from, { facts }) => {
-      options.changedLately(facts as readonly Late[])
-      this.#answered(from)
+      options.changedLately(facts as readonly LateChange[])
+      this.#asked?.answers(from)
     })
   }
 
@@ -75,19 +75,9 @@ export class RegistryPresence implements SharedPresence, Rewritten {
    * others have said so, or after a moment.
    */
   async asksLately(patienceMs: number): Promise<void> {
-    const { bus, members, clock, scope } = this.#options
-    const others = new Set(members.living().filter((node) => node !== bus.self))
-    if (scope === 'watched' || others.size === 0) return
-    await new Promise<void>((resolve) => {
-      const cancel = clock.after(patienceMs, resolve)
-      this.#answered = (from) => {
-        others.delete(from)
-        if (others.size > 0) return
-        cancel()
-        resolve()
-      }
-      bus.broadcast({ kind: 'lately?', facts: {} })
-    })
+    if (this.#options.scope === 'watched') return
+    this.#asked = askOthers(this.#options, { kind: 'lately?', facts: {} }, patienceMs)
+    await this.#asked.over
   }
 
   entered(user: UserId): void {

@@ -4,8 +4,8 @@
  */
 
 import type { Cut, Revocation, SharedRevocations, Taken } from '../../credentials/revocations.ts'
-import { type Clock, type NodeId, Unavailable } from '../../ports.ts'
-import type { Bus, Members } from './bus.ts'
+import { type Clock, Unavailable } from '../../ports.ts'
+import { askOthers, type Bus, type Members, type Round } from './bus.ts'
 import type { RedisLink } from './link.ts'
 
 export interface RedisRevocationOptions {
@@ -28,16 +28,11 @@ const MOST_OWED = 10_000
 /** Written and read at once. */
 const AT_ONCE = 1_000
 
-interface Round {
-  readonly waiting: Set<NodeId>
-  readonly cut: Cut[]
-  done(): void
-}
-
 export class RedisRevocations implements SharedRevocations {
   readonly #options: RedisRevocationOptions
   readonly #key: string
-  readonly #rounds = new Map<number, Round>()
+  /** What others have cut of what they were told to, until now. */
+  readonly #rounds = new Map<number, { readonly round: Round; readonly cut: Cut[] }>()
   #owed: Revocation[] = []
   #last = 0
 
@@ -53,29 +48,18 @@ export class RedisRevocations implements SharedRevocations {
     })
     bus.handle('cut', (from, { facts }) => {
       const { id, cut } = facts as { id: number; cut: Cut }
-      const round = this.#rounds.get(id)
-      if (!round?.waiting.delete(from)) return
-      round.cut.push(cut)
-      if (round.waiting.size === 0) round.done()
+      const asked = this.#rounds.get(id)
+      if (asked?.round.answers(from)) asked.cut.push(cut)
     })
     bus.handle('revoked', (_, { facts }) => learns(facts as readonly Revocation[]))
   }
 
   async revoke(taken: Taken): Promise<Cut> {
-    const { bus, members, clock } = this.#options
-    const waiting = new Set(members.living().filter((node) => node !== bus.self))
-    if (waiting.size === 0) return { sessions: 0, tokens: [] }
     const id = ++this.#last
     const cut: Cut[] = []
-    await new Promise<void>((resolve) => {
-      const cancel = clock.after(PATIENCE_MS, resolve)
-      const done = () => {
-        cancel()
-        resolve()
-      }
-      this.#rounds.set(id, { waiting, cut, done })
-      bus.broadcast({ kind: 'revoke', facts: { id, taken } })
-    })
+    const round = askOthers(this.#options, { kind: 'revoke', facts: { id, taken } }, PATIENCE_MS)
+    this.#rounds.set(id, { round, cut })
+    await round.over
     this.#rounds.delete(id)
     return {
       sessions: cut.reduce((sum, { sessions }) => sum + sessions, 0),

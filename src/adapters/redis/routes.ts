@@ -20,7 +20,7 @@ import {
   Unavailable,
   type UserId,
 } from '../../ports.ts'
-import type { Bus, BusMessage, Members } from './bus.ts'
+import { askOthers, type Bus, type BusMessage, type Members, type Round } from './bus.ts'
 import { type Entry, PARKED, type Registry } from './registry.ts'
 
 export interface RouteOptions {
@@ -111,6 +111,8 @@ export class BusRoutes implements Routes {
   readonly #silent = new Set<NodeId>()
   readonly #marks = new Map<number, { readonly over: NodeId; readonly through: () => void }>()
   #lastMark = 0
+  /** All others are told that this process stops. */
+  #farewell: Round | undefined
 
   constructor(options: RouteOptions) {
     this.#options = options
@@ -129,6 +131,7 @@ export class BusRoutes implements Routes {
       for (const node of this.#leaving) if (!options.members.living().includes(node)) this.#leaving.delete(node)
       bus.send(from, { kind: 'understood', facts: {} })
     })
+    bus.handle('understood', (from) => void this.#farewell?.answers(from))
     bus.handle('left', (from) => {
       for (const gone of [this.#left, this.#silent])
         for (const node of gone) if (!options.members.living().includes(node)) gone.delete(node)
@@ -219,22 +222,11 @@ export class BusRoutes implements Routes {
    * have understood, or after a moment.
    */
   async leaves(patienceMs: number): Promise<void> {
-    const { bus, members, clock } = this.#options
-    const others = new Set(members.living().filter((node) => node !== bus.self))
-    if (others.size === 0) return
-    await new Promise<void>((resolve) => {
-      const cancel = clock.after(patienceMs, resolve)
-      bus.handle('understood', (from) => {
-        others.delete(from)
-        if (others.size > 0) return
-        cancel()
-        resolve()
-      })
-      bus.broadcast({ kind: 'leaving', facts: {} })
-    })
+    this.#farewell = askOthers(this.#options, { kind: 'leaving', facts: {} }, patienceMs)
+    await this.#farewell.over
     // What had come before is being passed on
     await Promise.all(this.#lines.keys().map((user) => this.#lines.run(user, () => undefined)))
-    bus.broadcast({ kind: 'left', facts: {} })
+    this.#options.bus.broadcast({ kind: 'left', facts: {} })
   }
 
   get #self(): NodeId {
