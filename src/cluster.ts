@@ -201,7 +201,7 @@ export class Cluster {
 
   /** Of the processes that live, one: what shall be done once is done by it, as a rule. */
   leads(): boolean {
-    return this.#members.living().every((node) => node >= this.self)
+    return [...this.#members.living()].every((node) => node >= this.self)
   }
 
   /** How Redis is, to decide about new traffic. */
@@ -279,7 +279,7 @@ export class Cluster {
   counts() {
     return {
       up: this.link.up,
-      nodes: this.#members.living().length,
+      nodes: this.#members.living().size,
       devices: this.#residents.size,
       skewMs: this.clock.skew,
       routes: this.routes.counts,

@@ -26,7 +26,7 @@ describe('members', () => {
 
   test('know each other, and what each says of itself', async () => {
     const [a, b] = [await joins(), await joins()]
-    expect(b.members.living()).toEqual(expect.arrayContaining([a.id, b.id]))
+    expect(b.members.living()).toEqual(new Set([a.id, b.id]))
     const reports = await b.members.reports()
     expect(reports.map(({ id, facts }) => [id, facts?.name])).toEqual(
       expect.arrayContaining([

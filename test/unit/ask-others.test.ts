@@ -15,7 +15,7 @@ function asking(...others: string[]) {
     handle: () => undefined,
     broadcast: (one) => void asked.push(one),
   }
-  const round = askOthers({ bus, members: { living: () => ['a', ...others] }, clock }, QUESTION, 1000)
+  const round = askOthers({ bus, members: { living: () => new Set(['a', ...others]) }, clock }, QUESTION, 1000)
   let isOver = false
   void round.over.then(() => {
     isOver = true

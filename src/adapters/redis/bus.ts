@@ -31,7 +31,7 @@ export interface Bus {
 export interface Members {
   readonly self: NodeId
   /** Those whose lease stands, this one included, as far as is known. */
-  living(): readonly NodeId[]
+  living(): ReadonlySet<NodeId>
   /** Told when a process is found dead (its lease has run out), once on one surviving process: it cleans up. */
   onDeath(heir: (dead: NodeId) => Promise<void>): void
   /** Told when this process finds that it was taken for dead itself, or that Redis was emptied: it registers again. */

@@ -119,7 +119,7 @@ export class LeasedMembers implements Members {
   readonly #heirs: ((dead: NodeId) => Promise<void>)[] = []
   readonly #revivals: (() => Promise<void>)[] = []
   readonly #inheriting = new Set<NodeId>()
-  #living: readonly NodeId[]
+  #living: Set<NodeId>
   /** It has held a lease before. */
   #registered = false
   #toRevive = false
@@ -132,7 +132,7 @@ export class LeasedMembers implements Members {
   constructor(options: MembersOptions) {
     this.self = options.self
     this.#options = options
-    this.#living = [options.self]
+    this.#living = new Set([options.self])
     const key = (name: string) => `${options.link.prefix}{nodes}${name}`
     this.#keys = [key('leases'), key('facts'), key('dead'), key('heirs')]
   }
@@ -156,7 +156,7 @@ export class LeasedMembers implements Members {
     await this.#options.link.script(LEAVE, this.#keys, [this.self]).catch(() => undefined)
   }
 
-  living(): readonly NodeId[] {
+  living(): ReadonlySet<NodeId> {
     return this.#living
   }
 
@@ -170,7 +170,7 @@ export class LeasedMembers implements Members {
 
   /** A process that has just shown that it lives. */
   met(node: NodeId): void {
-    if (!this.#living.includes(node)) this.#living = [...this.#living, node]
+    this.#living.add(node)
   }
 
   /** When the lease of this process ends, by the clock of Redis; 0: it holds none. Rejected with `Unavailable`. */
@@ -215,7 +215,7 @@ export class LeasedMembers implements Members {
       return
     }
     const [state, living, inherited] = answer
-    this.#living = living.includes(this.self) ? living : [...living, this.self]
+    this.#living = new Set(living).add(this.self)
     if (state === 'new' && this.#registered) this.#toRevive = true
     if (state !== 'dead') this.#registered = true
     if (this.#toRevive && state !== 'dead') void this.#revive()

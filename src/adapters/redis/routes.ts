@@ -128,13 +128,13 @@ export class BusRoutes implements Routes {
     bus.handle('mark', (from, { facts }) => this.#marked(from, facts as Mark))
     bus.handle('leaving', (from) => {
       this.#leaving.add(from)
-      for (const node of this.#leaving) if (!options.members.living().includes(node)) this.#leaving.delete(node)
+      for (const node of this.#leaving) if (!options.members.living().has(node)) this.#leaving.delete(node)
       bus.send(from, { kind: 'understood', facts: {} })
     })
     bus.handle('understood', (from) => void this.#farewell?.answers(from))
     bus.handle('left', (from) => {
       for (const gone of [this.#left, this.#silent])
-        for (const node of gone) if (!options.members.living().includes(node)) gone.delete(node)
+        for (const node of gone) if (!options.members.living().has(node)) gone.delete(node)
       this.#left.add(from)
       for (const { over, through } of [...this.#marks.values()]) if (over === from) through()
     })
@@ -335,7 +335,7 @@ export class BusRoutes implements Routes {
   #placeOf(device: DeviceId): NodeId | undefined {
     const place = this.#places.get(device)
     if (place === undefined || this.#leaving.has(place)) return undefined
-    return this.#options.members.living().includes(place) ? place : undefined
+    return this.#options.members.living().has(place) ? place : undefined
   }
 
   /** After a look: a device that nobody has any more is not where it was. */
@@ -461,7 +461,7 @@ export class BusRoutes implements Routes {
   /** Fulfilled when everything that went over `before` has arrived, or is not to be waited for. */
   async #isThrough(user: UserId, device: DeviceId, before: NodeId, now: NodeId): Promise<void> {
     const { bus, members, clock } = this.#options
-    if (!members.living().includes(before) || this.#left.has(before) || this.#silent.has(before)) return
+    if (!members.living().has(before) || this.#left.has(before) || this.#silent.has(before)) return
     const id = ++this.#lastMark
     await new Promise<void>((resolve) => {
       const cancel = clock.after(MARK_MS, () => {

@@ -25,7 +25,7 @@ export interface BusOptions {
   readonly clock: Clock
   readonly log: BusLog
   /** Every living process, this one included, as far as is known. */
-  readonly living: () => readonly NodeId[]
+  readonly living: () => ReadonlySet<NodeId>
   /** A process was heard of that may not have been known. */
   readonly met?: (node: NodeId) => void
   readonly bounds?: Partial<BusBounds>
@@ -241,7 +241,7 @@ export class StreamBus implements Bus {
           continue
         }
         // It has no stream: gone, or about to make a new one
-        if (!this.#options.living().includes(outbox.to)) {
+        if (!this.#options.living().has(outbox.to)) {
           this.#giveUp(outbox.to)
           return
         }
@@ -255,7 +255,7 @@ export class StreamBus implements Bus {
       }
     }
     outbox.sending = false
-    if (!this.#stopped && outbox.waiting.length === 0 && !this.#options.living().includes(outbox.to))
+    if (!this.#stopped && outbox.waiting.length === 0 && !this.#options.living().has(outbox.to))
       this.#giveUp(outbox.to)
   }
 
@@ -304,7 +304,7 @@ export class StreamBus implements Bus {
     outbox.bytes = 0
     outbox.parcel = undefined
     outbox.sending = false
-    if (!this.#options.living().includes(node)) this.#outboxes.delete(node)
+    if (!this.#options.living().has(node)) this.#outboxes.delete(node)
     if (lost.length > 0) for (const handler of this.#undelivered) handler(lost)
   }
 
@@ -389,7 +389,7 @@ export class StreamBus implements Bus {
   }
 
   #forgetSenders(): void {
-    const living = new Set(this.#options.living())
+    const living = this.#options.living()
     for (const node of this.#last.keys()) if (!living.has(node)) this.#last.delete(node)
   }
 
