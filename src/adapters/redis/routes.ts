@@ -1,10 +1,10 @@
 /**
- * Messages for devices of other processes, over the bus. Where a device is, is remembered; whoever gets a message for a
- * device that has moved on passes it on and says so.
+ * Messages for devices of other processes, over the bus: each goes to where its device is, as far as that is remembered
+ * (places.ts), or after a look into the registry. Whoever gets one for a device that has moved on passes it on and says so;
+ * what comes for a device that is on its way here waits for it (arrival.ts).
  *
- * Messages for one user go one after the other, so that none overtakes another that waits for a look into the registry.
- * When a device has moved, what is still under way over its old process arrives first: a mark is sent after it, and the
- * next message waits until the mark is through.
+ * Messages for one user go one after the other, so that none overtakes another that waits for a look, or for what is still
+ * under way to where a device was.
  */
 
 import type { CallId, Target } from '../../calls/types.ts'
@@ -20,7 +20,9 @@ import {
   Unavailable,
   type UserId,
 } from '../../ports.ts'
+import { Arrival, type Waiting } from './arrival.ts'
 import { askOthers, type Bus, type BusMessage, type Members, type Round } from './bus.ts'
+import { Places } from './places.ts'
 import { type Entry, PARKED, type Registry } from './registry.ts'
 
 export interface RouteOptions {
@@ -48,16 +50,10 @@ export interface RouteCounts {
   lookups: number
 }
 
-/** Devices of others whose place is remembered. */
-const MOST_REMEMBERED = 50_000
-
 /** How often a message is passed on before it is given up. */
 const MOST_HOPS = 4
 
-/** How long what has moved on is waited for. */
-const MARK_MS = 1_000
-
-/** Messages that wait for one device which is about to be here, and for one user whose devices are looked up. */
+/** Messages that wait for one user whose devices are looked up. */
 const MOST_WAITING = 512
 
 /** A message as it travels; its body beside it. */
@@ -77,46 +73,22 @@ interface Told {
   readonly hops?: number
 }
 
-interface Held {
-  readonly destination: string
-  readonly message: Message
-}
-
-interface Expected {
-  readonly user: UserId
-  readonly held: Held[]
-  /** Its session is here, and it is looked for nowhere else: what follows on what is still under way. */
-  behind?: Held[]
-  /** All that was under way has come. */
-  here?: boolean
-}
-
 export class BusRoutes implements Routes {
   readonly counts: RouteCounts = { sent: 0, received: 0, forwarded: 0, lost: 0, lookups: 0 }
   readonly #options: RouteOptions
   readonly #lines = new Lines()
   /** How much waits in each line. */
   readonly #waiting = new Map<UserId, number>()
-  /** Where devices of others are, the one asked for least lately first. */
-  readonly #places = new Map<DeviceId, NodeId>()
-  /** Processes that stop: what they had is looked up again. */
-  readonly #leaving = new Set<NodeId>()
-  /** What has come for devices that are on their way here. */
-  readonly #expected = new Map<DeviceId, Expected>()
-  /** Devices that are known to have moved, which waits for its turn. */
-  readonly #moving = new Set<DeviceId>()
-  /** Processes that have stopped: there is nothing of theirs to wait for, though their lease may still stand. */
-  readonly #left = new Set<NodeId>()
-  /** Processes that have let a mark wait, and were not heard of since. */
-  readonly #silent = new Set<NodeId>()
-  readonly #marks = new Map<number, { readonly over: NodeId; readonly through: () => void }>()
-  #lastMark = 0
+  readonly #places: Places
+  /** Devices that are on their way here. */
+  readonly #expected = new Map<DeviceId, Arrival>()
   /** All others are told that this process stops. */
   #farewell: Round | undefined
 
   constructor(options: RouteOptions) {
     this.#options = options
     const { bus } = options
+    this.#places = new Places({ ...options, inLine: (user, work) => this.#mustInLine(user, work) })
     bus.handle('tell', (from, message) => this.#told(from, message))
     bus.onUndelivered?.((messages) => this.#undelivered(messages))
     bus.handle('ring', (_, { facts }) => {
@@ -124,20 +96,7 @@ export class BusRoutes implements Routes {
       this.counts.received++
       options.calls.ringsHere(user, callId)
     })
-    bus.handle('moved', (from, { facts }) => this.#hearsOfMove(from, facts as Moved))
-    bus.handle('mark', (from, { facts }) => this.#marked(from, facts as Mark))
-    bus.handle('leaving', (from) => {
-      this.#leaving.add(from)
-      for (const node of this.#leaving) if (!options.members.living().has(node)) this.#leaving.delete(node)
-      bus.send(from, { kind: 'understood', facts: {} })
-    })
     bus.handle('understood', (from) => void this.#farewell?.answers(from))
-    bus.handle('left', (from) => {
-      for (const gone of [this.#left, this.#silent])
-        for (const node of gone) if (!options.members.living().has(node)) gone.delete(node)
-      this.#left.add(from)
-      for (const { over, through } of [...this.#marks.values()]) if (over === from) through()
-    })
   }
 
   tell(to: Target, destination: string, message: Message, about?: CallId): void {
@@ -166,7 +125,7 @@ export class BusRoutes implements Routes {
 
   /** What comes for the device from now on is kept until it is here. */
   expect(user: UserId, device: DeviceId): void {
-    if (!this.#expected.has(device)) this.#expected.set(device, { user, held: [] })
+    if (!this.#expected.has(device)) this.#expected.set(device, new Arrival(user))
   }
 
   /**
@@ -177,26 +136,22 @@ export class BusRoutes implements Routes {
     const expected = this.#expected.get(device)
     if (expected === undefined) return
     // Nobody else waits in the user's line for this: whoever is asked may wait for something that passes here
-    expected.behind ??= []
-    const before = this.#places.get(device)
-    if (before !== undefined) await this.#isThrough(user, device, before, this.#self)
-    this.#places.delete(device)
-    expected.held.push(...expected.behind.splice(0))
-    expected.here = true
+    expected.catchesUp()
+    await this.#places.comesHere(user, device)
+    expected.caughtUp()
   }
 
   /** It is here: it is told what has come for it meanwhile. */
   arrived(device: DeviceId): void {
-    const expected = this.#expected.get(device)
+    const { waiting = [] } = this.#expected.get(device) ?? {}
     this.#expected.delete(device)
-    this.#places.delete(device)
-    for (const { destination, message } of expected?.held ?? [])
-      this.#options.devices.tell(device, destination, message)
+    this.#places.forgets(device)
+    for (const { destination, message } of waiting) this.#options.devices.tell(device, destination, message)
   }
 
   /** It does not come. */
   givesUp(device: DeviceId): void {
-    this.counts.lost += this.#expected.get(device)?.held.length ?? 0
+    this.counts.lost += this.#expected.get(device)?.waiting.length ?? 0
     this.#expected.delete(device)
   }
 
@@ -205,11 +160,12 @@ export class BusRoutes implements Routes {
    * for it since it was taken.
    */
   keeps(device: DeviceId, left: readonly string[]): void {
-    const messages = left.map((one) => {
-      const [destination, contentType, headers, body] = JSON.parse(one) as Left
-      return { destination, message: messageOf(contentType, headers, Buffer.from(body, 'base64')) }
-    })
-    this.#expected.get(device)?.held.unshift(...messages)
+    this.#expected.get(device)?.finds(
+      left.map((one) => {
+        const [destination, contentType, headers, body] = JSON.parse(one) as Left
+        return waitingOf({ destination, contentType, headers }, Buffer.from(body, 'base64'))
+      }),
+    )
   }
 
   /** A device of the user is given away: messages for it that come meanwhile are passed on behind what `work` sends. */
@@ -274,19 +230,19 @@ export class BusRoutes implements Routes {
     if (first === undefined) return undefined
     if (devices.length > 1) return this.#eachToItsPlace(told, devices, body)
     if (this.#isHere(told, first, body)) return undefined
-    const place = this.#placeOf(first)
+    const place = this.#places.of(first)
     if (place === undefined) return this.#eachToItsPlace(told, devices, body)
     this.#send(place, told, body)
     return undefined
   }
 
   async #eachToItsPlace(told: Told, devices: readonly DeviceId[], body: Buffer): Promise<void> {
-    const known = devices.every((device) => this.#placeOf(device) !== undefined)
+    const known = devices.every((device) => this.#places.of(device) !== undefined)
     const entries = known ? [] : await this.#lookUp(told.user)
     const byNode = new Map<NodeId, DeviceId[]>()
     for (const device of devices) {
       if (this.#isHere(told, device, body)) continue
-      const place = known ? this.#places.get(device) : this.#placeAmong(entries, device)
+      const place = known ? this.#places.of(device) : this.#places.among(entries, device)
       if (place === undefined) await this.#elsewhere(told, device, entries, body)
       else byNode.set(place, [...(byNode.get(place) ?? []), device])
     }
@@ -304,44 +260,40 @@ export class BusRoutes implements Routes {
   }
 
   /** Whether the device has come here meanwhile, or is just coming: then it is told. */
-  #isHere({ destination, contentType, headers }: Told, device: DeviceId, body: Buffer): boolean {
+  #isHere(told: Told, device: DeviceId, body: Buffer): boolean {
     const { devices } = this.#options
-    const { behind, here } = this.#expected.get(device) ?? {}
-    const message = () => messageOf(contentType, headers, body)
-    if (devices.holds(device)) devices.tell(device, destination, message())
-    else if (here) this.#hold(device, destination, message())
-    else if (behind) this.#keep(behind, destination, message())
-    else return false
+    const expected = this.#expected.get(device)
+    if (devices.holds(device)) devices.tell(device, told.destination, messageOf(told, body))
+    else if (!expected?.hasSession) return false
+    else this.#lostUnless(expected.isTold(waitingOf(told, body)))
     return true
+  }
+
+  /** Whether the device is expected: then what has come from elsewhere waits for it. */
+  #waitsHere(told: Told, device: DeviceId, body: Buffer): boolean {
+    const expected = this.#expected.get(device)
+    if (expected === undefined) return false
+    this.#lostUnless(expected.hears(waitingOf(told, body)))
+    return true
+  }
+
+  /** What there is no room for is lost. */
+  #lostUnless(isRoom: boolean): void {
+    if (!isRoom) this.counts.lost++
   }
 
   /** Nobody has the device now: it is on its way here, waits for somebody, or is no more. */
   async #elsewhere(told: Told, device: DeviceId, entries: readonly Entry[], body: Buffer): Promise<void> {
+    if (this.#waitsHere(told, device, body)) return
     const { destination, contentType, headers, user } = told
     const entry = entries.find(({ id }) => id === device)
-    if (this.#expected.has(device)) this.#hold(device, destination, messageOf(contentType, headers, body))
-    else if (entry?.node === PARKED) {
+    if (entry?.node === PARKED) {
       const left: Left = [destination, contentType ?? null, headers ?? null, body.toString('base64')]
       if (await this.#options.registry.leaveFor(user, device, JSON.stringify(left))) return
-      await this.#lookUp(user)
-      const place = this.#places.get(device)
+      const place = this.#places.among(await this.#lookUp(user), device)
       if (place !== undefined) this.#send(place, { ...told, devices: [device] }, body)
-      else if (this.#expected.has(device)) this.#hold(device, destination, messageOf(contentType, headers, body))
-      else this.counts.lost++
+      else if (!this.#waitsHere(told, device, body)) this.counts.lost++
     } else if (entry === undefined || entry.node === this.#self) this.counts.lost++
-  }
-
-  /** Where it is, as far as is remembered; of a process that is gone, or goes, that is worth nothing. */
-  #placeOf(device: DeviceId): NodeId | undefined {
-    const place = this.#places.get(device)
-    if (place === undefined || this.#leaving.has(place)) return undefined
-    return this.#options.members.living().has(place) ? place : undefined
-  }
-
-  /** After a look: a device that nobody has any more is not where it was. */
-  #placeAmong(entries: readonly Entry[], device: DeviceId): NodeId | undefined {
-    if (!entries.some(({ id }) => id === device)) this.#places.delete(device)
-    return this.#places.get(device)
   }
 
   #send(node: NodeId, told: Told, body: Buffer): void {
@@ -365,21 +317,21 @@ export class BusRoutes implements Routes {
   #told(from: NodeId, { facts, body = NOTHING }: BusMessage): void {
     const told = facts as Told
     this.counts.received++
-    this.#silent.delete(from)
+    this.#places.heard(from)
     const work = () => this.#deliver(told, body, told.origin ?? from)
     if (told.about === undefined) work()
     else this.#options.calls.inTurn(told.about, work)
   }
 
   #deliver(told: Told, body: Buffer, origin: NodeId): void {
-    const { user, devices: named, known = [], except, destination, contentType, headers } = told
+    const { user, devices: named, known = [], except, destination } = told
     const { devices } = this.#options
-    const message = messageOf(contentType, headers, body)
+    const message = messageOf(told, body)
     if (named === undefined) {
       for (const device of devices.reachable(user, destination))
         if (device !== except) devices.tell(device, destination, message)
       for (const [device, expected] of this.#expected)
-        if (expected.user === user && device !== except) this.#hold(device, destination, message)
+        if (expected.user === user && device !== except) this.#waitsHere(told, device, body)
       // It was here when it was looked up, and has moved on meanwhile
       const gone = known.filter((device) => !devices.holds(device) && !this.#expected.has(device))
       if (gone.length > 0) this.#passOn({ ...told, devices: gone, origin }, gone, body)
@@ -388,8 +340,7 @@ export class BusRoutes implements Routes {
     const moved: DeviceId[] = []
     for (const device of named) {
       if (devices.holds(device)) devices.tell(device, destination, message)
-      else if (this.#expected.has(device)) this.#hold(device, destination, message)
-      else moved.push(device)
+      else if (!this.#waitsHere(told, device, body)) moved.push(device)
     }
     if (moved.length > 0) this.#passOn({ ...told, devices: moved, origin }, moved, body)
   }
@@ -402,109 +353,25 @@ export class BusRoutes implements Routes {
       return
     }
     this.#inLine(user, async () => {
-      const known = devices.every((device) => this.#placeOf(device) !== undefined)
+      const known = devices.every((device) => this.#places.of(device) !== undefined)
       const entries = known ? [] : await this.#lookUp(user)
       for (const device of devices) {
-        const place = known ? this.#places.get(device) : this.#placeAmong(entries, device)
+        const place = known ? this.#places.of(device) : this.#places.among(entries, device)
         this.counts.forwarded++
         if (place !== undefined) this.#send(place, { ...told, devices: [device], hops: hops + 1 }, body)
         else await this.#elsewhere(told, device, entries, body)
-        const moved: Moved = { user, device, ...(place !== undefined && { to: place }) }
-        this.#options.bus.send(origin, { kind: 'moved', facts: moved })
+        this.#places.corrects(origin, user, device, place)
       }
     })
   }
-
-  #hold(device: DeviceId, destination: string, message: Message): void {
-    this.#keep(this.#expected.get(device)?.held, destination, message)
-  }
-
-  #keep(held: Held[] | undefined, destination: string, message: Message): void {
-    if (held !== undefined && held.length < MOST_WAITING) held.push({ destination, message })
-    else this.counts.lost++
-  }
-
-  // Where devices are
 
   /** Looks into the registry, and remembers what it finds. Behind what is still under way to where a device was. */
   async #lookUp(user: UserId): Promise<readonly Entry[]> {
     this.counts.lookups++
     const entries = await this.#options.registry.devices(user)
-    await Promise.all(entries.map(({ id, node }) => this.#remember(user, id, node)))
+    await this.#places.learns(user, entries)
     return entries
   }
-
-  async #remember(user: UserId, device: DeviceId, node: NodeId): Promise<void> {
-    const before = this.#places.get(device)
-    if (before !== undefined && before !== node) await this.#isThrough(user, device, before, node)
-    this.#places.delete(device)
-    if (node === PARKED || node === this.#self) return
-    this.#places.set(device, node)
-    if (this.#places.size <= MOST_REMEMBERED) return
-    const [oldest] = this.#places.keys()
-    if (oldest !== undefined) this.#places.delete(oldest)
-  }
-
-  #hearsOfMove(from: NodeId, { user, device, to }: Moved): void {
-    // Whoever has sent much hears it as often
-    if (this.#places.get(device) !== from || this.#moving.has(device)) return
-    this.#moving.add(device)
-    this.#mustInLine(user, () => {
-      this.#moving.delete(device)
-      if (this.#places.get(device) !== from) return undefined
-      if (to !== undefined && to !== this.#self) return this.#remember(user, device, to)
-      this.#places.delete(device)
-      return undefined
-    })
-  }
-
-  /** Fulfilled when everything that went over `before` has arrived, or is not to be waited for. */
-  async #isThrough(user: UserId, device: DeviceId, before: NodeId, now: NodeId): Promise<void> {
-    const { bus, members, clock } = this.#options
-    if (!members.living().has(before) || this.#left.has(before) || this.#silent.has(before)) return
-    const id = ++this.#lastMark
-    await new Promise<void>((resolve) => {
-      const cancel = clock.after(MARK_MS, () => {
-        this.#silent.add(before)
-        resolve()
-      })
-      const through = () => {
-        cancel()
-        resolve()
-      }
-      this.#marks.set(id, { over: before, through })
-      const mark: Mark = { id, user, device, origin: bus.self, to: now }
-      bus.send(before, { kind: 'mark', facts: mark })
-    })
-    this.#marks.delete(id)
-  }
-
-  #marked(from: NodeId, { id, user, device, origin, to }: Mark): void {
-    const { bus } = this.#options
-    this.#silent.delete(from)
-    if (origin === bus.self) this.#marks.get(id)?.through()
-    else if (to === bus.self) bus.send(origin, { kind: 'mark', facts: { id, user, device, origin, to } })
-    else {
-      const next = to === PARKED ? origin : to
-      this.#mustInLine(user, () => bus.send(next, { kind: 'mark', facts: { id, user, device, origin, to } }))
-    }
-  }
-}
-
-interface Moved {
-  readonly user: UserId
-  readonly device: DeviceId
-  /** Absent: nobody has it. */
-  readonly to?: NodeId
-}
-
-/** From `origin` over the process that had the device to the one that has it, and back. */
-interface Mark {
-  readonly id: number
-  readonly user: UserId
-  readonly device: DeviceId
-  readonly origin: NodeId
-  readonly to: NodeId
 }
 
 /** What is left for a device that nobody has: destination, type, headers, body in base64. */
@@ -517,6 +384,20 @@ function nodesOf(entries: readonly Entry[], self: NodeId): ReadonlySet<NodeId> {
   return new Set(entries.map(({ node }) => node).filter((node) => node !== PARKED && node !== self))
 }
 
-function messageOf(contentType: string | null | undefined, headers: Told['headers'] | null, body: Buffer): Message {
-  return { body, ...(contentType != null && { contentType }), ...(headers && { headers }) }
+/** What a message is made of, beside its body. */
+interface Heads {
+  readonly destination: string
+  readonly contentType?: string | null | undefined
+  readonly headers?: Told['headers'] | null
 }
+
+const messageOf = ({ contentType, headers }: Heads, body: Buffer): Message => ({
+  body,
+  ...(contentType != null && { contentType }),
+  ...(headers && { headers }),
+})
+
+const waitingOf = (heads: Heads, body: Buffer): Waiting => ({
+  destination: heads.destination,
+  message: messageOf(heads, body),
+})

@@ -255,8 +255,7 @@ export class StreamBus implements Bus {
       }
     }
     outbox.sending = false
-    if (!this.#stopped && outbox.waiting.length === 0 && !this.#options.living().has(outbox.to))
-      this.#giveUp(outbox.to)
+    if (!this.#stopped && outbox.waiting.length === 0 && !this.#options.living().has(outbox.to)) this.#giveUp(outbox.to)
   }
 
   #nextParcel(outbox: Outbox): Outbox['parcel'] {
