@@ -153,6 +153,26 @@ describe('a device that moves', () => {
     expect(await b.hasHeard('bob/1', 3)).toEqual(['2', '3', '4'])
   })
 
+  test('and waits for what was under way to it holds up no other message for its user', async () => {
+    const clock = new TestClock()
+    const [a, b, c] = [await joins(), await joins({ patience: clock }), await joins()]
+    await a.arrives('bob', 'bob/1')
+    await c.arrives('bob', 'bob/2')
+    b.tells('bob', 'bob/1', '1')
+    b.tells('bob', 'bob/2', '1')
+    await Promise.all([a.hasHeard('bob/1', 1), c.hasHeard('bob/2', 1)])
+    a.bus.handle('mark', () => undefined)
+    const back = b.resumes('bob', 'bob/1')
+    while (clock.waiting === 0) await b.registry.devices('bob')
+    b.tells('bob', 'bob/1', '2')
+    b.tells('bob', 'bob/2', '2')
+    expect(await c.hasHeard('bob/2', 2)).toEqual(['1', '2'])
+    expect(b.devices.of('bob/1')).toEqual([])
+    await clock.advance(1000)
+    await back
+    expect(await b.hasHeard('bob/1', 1)).toEqual(['2'])
+  })
+
   test('is given with what it had, and what was sent meanwhile comes after it, in order', async () => {
     const [a, b, c] = await nodes()
     await b.arrives('bob', 'bob/1')
@@ -207,6 +227,20 @@ describe('a device that moves', () => {
     expect(await c.hasHeard('bob/1', 1)).toEqual(['all'])
     expect(b.devices.of('bob/2')).toHaveLength(1)
     expect(b.devices.of('bob/1')).toEqual([])
+    expect(b.routes.counts).toMatchObject({ forwarded: 1, lost: 0 })
+  })
+
+  test('here just when a message for all of its user comes hears it once', async () => {
+    const [a, b, c] = await nodes()
+    await c.arrives('bob', 'bob/1')
+    b.routes.expect('bob', 'bob/1')
+    const [entry] = await a.registry.devices('bob')
+    a.registry.devices = () => Promise.resolve([{ ...entry!, node: b.id }])
+    a.routes.tell({ user: 'bob' }, QUEUE, { body: '{"text":"all"}' })
+    while (b.routes.counts.received === 0) await b.registry.devices('bob')
+    expect(await b.resumes('bob', 'bob/1')).toBeDefined()
+    expect(await b.hasHeard('bob/1', 1)).toEqual(['all'])
+    expect(b.routes.counts).toMatchObject({ forwarded: 0, lost: 0 })
   })
 
   test('brings its session along, octets and all', async () => {
@@ -390,23 +424,57 @@ describe('a device that moves', () => {
     expect(a.members.living()).toContain(b.id)
   })
 
-  test('and whose process says nothing any more is waited for once, not for each device', async () => {
+  test('whose process is waited for is told when that one says that it has stopped', async () => {
     const clock = new TestClock()
-    const a = await joins({ patience: clock })
-    const [b, c] = [await joins(), await joins()]
-    for (const user of ['bob', 'carol']) {
-      await b.arrives(user, `${user}/1`)
-      a.tells(user, `${user}/1`, '1')
-      await b.hasHeard(`${user}/1`, 1)
-      await c.resumes(user, `${user}/1`)
-    }
+    const [a, b, c] = [await joins({ patience: clock }), await joins(), await joins()]
+    await b.arrives('bob', 'bob/1')
+    a.tells('bob', 'bob/1', '1')
+    await b.hasHeard('bob/1', 1)
+    await c.resumes('bob', 'bob/1')
     b.bus.handle('mark', () => undefined)
     a.routes.ring('bob', 'c1')
-    while (clock.waiting === 0) await a.members.leaseUntil(a.id)
-    await clock.advance(1000)
+    while (clock.waiting === 0) await a.registry.devices('bob')
+    expect(c.noted).not.toContain('rings bob c1')
+    await b.routes.leaves(2000)
     await c.notes('rings bob c1')
-    a.routes.ring('carol', 'c2')
-    await c.notes('rings carol c2')
+    expect(clock.waiting).toBe(0)
+  })
+
+  describe('whose process says nothing any more', () => {
+    /** The first remembers a device of each user at the second, from where it has moved on to the third. */
+    async function silent(...users: string[]) {
+      const clock = new TestClock()
+      const [a, b, c] = [await joins({ patience: clock }), await joins(), await joins()]
+      for (const user of users) {
+        await b.arrives(user, `${user}/1`)
+        a.tells(user, `${user}/1`, '1')
+        await b.hasHeard(`${user}/1`, 1)
+        await c.resumes(user, `${user}/1`)
+      }
+      b.bus.handle('mark', () => undefined)
+      a.routes.ring('bob', 'c1')
+      while (clock.waiting === 0) await a.members.leaseUntil(a.id)
+      await clock.advance(1000)
+      await c.notes('rings bob c1')
+      return { a, b, c, clock }
+    }
+
+    test('is waited for once, not for each device', async () => {
+      const { a, c, clock } = await silent('bob', 'carol')
+      a.routes.ring('carol', 'c2')
+      await c.notes('rings carol c2')
+      expect(clock.waiting).toBe(0)
+    })
+
+    test('is waited for again when that one has said something', async () => {
+      const { a, b, clock } = await silent('bob', 'carol')
+      await a.arrives('dave', 'dave/1')
+      b.tells('dave', 'dave/1', 'hello')
+      await a.hasHeard('dave/1', 1)
+      a.routes.ring('carol', 'c2')
+      while (clock.waiting === 0) await a.members.leaseUntil(a.id)
+      await clock.advance(1000)
+    })
   })
 
   test('is had from the process that asks for it while its own is just leaving it in Redis', async () => {
