@@ -17,7 +17,7 @@ import { BundledRelay } from './adapters/node-turn/relay.ts'
 import type { RedisLink } from './adapters/redis/link.ts'
 import { RedisOutbox } from './adapters/redis/outbox.ts'
 import { RedisSpool } from './adapters/redis/spool.ts'
-import { openHistory } from './adapters/sql/index.ts'
+import type { openHistory } from './adapters/sql/index.ts'
 import { admission } from './admission.ts'
 import { attendance } from './attendance.ts'
 import { createAuthenticator, mintDemoToken } from './auth.ts'
@@ -82,6 +82,8 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   const inBackground = (work: () => Awaitable<unknown>): void => {
     new Promise<unknown>((resolve) => resolve(work())).catch(report)
   }
+  // A third of all modules, which nobody else has to load
+  const sql = config.history && (await import('./adapters/sql/index.ts'))
   const startedAt = clock.now()
   let state: 'starting' | 'ready' | 'stopping' = 'starting'
   const stopping = new AbortController()
@@ -190,7 +192,9 @@ export async function startServer(config: Config, { clock, log }: World): Promis
   )
   const history =
     config.history &&
+    sql &&
     historyFor(config.history, {
+      openHistory: sql.openHistory,
       clock: cluster?.clock ?? clock,
       events,
       devices,
@@ -413,6 +417,7 @@ function webhooksFor(
 }
 
 interface HistoryWorld {
+  readonly openHistory: typeof openHistory
   readonly clock: Clock
   readonly events: Events
   readonly devices: Devices
@@ -423,7 +428,10 @@ interface HistoryWorld {
 }
 
 /** A server whose database is away starts, and rings: calls wait for it. */
-function historyFor(config: HistoryConfig, { nodeName, cluster, ...world }: HistoryWorld): HistoryService | undefined {
+function historyFor(
+  config: HistoryConfig,
+  { openHistory, nodeName, cluster, ...world }: HistoryWorld,
+): HistoryService | undefined {
   const { url, days, spoolBytes: mostBytes, folder } = config
   const { clock, log } = world
   let history: HistoryService | undefined
