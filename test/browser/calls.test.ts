@@ -13,10 +13,15 @@ const DESKTOP = { width: 1280, height: 800 }
 /** Two processes, as two machines would have; the third person and the second device are windows of theirs. */
 let one: Browser
 let two: Browser
+/** Opened by a test, and closed behind it. */
 const phones: Phone[] = []
+/** The same two in most tests, each on a desk of its own: to open a page takes longer than what is done with it. */
+let a: Phone
+let b: Phone
 
 beforeAll(async () => {
   ;[server, one, two] = await Promise.all([startServer(), launch(), launch()])
+  ;[a, b] = await Promise.all([desk(one, 'alice'), desk(two, 'bob')])
 })
 
 afterAll(async () => {
@@ -24,24 +29,32 @@ afterAll(async () => {
   await server?.stop()
 })
 
+/** Nobody is in a call or in the middle of a word any more, and no page has anything to complain of. */
 afterEach(async () => {
   const complaints = phones.flatMap((phone) => phone.complaints)
   await Promise.all(phones.splice(0).map((phone) => phone.close()))
-  expect(complaints).toEqual([])
+  await Promise.all([a, b].map((phone) => phone.hangsUpAll()))
+  await Promise.all([a, b].map((phone) => phone.stage('idle')))
+  await Promise.all([a, b].map((phone) => phone.leavesTheKeys()))
+  expect([...complaints, ...a.newComplaints(), ...b.newComplaints()]).toEqual([])
 })
 
+function desk(browser: Browser, name: string, options = {}): Promise<Phone> {
+  return Phone.of(browser, server.url, name, { viewport: DESKTOP, ...options })
+}
+
 async function phone(browser: Browser, name: string, options = {}): Promise<Phone> {
-  const opened = await Phone.of(browser, server.url, name, { viewport: DESKTOP, ...options })
+  const opened = await desk(browser, name, options)
   phones.push(opened)
   return opened
 }
 
 /**
- * Names are used once, so that no test sees another one's people. Phones are opened one after the other only where one
- * is to see the other come: of who was there before, a page hears nothing.
+ * For phones that a test opens: used once, so that it sees nobody else's people. They are opened one after the other only
+ * where one is to see the other come: of who was there before, a page hears nothing.
  */
 let run = 0
-const names = () => ({ alice: `alice${++run}`, bob: `bob${run}`, carol: `carol${run}` })
+const names = () => ({ alice: `alice${++run}`, bob: `bob${run}` })
 
 test('two browsers call each other and see and hear each other', async () => {
   const { alice, bob } = names()
@@ -66,9 +79,7 @@ test('two browsers call each other and see and hear each other', async () => {
 })
 
 test('a voice call has no picture until somebody switches the camera on, and again none when it is off', async () => {
-  const { alice, bob } = names()
-  const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
-  await a.calls(bob, 'Voice')
+  await a.calls('bob', 'Voice')
   await b.stage('incoming')
   await b.shot('incoming-voice')
   await b.press('accept')
@@ -90,9 +101,7 @@ test('a voice call has no picture until somebody switches the camera on, and aga
 })
 
 test('mute silences the microphone and says so', async () => {
-  const { alice, bob } = names()
-  const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
-  await connect(a, b, bob)
+  await connect(a, b, 'bob')
   await a.press('mute')
   await a.page.waitForSelector('#mute[aria-pressed=true]')
   expect(await a.page.evaluate(() => carillon.calls[0]?.localStream?.getAudioTracks()[0]?.enabled)).toBe(false)
@@ -101,67 +110,68 @@ test('mute silences the microphone and says so', async () => {
   await a.page.waitForSelector('#mute[aria-pressed=false]')
 })
 
-test('every device of the callee rings; when one answers, the other says where', async () => {
-  const { alice, bob } = names()
-  const [a, desk, pocket] = await Promise.all([phone(one, alice), phone(two, bob), phone(two, bob)])
-  await a.calls(bob)
-  await Promise.all([desk.stage('incoming'), pocket.stage('incoming')])
-  await a.says(`Ringing on 2 devices of ${bob}`)
-  await a.shot('ringing-two-devices')
-  await pocket.press('accept')
-  await desk.tells('Answered on another device')
-  await Promise.all([a.stage('connected'), pocket.stage('connected')])
-  await Promise.all([a.decodes(5), pocket.decodes(5)])
-  await desk.shot('answered-elsewhere')
-  await desk.stage('idle')
-})
+describe('somebody with two devices', () => {
+  let pocket: Phone
 
-test('when one device declines, the caller hears it and the other devices stop ringing', async () => {
-  const { alice, bob } = names()
-  const [a, desk, pocket] = await Promise.all([phone(one, alice), phone(two, bob), phone(two, bob)])
-  await a.calls(bob)
-  await Promise.all([desk.stage('incoming'), pocket.stage('incoming')])
-  await desk.press('decline')
-  await a.tells(`${bob} declined`)
-  await pocket.tells('Declined on another device')
-  await a.shot('declined')
+  beforeAll(async () => {
+    pocket = await desk(two, 'bob')
+  })
+
+  afterAll(() => pocket?.close())
+
+  afterEach(() => expect(pocket.newComplaints()).toEqual([]))
+
+  test('every device of the callee rings; when one answers, the other says where', async () => {
+    await a.calls('bob')
+    await Promise.all([b.stage('incoming'), pocket.stage('incoming')])
+    await a.says('Ringing on 2 devices of bob')
+    await a.shot('ringing-two-devices')
+    await pocket.press('accept')
+    await b.tells('Answered on another device')
+    await Promise.all([a.stage('connected'), pocket.stage('connected')])
+    await Promise.all([a.decodes(5), pocket.decodes(5)])
+    await b.shot('answered-elsewhere')
+    await b.stage('idle')
+  })
+
+  test('when one device declines, the caller hears it and the other devices stop ringing', async () => {
+    await a.calls('bob')
+    await Promise.all([b.stage('incoming'), pocket.stage('incoming')])
+    await b.press('decline')
+    await a.tells('bob declined')
+    await pocket.tells('Declined on another device')
+    await a.shot('declined')
+  })
 })
 
 test('the caller can take it back, and the callee sees that the call was missed', async () => {
-  const { alice, bob } = names()
-  const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
-  await a.calls(bob)
+  await a.calls('bob')
   await b.stage('incoming')
   await a.press('hang-up')
-  await b.tells(`Missed call from ${alice}`)
+  await b.tells('Missed call from alice')
   await a.tells('Call cancelled')
   await b.shot('missed')
 })
 
 test('somebody who is in a call is busy for others', async () => {
-  const { alice, bob, carol } = names()
-  const [a, b, c] = await Promise.all([phone(one, alice), phone(two, bob), phone(one, carol)])
-  await connect(a, b, bob)
-  await c.calls(bob)
-  await c.tells(`${bob} is busy`)
+  const c = await phone(one, 'carol')
+  await connect(a, b, 'bob')
+  await c.calls('bob')
+  await c.tells('bob is busy')
   await c.shot('busy')
   await b.stage('connected')
 })
 
 test('two who call each other at the same moment are connected', async () => {
-  const { alice, bob } = names()
-  const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
-  await Promise.all([a.calls(bob), b.calls(alice)])
+  await Promise.all([a.calls('bob'), b.calls('alice')])
   await Promise.all([a.stage('connected'), b.stage('connected')])
   await Promise.all([a.decodes(5), b.decodes(5)])
 })
 
 describe('without a mouse', () => {
   test('the keyboard calls, answers, and hangs up with Escape pressed twice', async () => {
-    const { alice, bob } = names()
-    const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
     await a.page.focus('#callee')
-    await a.page.keyboard.type(bob)
+    await a.page.keyboard.type('bob')
     await a.page.keyboard.press('Enter')
     await b.stage('incoming')
     await b.page.waitForSelector('#accept:focus')
@@ -178,11 +188,9 @@ describe('without a mouse', () => {
   })
 
   test('a call that comes in does not take the keys of somebody who is typing', async () => {
-    const { alice, bob } = names()
-    const [a, b] = await Promise.all([phone(one, alice), phone(two, bob)])
     await b.page.focus('#callee')
     await b.page.keyboard.type('ca')
-    await a.calls(bob)
+    await a.calls('bob')
     await b.stage('incoming')
     expect(await b.page.evaluate(() => document.activeElement?.id)).toBe('callee')
   })

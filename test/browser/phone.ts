@@ -186,6 +186,12 @@ export class Phone {
     })
   }
 
+  /** Nobody is typing here any more, and nothing that was typed is left. */
+  async leavesTheKeys(): Promise<void> {
+    await this.page.fill('#callee', '')
+    await this.page.evaluate(() => document.activeElement instanceof HTMLElement && document.activeElement.blur())
+  }
+
   /** In the dialog that asks for people. */
   async chooses(names: readonly string[], action: 'now' | 'ask' | 'add'): Promise<void> {
     await this.page.waitForSelector('#chooser[open]')
