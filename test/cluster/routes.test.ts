@@ -507,6 +507,7 @@ describe('a process that dies', () => {
     await a.dies()
     group.running.shift()
     await Promise.race([b.notes(`inherited ${a.id}`), c.notes(`inherited ${a.id}`)])
+    await Promise.race([b.notes('lost bob/1'), c.notes('lost bob/1')])
     expect([...b.noted, ...c.noted].filter((line) => line === 'lost bob/1')).toHaveLength(1)
     expect(await b.registry.devices('bob')).toMatchObject([{ id: 'bob/2' }])
     expect(await b.registry.someOf(a.id, 10)).toEqual([])
