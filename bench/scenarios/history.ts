@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DatabaseSync } from '@photostructure/sqlite'
 import pg from 'pg'
-import { keyOf, LIST_AGAIN, LIST_BETWEEN, NEXT_KEY } from '../../src/adapters/sql/sqlite/lists.ts'
+import { keyOf, LIST_AGAIN, LIST_CALLS, NEXT_KEY } from '../../src/adapters/sql/sqlite/lists.ts'
 import { type Postgres, postgresFolder, startPostgres } from '../../test/support/postgres.ts'
 import { cores, costOf, type Meter, meterOf, pinProcess } from '../support/cpu.ts'
 import type { Row, Scenario } from '../support/scenario.ts'
@@ -240,8 +240,10 @@ function sqlite(file: string): Site {
         ),
       )
       // in batches as they come, so that the index has the parts that it has then
-      const list = db.prepare(LIST_BETWEEN)
-      for (let at = 0; at < CALLS; at += BATCH) list.run(FIRST_END + at * 1000, FIRST_END + (at + BATCH) * 1000)
+      const list = db.prepare(LIST_CALLS)
+      for (let at = 0; at < CALLS; at += BATCH) {
+        list.run(JSON.stringify(Array.from({ length: BATCH }, (_, n) => [FIRST_END + (at + n) * 1000, 0])))
+      }
       db.close()
     },
     plain(count) {

@@ -49,7 +49,7 @@ function asked(user: string, missed: string): string {
 /** The first key of a millisecond. */
 export const keyOf = (moment: string) => `(${moment} << ${PLACE_BITS})`
 
-const momentOf = (key: string) => `(${key} >> ${PLACE_BITS})`
+export const momentOf = (key: string) => `(${key} >> ${PLACE_BITS})`
 
 /** As a value of an insert into `calls`: the key of a call that ended at ?1, behind those that are there. */
 export const NEXT_KEY =
@@ -66,30 +66,11 @@ export const LIST_CALLS =
   `${LIST} json_each(?1) as j ` +
   `cross join calls as c on c.key = ${keyOf('(j.value ->> 0)')} | j.value ->> 1 order by 1`
 
-/** ?1 from, ?2 before: calls that are not in it. */
-export const LIST_BETWEEN = `${LIST} calls as c where c.ended_at >= ?1 and c.ended_at < ?2 order by 1`
-
 /**
- * Makes the index, with what is there, and takes those away that it replaces. Whoever changes what the words are has to
- * add a migration that fills the index again.
+ * Takes in every call, when there is none in it yet. Whoever changes what the words are has to add a migration that makes
+ * the index anew.
  */
-export const MAKE_LISTS: readonly string[] = [
-  'alter table calls rename to old_calls',
-  'create table calls (key integer primary key, ended_at integer not null, call_id text not null, type text not null, ' +
-    'caller text not null, callee text not null, missed integer not null, status text not null, reason text not null, ' +
-    'created_at integer not null, ringing_at integer, connected_at integer, caller_name text, callee_name text, ' +
-    `transferred_by text, members text, check (key >> ${PLACE_BITS} = ended_at)) strict`,
-  'insert into calls select ' +
-    `${keyOf('ended_at')} | (row_number() over (partition by ended_at order by call_id) - 1), * from old_calls ` +
-    'order by ended_at, call_id',
-  'drop table old_calls',
-  'create unique index calls_key on calls (ended_at, call_id)',
-  // no text is kept, and what is deleted needs none; words are letters and digits, and nobody asks for their order
-  'create virtual table lists using ' +
-    "fts5(words, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii')",
-  `${LIST} calls as c order by 1`,
-  'drop index call_members_missed',
-]
+export const LIST_ALL = `${LIST} calls as c order by 1`
 
 const COLUMNS = CALL_COLUMNS.map((column) => `c.${column}`).join(', ')
 
@@ -129,13 +110,14 @@ const PAGE_BY_NUMBER =
 
 const FIND = rowsOf('lists where lists match ?1 order by rowid desc limit 1')
 
-const COUNT = `select count(*) as count from (select 1 from ${hits(FROM, BEFORE)} limit ?4)`
+const countOf = (found: string, most: string) => `select count(*) as count from (select 1 from ${found} limit ${most})`
+
+const COUNT = countOf(hits(FROM, BEFORE), '?4')
+
+const SEEN_UNTIL = `coalesce((select min(missed_until, ${LAST_MOMENT}) from call_readers where user_id = ?2), -1)`
 
 /** ?1 words, ?2 the user, ?3 the most. */
-const UNREAD =
-  `select count(*) as count from (select 1 from lists where lists match ?1 and rowid >= ` +
-  keyOf(`(coalesce((select min(missed_until, ${LAST_MOMENT}) from call_readers where user_id = ?2), -1) + 1)`) +
-  ' limit ?3)'
+const UNREAD = countOf(`lists where lists match ?1 and rowid >= ${keyOf(`(${SEEN_UNTIL} + 1)`)}`, '?3')
 
 /** ?1 words, ?2 until, ?3 the most. */
 const NAMING = rowsOf(`lists where lists match ?1 and rowid < ${keyOf('(?2 + 1)')} limit ?3`)
@@ -190,7 +172,7 @@ export const sqliteLists: Lists = {
 
   naming(user, until, atMost) {
     const words = anyOf([IN, ARRANGED].map((role) => `${role}${hexOf(user)}`))
-    return query(NAMING, words, moment(Math.floor(until)), atMost)
+    return query(NAMING, words, moment(until), atMost)
   },
 
   upkeep: {
