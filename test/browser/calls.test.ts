@@ -1,6 +1,6 @@
 /** Calls between real browsers through the page, on one machine. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import type { Browser } from 'playwright-core'
 import { connect, launch, Phone } from './phone.ts'
 import { type RunningServer, startServer } from './server.ts'
@@ -119,11 +119,14 @@ describe('somebody with two devices', () => {
 
   afterAll(() => pocket?.close())
 
+  beforeEach(async () => {
+    await a.calls('bob')
+    await Promise.all([b.stage('incoming'), pocket.stage('incoming')])
+  })
+
   afterEach(() => expect(pocket.newComplaints()).toEqual([]))
 
   test('every device of the callee rings; when one answers, the other says where', async () => {
-    await a.calls('bob')
-    await Promise.all([b.stage('incoming'), pocket.stage('incoming')])
     await a.says('Ringing on 2 devices of bob')
     await a.shot('ringing-two-devices')
     await pocket.press('accept')
@@ -135,8 +138,6 @@ describe('somebody with two devices', () => {
   })
 
   test('when one device declines, the caller hears it and the other devices stop ringing', async () => {
-    await a.calls('bob')
-    await Promise.all([b.stage('incoming'), pocket.stage('incoming')])
     await b.press('decline')
     await a.tells('bob declined')
     await pocket.tells('Declined on another device')
