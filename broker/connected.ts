@@ -76,6 +76,7 @@ export interface Line {
 const BEHIND = 4
 
 const NONE: readonly string[] = []
+const NOTHING = Buffer.alloc(0)
 
 /** Of a session that comes from another process, until it has a connection here. */
 const UNKNOWN_PEER: Peer = { transport: 'memory', address: '', query: {} }
@@ -268,7 +269,7 @@ export class Connected implements SessionView, Subscriber {
         return this.#transact(frame)
       case 'SUBSCRIBE':
         // It makes the server look for what waits for the subscriber: a loop of them must not be free
-        return this.#paced('subscribe', this.#subscribeRate, () => this.#subscribe(frame))
+        return this.#paced('subscribe', this.#subscribeRate, NOTHING, () => this.#subscribe(frame))
       case 'UNSUBSCRIBE':
         return this.#unsubscribe(frame)
       case 'BEGIN':
@@ -425,36 +426,44 @@ export class Connected implements SessionView, Subscriber {
       case 'handler':
         return this.#handle(route.handler, destination, headers, body)
       case 'open-topic':
-        return this.#paced('open', this.#openRate, () => {
-          this.#all.publishOpen(destination, forwarded(headers, body))
+        return this.#paced('open', this.#openRate, body, (octets) => {
+          this.#all.publishOpen(destination, forwarded(headers, octets))
           return DONE
         })
       case 'open-queue':
-        return this.#paced('open', this.#openRate, () =>
-          outcome(
-            destination,
-            this.#all.queues.send(destination, forwarded(headers, Buffer.from(body)), costOf(headers, body)),
-          ),
-        )
+        return this.#paced('open', this.#openRate, body, (octets) => {
+          const message = forwarded(headers, Buffer.from(octets))
+          return outcome(destination, this.#all.queues.send(destination, message, costOf(headers, octets)))
+        })
       case 'nowhere':
-        return this.#paced('open', this.#openRate, () => outcome(destination, route.refused))
+        return this.#paced('open', this.#openRate, NOTHING, () => outcome(destination, route.refused))
     }
   }
 
-  /** Does the work when there is a token. Until then nothing else of this session is read: a flood is slowed down, and loses nothing. */
-  #paced(limit: Limit, bucket: TokenBucket, work: () => Outcome | Promise<Outcome>): Outcome | Promise<Outcome> {
+  /**
+   * Does the work on a body when there is a token. Until then nothing else of this session is read: a flood is slowed
+   * down, and loses nothing.
+   */
+  #paced(
+    limit: Limit,
+    bucket: TokenBucket,
+    body: Buffer,
+    work: (body: Buffer) => Outcome | Promise<Outcome>,
+  ): Outcome | Promise<Outcome> {
     const { clock, observer } = this.#all
     const now = clock.now()
     const wait = bucket.wait(now)
     // Who is gone floods nobody any more, and must not stay online for what is left of it
     if (wait === 0 || !this.#listening) {
       bucket.take(now)
-      return work()
+      return work(body)
     }
     observer.limited?.(limit)
+    // The octets are good for now only
+    const kept = Buffer.from(body)
     return new Promise<void>((go) => clock.after(wait, go)).then(() => {
       bucket.take(clock.now())
-      return work()
+      return work(kept)
     })
   }
 

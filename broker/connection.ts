@@ -37,7 +37,7 @@ export interface Connection {
 }
 
 export interface ConnectionHandler {
-  /** Octets from the peer, of any cut. The buffer is the receiver's to keep. */
+  /** Octets from the peer, of any cut. Good until this returns: the next ones may come in the same memory. */
   data(octets: Buffer): void
   /** The peer has answered a ping. */
   alive(): void

@@ -46,6 +46,8 @@ export class Parser {
   #octets: Buffer = NOTHING
   #start = 0
   #end = 0
+  /** They are in memory of somebody else's. */
+  #borrowed = false
 
   /** Where the scan goes on, and where the line that it is in begins. */
   #at = 0
@@ -76,17 +78,25 @@ export class Parser {
     this.#frameBytes = frameBytes
   }
 
-  /** Adds octets. The buffer is the parser's from now on; bodies are slices of it. */
+  /** Adds octets. They are read where they are, and bodies are slices of them, until {@link keep} is called. */
   push(octets: Buffer): void {
     if (this.#dead || octets.length === 0) return
     if (this.waiting === 0) {
       this.#adopt(octets)
+      this.#borrowed = true
       return
     }
-    // A chunk that was pushed is full to its end; only storage of our own has room
-    if (this.#octets.length - this.#end < octets.length) this.#grow(octets.length)
+    // Only storage of our own has room
+    if (this.#borrowed || this.#octets.length - this.#end < octets.length) this.#grow(octets.length)
     octets.copy(this.#octets, this.#end)
     this.#end += octets.length
+  }
+
+  /** What was pushed may change from now on: what is not parsed yet moves into storage of the parser's own. */
+  keep(): void {
+    if (!this.#borrowed) return
+    if (this.waiting > 0) this.#grow(0)
+    else this.#adopt(NOTHING)
   }
 
   /** The next item, or undefined when octets are missing. After a violation there is nothing more. */
@@ -140,6 +150,7 @@ export class Parser {
 
   #adopt(octets: Buffer): void {
     this.#octets = octets
+    this.#borrowed = false
     this.#start = this.#at = this.#lineStart = 0
     this.#end = octets.length
   }
@@ -154,6 +165,7 @@ export class Parser {
     this.#end -= this.#start
     this.#start = 0
     this.#octets = storage
+    this.#borrowed = false
   }
 
   /** What waits, perhaps for long, must not hold on to much more memory than it needs: a chunk may be a slice of a larger one. */

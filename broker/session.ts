@@ -114,6 +114,7 @@ export class Session implements ConnectionHandler, Beating, Backlog, Line {
     if (this.#state.phase === 'connected') this.#state.pulse.heard()
     this.#parser.push(octets)
     this.#work()
+    this.#parser.keep()
   }
 
   alive(): void {

@@ -91,7 +91,7 @@ export interface Message {
 export interface Sent {
   readonly destination: string
   readonly headers: Readonly<Record<string, string>>
-  /** Octets as they came; not to be changed. */
+  /** Octets as they came; not to be changed, and good until the handler returns: who works on them later takes a copy. */
   readonly body: Buffer
 }
 

@@ -31,6 +31,9 @@ export function memoryPair(about: Partial<Pick<Peer, 'address' | 'query'>> = {})
   return { connection: end, peer: end.peer }
 }
 
+/** No octet of UTF-8. */
+const GONE = 0xff
+
 class MemoryConnection implements Connection {
   readonly peer: Peer & MemoryPeer
   handler: ConnectionHandler = NOBODY
@@ -107,8 +110,15 @@ class MemoryConnection implements Connection {
     if (!this.#open) return
     queueMicrotask(() => {
       if (this.#paused) this.#in.push(octets)
-      else this.handler.data(octets)
+      else this.#hand(octets)
     })
+  }
+
+  /** In memory that is something else afterwards, as that of sockets is: whoever holds on to it is found out. */
+  #hand(octets: Buffer): void {
+    const passing = Buffer.from(octets)
+    this.handler.data(passing)
+    passing.fill(GONE)
   }
 
   #flush(): void {

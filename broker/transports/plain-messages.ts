@@ -7,9 +7,9 @@
 import { isUtf8 } from 'node:buffer'
 
 export interface MessageListener {
-  /** A message. The buffer is the listener's to keep. */
+  /** A message. The octets are good until this returns. */
   message(octets: Buffer): void
-  /** Octets of other frames, in order with the messages. They are the listener's, too. */
+  /** Octets of other frames, in order with the messages. They are the listener's to keep. */
   other(octets: Buffer): void
 }
 
@@ -37,7 +37,7 @@ export class PlainMessages {
     this.#over = true
   }
 
-  /** Octets 0 to `end` have come. The buffer is not kept. */
+  /** Octets 0 to `end` have come. They are read where they are, and change by that; the buffer is not kept. */
   receive(octets: Buffer, end: number): void {
     if (this.#over) return
     let at = 0
@@ -63,8 +63,12 @@ export class PlainMessages {
       begin += 2
     }
     if (begin + length > end) return at
-    const message = unmasked(octets, begin, length)
-    if (kind === FIN_TEXT && !isUtf8(message)) return at
+    toggleMask(octets, begin, length)
+    const message = octets.subarray(begin, begin + length)
+    if (kind === FIN_TEXT && !isUtf8(message)) {
+      toggleMask(octets, begin, length)
+      return at
+    }
     this.#listener.message(message)
     return begin + length
   }
@@ -124,71 +128,38 @@ class FramePlace {
   }
 }
 
-/** Messages are slices of such pieces of memory, a fresh piece for every dozen, as Node's own pool has it; in words, because a mask is a word. */
-const SLAB_OCTETS = 16 * 1024
-const LARGEST_SLICE = SLAB_OCTETS / 4
+/** Of a smaller buffer no words are looked at: that would cost more than it spares. */
+const WORTH_WORDS = 16 * 1024
 
-let slab = Buffer.allocUnsafeSlow(SLAB_OCTETS)
-let slabWords = wordsOf(slab)
-let used = 0
-
-/** The last buffer that messages came in: there is one for all sockets. */
+/** The last large buffer that messages came in: there is one for all sockets. */
 let source: Buffer | undefined
-let sourceWords = slabWords
+let sourceWords: Int32Array = new Int32Array(0)
 
-/** A copy without the mask, which is before it (section 5.3). */
-function unmasked(octets: Buffer, begin: number, length: number): Buffer {
-  if (length > LARGEST_SLICE) {
-    const message = Buffer.allocUnsafeSlow(length)
-    unmaskOctets(octets, begin, message, 0, length)
-    return message
-  }
-  if (used + length > SLAB_OCTETS) {
-    slab = Buffer.allocUnsafeSlow(SLAB_OCTETS)
-    slabWords = wordsOf(slab)
-    used = 0
-  }
-  const at = used
-  used = (at + length + 3) & ~3
-  if ((begin & 3) === 0 && isAligned(octets)) unmaskWords(begin, at, length, octets)
-  else unmaskOctets(octets, begin, slab, at, length)
-  return slab.subarray(at, at + length)
-}
+const wordOctets = new Uint8Array(4)
+const word = new Int32Array(wordOctets.buffer)
 
-function isAligned(octets: Buffer): boolean {
-  if (octets === source) return true
-  if (octets.length < SLAB_OCTETS || (octets.byteOffset & 3) !== 0) return false
-  source = octets
-  sourceWords = wordsOf(octets)
-  return true
-}
-
-function wordsOf(octets: Buffer): Int32Array {
-  return new Int32Array(octets.buffer, octets.byteOffset, octets.length >> 2)
-}
-
-function unmaskWords(begin: number, at: number, length: number, octets: Buffer): void {
-  const from = begin >> 2
-  const to = at >> 2
-  const words = length >> 2
-  const mask = sourceWords[from - 1] as number
-  for (let i = 0; i < words; i++) slabWords[to + i] = (sourceWords[from + i] as number) ^ mask
-  for (let i = words << 2; i < length; i++)
-    slab[at + i] = (octets[begin + i] as number) ^ (octets[begin - MASK_OCTETS + (i & 3)] as number)
-}
-
-function unmaskOctets(octets: Buffer, begin: number, into: Buffer, at: number, length: number): void {
+/** Takes the mask, which is before them, off so many octets, or puts it on again (RFC 6455 section 5.3). */
+function toggleMask(octets: Buffer, begin: number, length: number): void {
   const mask = begin - MASK_OCTETS
-  const m0 = octets[mask] as number
-  const m1 = octets[mask + 1] as number
-  const m2 = octets[mask + 2] as number
-  const m3 = octets[mask + 3] as number
-  let i = 0
-  for (; i + 3 < length; i += 4) {
-    into[at + i] = (octets[begin + i] as number) ^ m0
-    into[at + i + 1] = (octets[begin + i + 1] as number) ^ m1
-    into[at + i + 2] = (octets[begin + i + 2] as number) ^ m2
-    into[at + i + 3] = (octets[begin + i + 3] as number) ^ m3
+  const end = begin + length
+  let at = begin
+  if (hasWords(octets)) {
+    const firstWord = (begin + 3) >> 2
+    const endWord = end >> 2
+    for (let i = 0; i < 4; i++) wordOctets[i] = octets[mask + (((firstWord << 2) - begin + i) & 3)] as number
+    const wordMask = word[0] as number
+    const aligned = Math.min(firstWord << 2, end)
+    for (; at < aligned; at++) octets[at] = (octets[at] as number) ^ (octets[mask + ((at - begin) & 3)] as number)
+    for (let i = firstWord; i < endWord; i++) sourceWords[i] = (sourceWords[i] as number) ^ wordMask
+    at = Math.max(at, endWord << 2)
   }
-  for (; i < length; i++) into[at + i] = (octets[begin + i] as number) ^ (octets[mask + (i & 3)] as number)
+  for (; at < end; at++) octets[at] = (octets[at] as number) ^ (octets[mask + ((at - begin) & 3)] as number)
+}
+
+function hasWords(octets: Buffer): boolean {
+  if (octets === source) return true
+  if (octets.length < WORTH_WORDS || (octets.byteOffset & 3) !== 0) return false
+  source = octets
+  sourceWords = new Int32Array(octets.buffer, octets.byteOffset, octets.length >> 2)
+  return true
 }

@@ -202,10 +202,16 @@ export class CallService {
     })
   }
 
-  /** Carries a signalling frame to the other party's bound device (in a room: of the member `to`), its octets untouched. */
+  /**
+   * Carries a signalling frame to the other party's bound device (in a room: of the member `to`), its octets untouched.
+   * They need be good only until this returns.
+   */
   signal(actor: Actor, { callId, to }: Addressed, frame: SignalFrame): Awaitable<Outcome<unknown>> {
-    const command: CallCommand = { verb: 'signal', actor, signal: frame, to: to ?? undefined }
-    return this.#withoutChange(callId, command) ?? this.#perform(callId, command)
+    const command = (signal: SignalFrame): CallCommand => ({ verb: 'signal', actor, signal, to: to ?? undefined })
+    return (
+      this.#withoutChange(callId, command(frame)) ??
+      this.#perform(callId, command({ ...frame, body: Buffer.from(frame.body) }))
+    )
   }
 
   /** A device of the user subscribes to `call/request`: a call that waits for the user rings there too. */

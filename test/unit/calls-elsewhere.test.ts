@@ -112,6 +112,26 @@ describe('a call between devices of two processes', () => {
     expect([...a.bugs, ...b.bugs]).toEqual([])
   })
 
+  test.each(['while it rings', 'when it is answered'])(
+    'signalling %s goes on as it was sent, whatever its memory is used for while the store is asked',
+    async (when) => {
+      const { a, b, settled } = twoNodes()
+      a.devices.connect('alice', 'alice/1')
+      b.devices.connect('bob', 'bob/1')
+      const answers = () => b.calls.respond(actor('bob/1'), { callId: 'c1', type: 'ACCEPT', reason: 'DECLINED' })
+      await a.calls.request(actor('alice/1'), requestOf('bob', 'c1'))
+      await settled()
+      if (when === 'when it is answered') await answers()
+      const body = Buffer.from('{"sdp":"of alice"}')
+      const taken = a.calls.signal(actor('alice/1'), { callId: 'c1' }, { body, contentType: 'application/json' })
+      body.fill('x')
+      await taken
+      if (when === 'while it rings') await answers()
+      const heard = b.devices.heard.filter(({ queue }) => queue === 'rtc/signaling')
+      expect(heard.map(({ raw }) => raw.toString())).toEqual(['{"sdp":"of alice"}'])
+    },
+  )
+
   test('a user without any device is told of the end on every process', async () => {
     const { a, b, settled } = twoNodes()
     b.devices.connect('bob', 'bob/1')

@@ -99,6 +99,27 @@ describe('the upgrade', () => {
   })
 })
 
+test('frames that come in pieces are not mixed up with what others send meanwhile', async () => {
+  const listener = await stompPeer(server.url, { token: 'carol' })
+  await listener.connect()
+  await listener.subscribe('/topic/open.pieces')
+  const peers = [await stompPeer(server.url, { token: 'alice' }), await stompPeer(server.url, { token: 'bob' })]
+  const texts = ['alice ', 'bob ..'].map((name) => name.repeat(50))
+  const wholes = texts.map((text) => frame('SEND', { destination: '/topic/open.pieces' }, text))
+  for (const peer of peers) await peer.connect()
+  const size = 7
+  for (let at = 0; at < wholes[0]!.length + size; at += size) {
+    for (const [n, peer] of peers.entries()) {
+      peer.send(wholes[n]!.slice(at, at + size))
+      // It is there: somebody else's octets are what is read next
+      await listener.settled()
+    }
+  }
+  const heard = [await listener.frame('MESSAGE'), await listener.frame('MESSAGE')]
+  expect(heard.map(({ body }) => body)).toEqual(texts)
+  for (const peer of [listener, ...peers]) await peer.close()
+})
+
 describe('limits on a real socket', () => {
   test('frames before login are small', async () => {
     const peer = await stompPeer(server.url)
@@ -122,8 +143,9 @@ describe('limits on a real socket', () => {
       limits: { queuedBytes: 65_536 },
       handlers: {
         '/app/slow': async (_, { body }) => {
+          const number = Number.parseInt(body.toString('latin1'), 10)
           await gate
-          bodies.push(Number.parseInt(body.toString('latin1'), 10))
+          bodies.push(number)
           return undefined
         },
       },
