@@ -79,6 +79,16 @@ export function headerLine(name: string, value: string, version: Version): strin
   return escapedName === undefined || escapedValue === undefined ? '' : `${escapedName}:${escapedValue}\n`
 }
 
+/** Octets that are free before a frame in {@link Memory}: a transport can put the head of a message there. */
+export const HEADROOM = 4
+
+/** Memory in which frames are kept for a while. */
+export interface Memory {
+  readonly octets: Buffer
+  /** They are needed for longer than the turn of the event loop: nothing else may ever be written there. */
+  hold(): void
+}
+
 /** A frame on its way out: it is put together where it leaves. */
 export interface Outgoing {
   /** Octets. */
@@ -87,6 +97,10 @@ export interface Outgoing {
   readonly isText: boolean
   /** Writes all of it, from `at` on. */
   writeTo(octets: Buffer, at: number): void
+  /** Where all of it has been written already, if it has. It is good for the turn of the event loop in which it was. */
+  memory?: Memory | undefined
+  /** Where it begins there, with {@link HEADROOM} before it. */
+  memoryAt?: number
   /**
    * For transports that carry text alone: octets that are not UTF-8 become U+FFFD, and content-length counts what is
    * left in their place.

@@ -1,13 +1,14 @@
 /**
  * What was lately written to a session, kept so that the session can go on where its connection broke off. The octets
- * of a message are copied into a ring that grows with use: a session that nobody writes to has none, and keeping a
- * message makes no garbage. Bounded for each session, for all together ({@link Mailboxes}), and in time.
+ * of a message are copied into a block of memory, behind those of the one before. There are more and larger blocks with
+ * use, until the oldest one is used again: a session that nobody writes to has none, and keeping a message makes no
+ * garbage. Bounded for each session, for all together ({@link Mailboxes}), and in time.
  *
  * Knows numbers and octets; who is away, and for how long, is in resumption.ts.
  */
 
 import type { Cancel, Clock } from './clock.ts'
-import type { Outgoing } from './frame.ts'
+import { HEADROOM, type Memory, type Outgoing } from './frame.ts'
 
 /** A message as it was sent, or would have been. */
 export interface KeptFrame {
@@ -16,10 +17,64 @@ export interface KeptFrame {
   readonly octets: Buffer
 }
 
-const SMALLEST_RING = 1024
+const SMALLEST_BLOCK = 1024
 
-/** Before each message: its length with whether it is text (4 octets), and its number (8). */
-const RECORD_HEAD = 12
+/** What a session may have is so many blocks; then the oldest makes room, so at least all but one of them are full. */
+const MOST_BLOCKS = 8
+
+/** Before each message: its length with whether it is text, its number within the block (4 octets each), and room. */
+const RECORD_HEAD = 8 + HEADROOM
+
+/** Messages one behind the other, in memory that is never cut or moved: they can leave from where they are. */
+class Block implements Memory {
+  readonly octets: Buffer
+  /** Octets that messages have taken. */
+  used = 0
+  /** A socket still needs what is in it. */
+  held = false
+  /** Numbers of its first and its last message. */
+  #first = 0
+  last = 0
+
+  constructor(size: number) {
+    // Not from Node's pool: it lives long
+    this.octets = Buffer.allocUnsafeSlow(size)
+  }
+
+  get size(): number {
+    return this.octets.length
+  }
+
+  hold(): void {
+    this.held = true
+  }
+
+  /** There must be room for it. */
+  write(seq: number, frame: Outgoing): void {
+    const { octets, used } = this
+    if (used === 0) this.#first = seq
+    octets.writeUInt32LE(frame.length * 2 + (frame.isText ? 1 : 0), used)
+    octets.writeUInt32LE(seq - this.#first, used + 4)
+    const at = used + RECORD_HEAD
+    frame.writeTo(octets, at)
+    frame.memory = this
+    frame.memoryAt = at
+    this.used = at + frame.length
+    this.last = seq
+  }
+
+  /** Copies of its messages after this one. */
+  *after(seq: number): Iterable<KeptFrame> {
+    const { octets } = this
+    for (let at = 0, end = 0; at < this.used; at = end) {
+      const head = octets.readUInt32LE(at)
+      const n = this.#first + octets.readUInt32LE(at + 4)
+      const from = at + RECORD_HEAD
+      end = from + (head >>> 1)
+      if (n > seq) yield { seq: n, isText: (head & 1) === 1, octets: Buffer.from(octets.subarray(from, end)) }
+    }
+  }
+}
 
 export class Mailbox {
   readonly #all: Mailboxes
@@ -28,13 +83,11 @@ export class Mailbox {
   #last = 0
   /** Number of the last message when the room looked last. */
   #lookedAt = 0
-  #count = 0
-  #ring: Buffer | undefined
-  /** Where the oldest message is, and where the next one goes. */
-  #head = 0
-  #tail = 0
-  /** Where the messages before the beginning of the ring end, while they go on from there. */
-  #wrapsAt: number | undefined
+  /** Oldest first. */
+  #blocks: Block[] = []
+  /** The one that is written into. */
+  #newest: Block | undefined
+  #capacity = 0
 
   constructor(all: Mailboxes) {
     this.#all = all
@@ -51,24 +104,17 @@ export class Mailbox {
 
   /** Octets of memory that it has. */
   get capacity(): number {
-    return this.#ring?.length ?? 0
+    return this.#capacity
   }
 
   /** Message `seq`, which is the next, is kept. */
   keep(seq: number, frame: Outgoing): void {
     this.#last = seq
     const octets = RECORD_HEAD + frame.length
-    const at = this.#placeFor(octets)
-    const ring = this.#ring
-    if (at === undefined || ring === undefined) {
-      this.forget(seq)
-      return
-    }
-    ring.writeUInt32LE(frame.length * 2 + (frame.isText ? 1 : 0), at)
-    ring.writeDoubleLE(seq, at + 4)
-    frame.writeTo(ring, at + RECORD_HEAD)
-    this.#tail = at + octets
-    this.#count++
+    let block = this.#newest
+    if (block === undefined || block.used + octets > block.size) block = this.#next(octets)
+    if (block === undefined) this.forget(seq)
+    else block.write(seq, frame)
   }
 
   /** Message `seq`, which is the next, may be left out, and is not kept. */
@@ -83,18 +129,8 @@ export class Mailbox {
 
   /** Copies of all messages after this one, in order. Numbers are missing where messages may be left out. */
   after(seq: number): readonly KeptFrame[] {
-    const frames: KeptFrame[] = []
-    const ring = this.#ring
-    let at = this.#head
-    for (let i = 0; i < this.#count && ring !== undefined; i++) {
-      if (at === this.#wrapsAt) at = 0
-      const head = ring.readUInt32LE(at)
-      const n = ring.readDoubleLE(at + 4)
-      const from = at + RECORD_HEAD
-      at = from + (head >>> 1)
-      if (n > seq) frames.push({ seq: n, isText: (head & 1) === 1, octets: Buffer.from(ring.subarray(from, at)) })
-    }
-    return frames
+    const from = Math.max(seq, this.#keptAfter)
+    return this.#blocks.flatMap((block) => [...block.after(from)])
   }
 
   /** Takes over what another mailbox has kept. */
@@ -105,17 +141,15 @@ export class Mailbox {
     this.#last = from.lastSeq
   }
 
-  /** Messages up to this one are kept no longer; without any there is no ring. */
+  /** Messages up to this one are kept no longer; blocks without any other are given back. */
   forget(seq: number): void {
-    while (this.#count > 0 && this.#ring !== undefined && this.#ring.readDoubleLE(this.#head + 4) <= seq)
-      this.#dropOldest()
+    for (let oldest = this.#blocks[0]; oldest !== undefined && oldest.last <= seq; oldest = this.#blocks[0]) {
+      this.#blocks.shift()
+      this.#giveBack(oldest)
+    }
+    this.#newest = this.#blocks.at(-1)
     this.#keptAfter = Math.max(this.#keptAfter, seq)
     this.#last = Math.max(this.#last, seq)
-    if (this.#count > 0 || this.#ring === undefined) return
-    this.#all.gaveBack(this, this.#ring.length)
-    this.#ring = undefined
-    this.#head = this.#tail = 0
-    this.#wrapsAt = undefined
   }
 
   /** Forgets what was there already when this was asked last. */
@@ -124,63 +158,42 @@ export class Mailbox {
     this.#lookedAt = this.#last
   }
 
-  /** Where so many octets go; undefined: nowhere. What is oldest makes room for them. */
-  #placeFor(octets: number): number | undefined {
+  /** A block with room for so many octets; undefined: there is none. It may be the oldest one, which is forgotten then. */
+  #next(octets: number): Block | undefined {
     const most = this.#all.sessionBytes
     if (octets > most) return undefined
+    const largest = Math.floor(most / MOST_BLOCKS)
+    // It grows by as much as it has. A message that is larger than blocks are has one to itself
+    const wanted = Math.max(octets, Math.min(Math.max(this.#capacity, SMALLEST_BLOCK), largest))
     for (;;) {
-      const place = this.#freePlace(octets)
-      if (place !== undefined) return place
-      if (this.capacity < most && this.#grow(octets)) continue
-      if (this.#count === 0) return undefined
-      this.#dropOldest()
+      const may = this.#capacity + wanted <= most
+      if (may && this.#all.takes(this, wanted)) return this.#write(new Block(wanted), wanted)
+      const oldest = this.#blocks.shift()
+      if (oldest === undefined) return undefined
+      this.#keptAfter = oldest.last
+      if (oldest.size >= (may ? octets : wanted) && oldest.size <= largest && !oldest.held) {
+        oldest.used = 0
+        return this.#write(oldest, 0)
+      }
+      this.#giveBack(oldest)
     }
   }
 
-  /** A message is never cut: one that does not fit before the end of the ring goes to its beginning. */
-  #freePlace(octets: number): number | undefined {
-    if (this.#count === 0) {
-      this.#head = this.#tail = 0
-      this.#wrapsAt = undefined
-    }
-    const end = this.#wrapsAt === undefined ? this.capacity : this.#head
-    if (this.#tail + octets <= end) return this.#tail
-    if (this.#wrapsAt !== undefined || octets > this.#head) return undefined
-    this.#wrapsAt = this.#tail
-    return 0
+  /** Into this block from now on, which has so many octets that it had not before. */
+  #write(block: Block, more: number): Block {
+    this.#capacity += more
+    this.#blocks.push(block)
+    this.#newest = block
+    return block
   }
 
-  #grow(octets: number): boolean {
-    const { capacity } = this
-    let wanted = Math.max(2 * capacity, SMALLEST_RING)
-    while (wanted < capacity + octets) wanted *= 2
-    const larger = Math.min(wanted, this.#all.sessionBytes)
-    if (!this.#all.takes(this, larger - capacity)) return false
-    // Not from Node's pool: it lives long
-    const ring = Buffer.allocUnsafeSlow(larger)
-    const end = this.#wrapsAt ?? this.#tail
-    let used = this.#ring?.copy(ring, 0, this.#head, end) ?? 0
-    if (this.#wrapsAt !== undefined) used += this.#ring?.copy(ring, used, 0, this.#tail) ?? 0
-    this.#ring = ring
-    this.#head = 0
-    this.#tail = used
-    this.#wrapsAt = undefined
-    return true
-  }
-
-  #dropOldest(): void {
-    const ring = this.#ring
-    if (ring === undefined || this.#count === 0) return
-    this.#keptAfter = ring.readDoubleLE(this.#head + 4)
-    this.#head += RECORD_HEAD + (ring.readUInt32LE(this.#head) >>> 1)
-    this.#count--
-    if (this.#head !== this.#wrapsAt) return
-    this.#head = 0
-    this.#wrapsAt = undefined
+  #giveBack({ size }: Block): void {
+    this.#capacity -= size
+    this.#all.gaveBack(this, size)
   }
 }
 
-/** When a ring is asked for and there is no room, so much of it all is given up: seldom, and not for each message. */
+/** When a block is asked for and there is no room, so much of it all is given up: seldom, and not for each message. */
 const LEFT_AFTER_EVICTION = 0.75
 
 /** All mailboxes: what they have together, and for how long. */
@@ -190,7 +203,7 @@ export class Mailboxes {
   readonly #allBytes: number
   readonly #keepMs: number
   readonly #clock: Clock
-  /** Those with a ring, in the order in which they got it. */
+  /** Those with a block, in the order in which they got their first. */
   readonly #used = new Set<Mailbox>()
   #bytes = 0
   #timer: Cancel | undefined
@@ -224,11 +237,10 @@ export class Mailboxes {
     return true
   }
 
-  /** The mailbox has none any more. */
+  /** The mailbox has so many less. */
   gaveBack(mailbox: Mailbox, octets: number): void {
-    if (!this.#used.delete(mailbox)) return
     this.#bytes -= octets
-    if (this.#used.size === 0) this.stop()
+    if (mailbox.capacity === 0 && this.#used.delete(mailbox) && this.#used.size === 0) this.stop()
   }
 
   /** Nothing grows older any more. */

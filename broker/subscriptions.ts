@@ -8,6 +8,7 @@ import {
   type HeaderLine,
   headerLine,
   headerLines,
+  type Memory,
   type Outgoing,
   Tail,
   type Version,
@@ -115,6 +116,8 @@ class Delivery implements Outgoing {
   readonly #digits: number
   readonly #more: string
   readonly #tail: Tail
+  memory: Memory | undefined = undefined
+  memoryAt = 0
 
   /** `prefix` ends within message-id, before the number; `more`: lines behind it. */
   constructor(prefix: Buffer, number: number, more: string, tail: Tail) {

@@ -12,21 +12,20 @@ let slab = Buffer.allocUnsafeSlow(SLAB_OCTETS)
 /** Octets of it that wait in sockets. */
 let waiting = 0
 
-/** Writes `length` octets, which `fill` puts into the buffer that it is given, from its beginning on. */
-export function writeOnce(socket: Duplex, length: number, fill: (octets: Buffer) => void): void {
+/** Memory for so many octets that the socket is to be given by {@link writeFrom}, before anything else is written. */
+export function memoryFor(socket: Duplex, length: number): Buffer {
   // What waits already would have these wait behind it
-  if (length > SLAB_OCTETS || socket.writableLength > 0 || !(socket instanceof Socket)) {
-    const octets = Buffer.allocUnsafe(length)
-    fill(octets)
-    socket.write(octets)
-    return
-  }
+  if (length > SLAB_OCTETS || socket.writableLength > 0 || !(socket instanceof Socket))
+    return Buffer.allocUnsafe(length)
   if (waiting + length > SLAB_OCTETS) {
     slab = Buffer.allocUnsafeSlow(SLAB_OCTETS)
     waiting = 0
   }
-  const octets = slab.subarray(waiting, waiting + length)
-  fill(octets)
+  return slab.subarray(waiting, waiting + length)
+}
+
+/** Writes all of what {@link memoryFor} gave, which must not be touched afterwards. */
+export function writeFrom(socket: Duplex, octets: Buffer): void {
   socket.write(octets)
-  if (socket.writableLength > 0) waiting += length
+  if (octets.buffer === slab.buffer && socket.writableLength > 0) waiting += octets.length
 }

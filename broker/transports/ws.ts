@@ -10,10 +10,10 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { type Connection, type ConnectionHandler, NOBODY, type Peer } from '../connection.ts'
-import type { Outgoing } from '../frame.ts'
+import { HEADROOM, type Outgoing } from '../frame.ts'
 import { type MessageListener, PlainMessages } from './plain-messages.ts'
 import { readShared } from './socket-reads.ts'
-import { writeOnce } from './socket-writes.ts'
+import { memoryFor, writeFrom } from './socket-writes.ts'
 
 const NOTHING = Buffer.alloc(0)
 
@@ -76,6 +76,9 @@ class WebSocketConnection implements Connection, MessageListener {
   #octets = 0
   /** The last ping that is not answered yet. */
   #pinged: Buffer | undefined
+  /** It is among those that leave at the end of the turn, and this one behind it: an array of them would be garbage. */
+  leaves = false
+  behind: WebSocketConnection | undefined
 
   constructor(ws: WebSocket, socket: Duplex, peer: Peer) {
     this.peer = peer
@@ -139,11 +142,25 @@ class WebSocketConnection implements Connection, MessageListener {
     // After the end there is nobody to write to; and behind a close frame, ours or the answer to theirs, "an endpoint
     // MUST NOT send any more data frames" (RFC 6455 section 5.5.1)
     if (!this.#socket.writable || this.#ws.readyState !== this.#ws.OPEN) return
-    writeOnce(this.#socket, octets, (into) => {
+    if (others !== undefined || typeof first === 'string' || !this.#leavesWhereItIs(first)) {
+      const into = memoryFor(this.#socket, octets)
       let at = writeDataFrame(into, 0, first)
       if (others !== undefined) for (const frame of others) at = writeDataFrame(into, at, frame)
-    })
+      writeFrom(this.#socket, into)
+    }
     if (this.#socket.writableLength > 0) this.handler.stalled()
+  }
+
+  /** Writes a frame from the memory that it stands in already. False when it does not, or would have to wait there. */
+  #leavesWhereItIs({ memory, memoryAt = 0, length, isText }: Outgoing): boolean {
+    const head = headLengthOf(length)
+    if (memory === undefined || head > HEADROOM || this.#socket.writableLength > 0) return false
+    const { octets } = memory
+    const from = memoryAt - head
+    writeHead(octets, from, length, isText)
+    this.#socket.write(octets.subarray(from, memoryAt + length))
+    if (this.#socket.writableLength > 0) memory.hold()
+    return true
   }
 
   #answerLater(data: Buffer): void {
@@ -187,13 +204,21 @@ class WebSocketConnection implements Connection, MessageListener {
   }
 }
 
-/** Connections that have gathered something in this turn. */
-let leaving: WebSocketConnection[] = []
+/** Connections that have gathered something in this turn: the first and the last of them. */
+let first: WebSocketConnection | undefined
+let last: WebSocketConnection | undefined
 /** A turn is what follows from the octets that one socket has at a time, or from a timer or promise. This is one of the former. */
 let turning = false
 
 function leaveLater(connection: WebSocketConnection): void {
-  if (leaving.push(connection) === 1 && !turning) process.nextTick(flushAll)
+  if (connection.leaves) return
+  connection.leaves = true
+  if (last !== undefined) last.behind = connection
+  else {
+    first = connection
+    if (!turning) process.nextTick(flushAll)
+  }
+  last = connection
 }
 
 function endTurn(): void {
@@ -202,10 +227,15 @@ function endTurn(): void {
 }
 
 function flushAll(): void {
-  if (leaving.length === 0) return
-  const connections = leaving
-  leaving = []
-  for (const connection of connections) connection.flush()
+  let connection = first
+  first = last = undefined
+  while (connection !== undefined) {
+    const { behind }: WebSocketConnection = connection
+    connection.behind = undefined
+    connection.leaves = false
+    connection.flush()
+    connection = behind
+  }
 }
 
 const FIN_TEXT = 0x81
@@ -220,11 +250,19 @@ function headLengthOf(length: number): number {
   return length < 126 ? 2 : length < 65_536 ? 4 : 10
 }
 
-/** One unmasked data frame: text where it can be, which every client reads, else binary. Says where it ends. */
+/** One unmasked data frame. Says where it ends. */
 function writeDataFrame(octets: Buffer, from: number, frame: string | Outgoing): number {
   const length = lengthOf(frame)
   const at = from + headLengthOf(length)
-  octets[from] = typeof frame === 'string' || frame.isText ? FIN_TEXT : FIN_BINARY
+  writeHead(octets, from, length, typeof frame === 'string' || frame.isText)
+  if (typeof frame === 'string') octets.write(frame, at)
+  else frame.writeTo(octets, at)
+  return at + length
+}
+
+/** Text where it can be, which every client reads, else binary. */
+function writeHead(octets: Buffer, from: number, length: number, isText: boolean): void {
+  octets[from] = isText ? FIN_TEXT : FIN_BINARY
   if (length < 126) octets[from + 1] = length
   else if (length < 65_536) {
     octets[from + 1] = 126
@@ -234,9 +272,6 @@ function writeDataFrame(octets: Buffer, from: number, frame: string | Outgoing):
     octets[from + 1] = 127
     octets.writeBigUInt64BE(BigInt(length), from + 2)
   }
-  if (typeof frame === 'string') octets.write(frame, at)
-  else frame.writeTo(octets, at)
-  return at + length
 }
 
 /** A write that fails ends the socket, which tells of it by itself. */

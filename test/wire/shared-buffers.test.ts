@@ -5,8 +5,14 @@ import { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { type Duplex, PassThrough } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import type { Connection } from '../../broker/connection.ts'
+import { HEARTBEAT } from '../../broker/frame.ts'
+import { Again, Mailbox, Mailboxes } from '../../broker/mailbox.ts'
 import { readShared } from '../../broker/transports/socket-reads.ts'
-import { writeOnce } from '../../broker/transports/socket-writes.ts'
+import { memoryFor, writeFrom } from '../../broker/transports/socket-writes.ts'
+import { webSocketAcceptor } from '../../broker/transports/ws.ts'
+import { TestClock } from '../support/clock.ts'
+import { RawWebSocket } from '../support/raw-websocket.ts'
 
 let server: Server
 const sockets: Duplex[] = []
@@ -107,6 +113,12 @@ describe('sockets that are read into the same memory', () => {
   })
 })
 
+function writeOnce(socket: Duplex, length: number, fill: (octets: Buffer) => void): void {
+  const octets = memoryFor(socket, length)
+  fill(octets)
+  writeFrom(socket, octets)
+}
+
 describe('sockets that are written from the same memory', () => {
   test('keep what waits, whatever others write meanwhile', async () => {
     const [slow, toSlow] = await upgraded()
@@ -124,5 +136,58 @@ describe('sockets that are written from the same memory', () => {
     slow.setEncoding('utf8').on('data', (text: string) => (heard += text))
     await once(slow, 'end')
     expect(heard).toBe(expected)
+  })
+})
+
+describe('messages that leave from the memory in which they are kept', () => {
+  /** A peer, the server's end of its connection, and a way to it: each message is kept, then sent, in a turn of its own. */
+  async function kept(sessionBytes: number) {
+    const accepted = new Promise<Connection>((resolve) => {
+      const { accept } = webSocketAcceptor(1_000_000, resolve)
+      server.once('upgrade', (request, socket, head) => {
+        sockets.push(socket)
+        accept(request, socket, head, { transport: 'websocket', address: '', query: {} })
+      })
+    })
+    const peer = await RawWebSocket.opens(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    sockets.push(peer.socket)
+    const connection = await accepted
+    const limits = { sessionBytes, allBytes: 10_000_000, keepMs: 60_000 }
+    const mailbox = new Mailbox(new Mailboxes(new TestClock(), limits))
+    const sent: string[] = []
+    const sends = async (...texts: string[]) => {
+      for (const text of texts) {
+        const message = new Again({ isText: true, octets: Buffer.from(text) })
+        mailbox.keep(sent.push(text), message)
+        connection.send(message)
+      }
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return { peer, connection, mailbox, sent, sends }
+  }
+
+  const heard = async (peer: RawWebSocket, sent: readonly string[]) => {
+    while (peer.frames.length < sent.length) await once(peer.socket, 'data')
+    return peer.frames.map(({ payload }) => payload.toString())
+  }
+
+  test.each([1, 125, 126, 1000, 65_535, 65_536])('are whole: %d octets', async (length) => {
+    const { peer, sends, sent, mailbox } = await kept(2_500_000)
+    await sends('a'.repeat(length))
+    await sends('b'.repeat(length), 'c'.repeat(length))
+    await sends('d'.repeat(length))
+    expect(await heard(peer, sent)).toEqual(sent)
+    const again = mailbox.after(0).map(({ seq, octets }) => [seq, octets.toString()])
+    expect(again).toEqual(sent.map((text, i) => [i + 1, text]))
+  })
+
+  test('stay as they were while they wait for a slow peer, whatever is kept next', async () => {
+    const { peer, connection, sends, sent } = await kept(16_384)
+    peer.socket.pause()
+    for (let n = 0; connection.buffered === 0; n++) await sends(`${n} `.padEnd(1500, '.'))
+    for (let n = 0; n < 100; n++) await sends(`late ${n} `.padEnd(1500, ','))
+    connection.send(HEARTBEAT)
+    peer.socket.resume()
+    expect(await heard(peer, [...sent, HEARTBEAT])).toEqual([...sent, HEARTBEAT])
   })
 })
