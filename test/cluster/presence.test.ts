@@ -7,14 +7,18 @@ import { alone, Cluster, type ClusterNode, STATUS } from './world.ts'
 type Status = 'ONLINE' | 'OFFLINE'
 type Change = { readonly userId: string; readonly status: Status }
 
-/** Reads what a device is told of others until that has been told; what was told, in order. */
-async function until(device: Device, user: string, status: Status): Promise<Change[]> {
+/** Reads what a device is told of others until that has been told of each of these; what was told, in order. */
+async function until(device: Device, users: string | readonly string[], status: Status): Promise<Change[]> {
   const told: Change[] = []
-  for (;;) {
+  const awaited = new Set([users].flat())
+  while (awaited.size > 0) {
     const { body } = await device.hears(STATUS)
-    told.push(...(body as Change[]))
-    if (told.some((change) => change.userId === user && change.status === status)) return told
+    for (const change of body as Change[]) {
+      told.push(change)
+      if (change.status === status) awaited.delete(change.userId)
+    }
   }
+  return told
 }
 
 const about = (user: string, changes: readonly Change[]): Status[] =>
@@ -101,14 +105,13 @@ describe.each(['all', 'watched'])('scope %s', (scope) => {
     const stay = ['stays', 'comes-back']
     await asked(watcher, [...gone, ...stay])
     for (const user of [...gone, ...stay]) await d.arrives(user)
+    // The answer below may come before the news of the last of them
+    await until(watcher, [...gone, ...stay], 'ONLINE')
     await c.arrives('stays', 'laptop')
     expect(new Set(await asked(watcher, [...gone, ...stay]))).toEqual(new Set(['ONLINE']))
     await d.kill()
     await c.arrives('comes-back')
-    const told: Change[] = []
-    for (const user of gone) {
-      if (about(user, told).length === 0) told.push(...(await until(watcher, user, 'OFFLINE')))
-    }
+    const told = await until(watcher, gone, 'OFFLINE')
     for (const user of gone) expect(about(user, told)).toEqual(['OFFLINE'])
     for (const user of stay) expect(about(user, told)).not.toContain('OFFLINE')
     expect(await asked(watcher, stay)).toEqual(['ONLINE', 'ONLINE'])
