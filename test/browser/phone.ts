@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import type { CallClient } from '../../client/index.ts'
+import type { CutProxy } from '../support/cut-proxy.ts'
 
 const SCREENSHOTS = fileURLToPath(new URL('./screenshots/', import.meta.url))
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
@@ -63,6 +64,8 @@ export interface PhoneOptions extends BrowserContextOptions {
   readonly relayPort?: number
   /** Its camera gives small pictures, and few: for many of them on one machine. */
   readonly small?: boolean
+  /** All that is between it and the server: what the test cuts off is nothing to complain of. */
+  readonly network?: CutProxy
 }
 
 export type StageState = 'idle' | 'incoming' | 'calling' | 'ringing' | 'connecting' | 'connected'
@@ -94,15 +97,22 @@ export type Control =
 export class Phone {
   readonly page: Page
   readonly #complaints: string[] = []
+  readonly #network: CutProxy | undefined
+  /** Cuts of the network that were over when complaints were asked for last. */
+  #cuts = 0
 
-  private constructor(page: Page) {
+  private constructor(page: Page, network?: CutProxy) {
     this.page = page
+    this.#network = network
     page.on('pageerror', (error) => this.#complaints.push(`uncaught: ${error.message}`))
     page.on('console', (message) => {
       const text = `${message.text()} ${message.location().url}`
       // A server that is away, or goes, is told by Chromium on its own account, and it asks for the favicon when it likes.
       const ofChromium = /WebSocket (connection|is already)|404 \(Not Found\)|503 \(Service|favicon/
-      if (message.type() === 'error' && !ofChromium.test(text)) {
+      // The second: the reset has come before Chromium has looked at what it has just connected
+      const reset = /net::ERR_(CONNECTION_RESET|SOCKET_NOT_CONNECTED)/
+      const ofTheCut = (network?.cuts ?? 0) > this.#cuts && reset.test(text)
+      if (message.type() === 'error' && !ofChromium.test(text) && !ofTheCut) {
         this.#complaints.push(text)
       }
     })
@@ -116,7 +126,7 @@ export class Phone {
   static async open(
     browser: Browser,
     url: string,
-    { servers, relayPort, small, ...options }: PhoneOptions = {},
+    { servers, relayPort, small, network, ...options }: PhoneOptions = {},
   ): Promise<Phone> {
     const context = await browser.newContext({ viewport: SMALL_WINDOW, ...options })
     context.setDefaultTimeout(20_000)
@@ -125,7 +135,7 @@ export class Phone {
     if (servers !== undefined) await context.addInitScript(knowsOnly, servers.source)
     if (relayPort !== undefined) await context.addInitScript(goesOver, relayPort)
     if (small) await context.addInitScript(givesSmallPictures)
-    const phone = new Phone(await context.newPage())
+    const phone = new Phone(await context.newPage(), network)
     await phone.page.goto(url)
     return phone
   }
@@ -144,6 +154,8 @@ export class Phone {
 
   /** Those that have come since this was asked last. */
   newComplaints(): readonly string[] {
+    const { cuts = 0, state } = this.#network ?? {}
+    this.#cuts = state === 'cut' ? cuts - 1 : cuts
     return this.#complaints.splice(0)
   }
 

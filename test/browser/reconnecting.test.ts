@@ -47,7 +47,7 @@ beforeAll(async () => {
   const arrive = async (name: string, ...ports: number[]): Promise<Person> => {
     const own = await Promise.all([server.port, ...ports].map(networkTo))
     const [signalling, media] = own as [CutProxy, CutProxy | undefined]
-    const options = { small: true, ...(media ? { relayPort: media.port } : {}) }
+    const options = { small: true, network: signalling, ...(media ? { relayPort: media.port } : {}) }
     const phone = await Phone.of(browser, `http://127.0.0.1:${signalling.port}`, name, options)
     phones.push(phone)
     return { phone, signalling, networks: own }

@@ -19,6 +19,7 @@ export class CutProxy {
   readonly #news = new EventEmitter()
   #state: NetworkState = 'whole'
   #accepted = 0
+  #cuts = 0
 
   private constructor(server: Server, to: { host: string; port: number }) {
     this.#server = server
@@ -53,6 +54,11 @@ export class CutProxy {
     return this.#accepted
   }
 
+  /** How often it was cut. */
+  get cuts(): number {
+    return this.#cuts
+  }
+
   /** Fulfilled when somebody next tries to connect, whatever the state. */
   async attempt(): Promise<void> {
     await once(this.#news, 'attempt')
@@ -66,6 +72,7 @@ export class CutProxy {
   /** Resets all that stands, and whatever comes until {@link heal}. */
   cut(): void {
     this.#state = 'cut'
+    this.#cuts++
     for (const wire of [...this.#wires]) wire.reset()
   }
 
