@@ -83,6 +83,12 @@ export interface DevicePresence {
   readonly awaySince?: number | undefined
 }
 
+/** How a user was, and when that was so (as all processes count it). */
+interface LastHeard {
+  readonly online: boolean
+  readonly at: number
+}
+
 interface Presence {
   readonly devices: Set<DeviceId>
   /** Runs while the user has no device and still counts as online. */
@@ -106,7 +112,7 @@ export class PresenceService {
   readonly #lately = new Map<UserId, number>()
   #batch: Cancel | undefined
   /** With several processes: how users were when they were last heard of. */
-  readonly #last = new Map<UserId, { readonly online: boolean; readonly at: number }>()
+  readonly #last = new Map<UserId, LastHeard>()
   /** Users whom nobody here watches any more, and others do not know it yet. */
   readonly #unwatched = new Set<UserId>()
   #unwatching: Cancel | undefined
@@ -124,8 +130,10 @@ export class PresenceService {
     const here = () => users.map((userId) => ({ userId, status: this.#statusOf(userId) }))
     const elsewhere = shared && users.filter((user) => !this.#online.has(user))
     if (!shared || !elsewhere || elsewhere.length === 0) return here()
+    const last = elsewhere.map((user) => this.#last.get(user))
     return shared.online(elsewhere).then(
       (online) => {
+        for (const [place, user] of elsewhere.entries()) if (online[place]) this.#isOnline(user, last[place])
         const known = new Map(elsewhere.map((user, place) => [user, online[place] === true]))
         return users.map((userId) => ({
           userId,
@@ -137,6 +145,16 @@ export class PresenceService {
         throw error
       },
     )
+  }
+
+  /**
+   * That was the answer when it was asked for, while `last` was known. Whoever was to say that the user has come may have
+   * died before: then all are told now, and will be told of the end. What has come since the question counts more.
+   */
+  #isOnline(user: UserId, last: LastHeard | undefined): void {
+    if (last === undefined || last.online || last !== this.#last.get(user) || this.#online.has(user)) return
+    this.#last.set(user, { online: true, at: last.at })
+    this.#note(user, 'OFFLINE')
   }
 
   /** With several processes: users have come or gone, somewhere. `ours`: this process is the one that found it. */

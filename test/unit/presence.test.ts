@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals'
 import { Events } from '../../src/events.ts'
+import type { SharedPresence } from '../../src/ports.ts'
 import { PresenceService } from '../../src/presence/service.ts'
 import { TestClock } from '../support/clock.ts'
 
@@ -17,7 +18,7 @@ const words = (changes: Statuses | Promise<Statuses>) => {
   return changes.map((one) => `${one.userId} ${one.status}`)
 }
 
-function presence(scope: 'all' | 'watched' = 'all') {
+function presence(scope: 'all' | 'watched' = 'all', shared?: SharedPresence) {
   const events = new Events((error) => {
     throw error
   })
@@ -30,6 +31,7 @@ function presence(scope: 'all' | 'watched' = 'all') {
     scope,
     batchMs: 250,
     offlineMs: 5000,
+    shared,
     report: (error) => {
       throw error
     },
@@ -324,5 +326,58 @@ describe('a device that loses its connection, and may resume', () => {
     elsewhere.arrived('ann', 'a1')
     elsewhere.caughtUp('a1')
     expect(told).toEqual([['a1', ['bob OFFLINE', 'carol OFFLINE']]])
+  })
+})
+
+describe('what all processes together say, when it is asked for', () => {
+  /** A process that has heard that ann is offline, and answers that are given by hand. */
+  function asked() {
+    const answers: ((online: boolean) => void)[] = []
+    const ignore = () => {}
+    const service = presence('all', {
+      entered: ignore,
+      left: ignore,
+      watch: ignore,
+      unwatch: ignore,
+      online: (users) => new Promise((resolve) => answers.push((online) => resolve(users.map(() => online)))),
+    })
+    service.hears([{ user: 'ann', online: true, at: 1 }], false)
+    service.hears([{ user: 'ann', online: false, at: 2 }], false)
+    const asks = async (online: boolean, meanwhile = ignore) => {
+      const status = service.status(['ann'])
+      meanwhile()
+      answers.shift()?.(online)
+      return words(await status)
+    }
+    return { service, asks }
+  }
+
+  test('is told to everybody where nobody has heard of it: whoever was to say so may be dead', async () => {
+    const { service, asks } = asked()
+    expect(await asks(true)).toEqual(['ann ONLINE'])
+    await clock.advance(250)
+    service.hears([{ user: 'ann', online: false, at: 4 }], false)
+    await clock.advance(250)
+    expect(told).toEqual([
+      ['all', ['ann ONLINE']],
+      ['all', ['ann OFFLINE']],
+    ])
+  })
+
+  test('is told once, also when the change itself comes in the end', async () => {
+    const { service, asks } = asked()
+    await asks(true)
+    await clock.advance(250)
+    service.hears([{ user: 'ann', online: true, at: 3 }], false)
+    await clock.advance(250)
+    expect(told).toEqual([['all', ['ann ONLINE']]])
+  })
+
+  test('is less than a change that has come since it was asked for', async () => {
+    const { service, asks } = asked()
+    const comesAndGoes = [true, false].map((online, place) => ({ user: 'ann', online, at: 3 + place }))
+    await asks(true, () => service.hears(comesAndGoes, false))
+    await clock.advance(250)
+    expect(told).toEqual([])
   })
 })
