@@ -140,20 +140,26 @@ const word = new Int32Array(wordOctets.buffer)
 
 /** Takes the mask, which is before them, off so many octets, or puts it on again (RFC 6455 section 5.3). */
 function toggleMask(octets: Buffer, begin: number, length: number): void {
-  const mask = begin - MASK_OCTETS
   const end = begin + length
-  let at = begin
-  if (hasWords(octets)) {
-    const firstWord = (begin + 3) >> 2
-    const endWord = end >> 2
-    for (let i = 0; i < 4; i++) wordOctets[i] = octets[mask + (((firstWord << 2) - begin + i) & 3)] as number
-    const wordMask = word[0] as number
-    const aligned = Math.min(firstWord << 2, end)
-    for (; at < aligned; at++) octets[at] = (octets[at] as number) ^ (octets[mask + ((at - begin) & 3)] as number)
-    for (let i = firstWord; i < endWord; i++) sourceWords[i] = (sourceWords[i] as number) ^ wordMask
-    at = Math.max(at, endWord << 2)
+  if (!hasWords(octets)) {
+    toggleOctets(octets, begin, begin, end)
+    return
   }
-  for (; at < end; at++) octets[at] = (octets[at] as number) ^ (octets[mask + ((at - begin) & 3)] as number)
+  const firstWord = (begin + 3) >> 2
+  const endWord = end >> 2
+  const mask = begin - MASK_OCTETS
+  for (let i = 0; i < 4; i++) wordOctets[i] = octets[mask + (((firstWord << 2) - begin + i) & 3)] as number
+  const wordMask = word[0] as number
+  const aligned = Math.min(firstWord << 2, end)
+  toggleOctets(octets, begin, begin, aligned)
+  for (let i = firstWord; i < endWord; i++) sourceWords[i] = (sourceWords[i] as number) ^ wordMask
+  toggleOctets(octets, begin, Math.max(aligned, endWord << 2), end)
+}
+
+/** The same for a part of the message that begins at `begin`. */
+function toggleOctets(octets: Buffer, begin: number, from: number, to: number): void {
+  const mask = begin - MASK_OCTETS
+  for (let at = from; at < to; at++) octets[at] = (octets[at] as number) ^ (octets[mask + ((at - begin) & 3)] as number)
 }
 
 function hasWords(octets: Buffer): boolean {

@@ -210,7 +210,8 @@ export class CallService {
     const command = (signal: SignalFrame): CallCommand => ({ verb: 'signal', actor, signal, to: to ?? undefined })
     return (
       this.#withoutChange(callId, command(frame)) ??
-      this.#perform(callId, command({ ...frame, body: Buffer.from(frame.body) }))
+      // It may wait, or be kept: in memory of its own, so that it holds on to no larger one either
+      this.#perform(callId, command({ ...frame, body: Uint8Array.from(frame.body) }))
     )
   }
 

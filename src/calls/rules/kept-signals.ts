@@ -16,8 +16,5 @@ export function keep(call: Call, frame: KeptSignal, effects: readonly Effect[], 
     const limit = `at most ${KEPT_FRAMES} frames and ${KEPT_BYTES} octets are kept before the answer`
     return refused(refuse('tooMany', `signalling: ${limit}`, { callId: call.callId }))
   }
-  return { outcome: accepted, write: scheduled(call, { kept: [...call.kept, copyOf(frame)] }, timers), effects }
+  return { outcome: accepted, write: scheduled(call, { kept: [...call.kept, frame] }, timers), effects }
 }
-
-/** What is kept must not hold on to the network buffer that it came in. */
-const copyOf = (frame: KeptSignal): KeptSignal => ({ ...frame, body: Uint8Array.from(frame.body) })
